@@ -1,0 +1,36 @@
+"""What a kernel says no with."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from fairlead.model.errors import Failed
+from fairlead.model.state import Step
+
+HINTS = {
+    errno.EEXIST: "something else on this host holds that name or address",
+    errno.ENODEV: "the interface it stands on is gone; `fairlead explain` shows what is expected",
+    errno.EPERM: "the daemon needs root, with CAP_NET_ADMIN",
+    errno.EOPNOTSUPP: "this kernel was built without that feature",
+}
+
+
+class Refused(Failed):
+    """The kernel refused one step; `applied` are the steps that it took before."""
+
+    def __init__(
+        self, step: Step, code: int, applied: tuple[Step, ...] = (), detail: str = ""
+    ) -> None:
+        text = detail or os.strerror(code).lower()
+        super().__init__(
+            f"{step.verb} {' '.join(step.resource.key)}: {text}", hint=HINTS.get(code, "")
+        )
+        self.step = step
+        self.code = code
+        self.applied = applied
+        self.detail = detail
+
+    def after(self, done: tuple[Step, ...]) -> Refused:
+        """The same refusal, when other steps were taken before this batch."""
+        return Refused(self.step, self.code, (*done, *self.applied), self.detail)

@@ -1,0 +1,113 @@
+"""A kernel made of one dictionary: what Linux would do, without Linux.
+
+It refuses what Linux refuses (a name taken, a link that is not there) and
+lets fall what Linux lets fall (addresses with their link, a veth with the
+namespace of either end). The contract suite runs on it and on Linux, which is
+what keeps it honest. `foreign` holds keys that somebody else made.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Collection, Sequence
+
+from fairlead.kernel.errors import Refused
+from fairlead.model.state import (
+    HOST,
+    IPNetwork,
+    Key,
+    Namespace,
+    Resource,
+    Scope,
+    State,
+    Step,
+    Veth,
+)
+
+
+class FakeKernel:
+    """State by key. `fault` is asked before each step and may raise: a crash, a refusal."""
+
+    def __init__(self, settings: State | None = None) -> None:
+        self.state: dict[Key, Resource] = dict(settings or {})
+        self.foreign: set[Key] = set()
+        self.routes: tuple[IPNetwork, ...] = ()
+        self.fault: Callable[[Step], None] | None = None
+        self.taken: list[Step] = []
+
+    def observe(self, scope: Scope) -> State:
+        """What is there; settings only where asked for."""
+        return {
+            key: resource
+            for key, resource in self.state.items()
+            if (not resource.LASTING or key in scope.settings)
+            and (scope.namespaces is None or _namespace(resource) in scope.namespaces)
+        }
+
+    def apply(self, steps: Sequence[Step]) -> None:
+        done: list[Step] = []
+        for step in steps:
+            if self.fault is not None:
+                self.fault(step)
+            code = self._take(step)
+            if code:
+                raise Refused(step, code, tuple(done))
+            done.append(step)
+            self.taken.append(step)
+
+    def strangers(self, keys: Collection[Key]) -> tuple[Key, ...]:
+        return tuple(key for key in keys if key in self.foreign)
+
+    def occupied(self) -> tuple[IPNetwork, ...]:
+        return self.routes
+
+    def reap(self) -> None:
+        """Nothing is slow here."""
+
+    def lose(self, key: Key) -> None:
+        """Somebody deletes a thing of ours, and what stands on it falls."""
+        self._fall(key)
+
+    def _take(self, step: Step) -> int:
+        after = step.after
+        if after is None:
+            if not step.resource.LASTING:
+                self._fall(step.resource.key)
+            return 0
+        if any(not self._stands(need) for need in after.needs):
+            return errno.ENODEV
+        present = self.state.get(after.key)
+        if step.before is None and not after.LASTING:
+            if present is not None or after.key in self.foreign or self._name_taken(after):
+                return errno.EEXIST
+        elif present is None and not after.LASTING:
+            return errno.ENODEV
+        self.state[after.key] = after
+        return 0
+
+    def _stands(self, key: Key) -> bool:
+        return (
+            key in self.state
+            or key == ("link", HOST, "")
+            or any(key in resource.provides for resource in self.state.values())
+        )
+
+    def _name_taken(self, resource: Resource) -> bool:
+        return isinstance(resource, Veth) and self._stands(resource.provides[0])
+
+    def _fall(self, key: Key) -> None:
+        resource = self.state.pop(key, None)
+        if resource is None:
+            return
+        lost = {key, *resource.provides}
+        for other in list(self.state.values()):
+            if isinstance(other, Veth) and ("link", HOST, other.master) in lost:
+                continue  # Linux unplugs the ports of a dying bridge and keeps them
+            if not lost.isdisjoint(other.needs):
+                self._fall(other.key)
+
+
+def _namespace(resource: Resource) -> str:
+    if isinstance(resource, Namespace):
+        return resource.name
+    return str(getattr(resource, "peer_namespace", getattr(resource, "namespace", HOST)))

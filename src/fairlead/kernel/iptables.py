@@ -1,0 +1,184 @@
+"""iptables: what is there, by iptables-save; one iptables-restore for each change.
+
+A restore is atomic per table and leaves alone what it does not name. A chain
+that only gains rules gets them inserted, which is quick and leaves a person's
+edit of the others standing; any other change writes the chain anew.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fairlead.model.errors import Failed
+from fairlead.model.state import Chain, Marks, Policy, Resource, Rule, Step
+
+WAIT_SECONDS = "10"
+SAVE = {"ip": "iptables-save", "ip6": "ip6tables-save"}
+RESTORE = {"ip": "iptables-restore", "ip6": "ip6tables-restore"}
+NAT_OF_BRIDGE = re.compile(r"-s \S+ ! -o (\S+) -j (?:MASQUERADE|SNAT --to-source \S+)")
+JUMP = re.compile(r"-j (\S+)$")
+
+
+@dataclass(slots=True)
+class Table:
+    """One table as it stands: rules by chain; policies of the built-in chains."""
+
+    chains: dict[str, list[str]] = field(default_factory=dict)
+    policies: dict[str, str] = field(default_factory=dict)
+
+
+Tables = Mapping[tuple[str, str], Table]
+"""By family and name of the table."""
+
+
+def parse(family: str, text: str) -> dict[tuple[str, str], Table]:
+    """The output of iptables-save as tables."""
+    tables: dict[tuple[str, str], Table] = {}
+    table = Table()
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = tables.setdefault((family, line[1:].strip()), Table())
+        elif line.startswith(":"):
+            name, policy, *_ = line[1:].split()
+            table.chains.setdefault(name, [])
+            if policy != "-":
+                table.policies[name] = policy
+        elif line.startswith("-A "):
+            _, name, *rest = line.split(" ", 2)
+            table.chains.setdefault(name, []).append(rest[0].strip() if rest else "")
+    return tables
+
+
+def ours(tables: Tables, marks: Marks, owns: Callable[[str], bool]) -> list[Resource]:
+    """Our chains and rules in tables that carry our marker. `owns` judges names of bridges."""
+    found: list[Resource] = []
+    for (family, name), table in tables.items():
+        if marks.chain in table.chains:
+            for chain, rules in table.chains.items():
+                found.extend(_owned(marks, owns, (family, name, chain), tuple(rules)))
+        else:
+            user = f"{marks.prefix}-USER"
+            if user in table.chains:
+                found.append(Chain(family, name, user, ("-j RETURN",), theirs=True))
+    return found
+
+
+def _owned(
+    marks: Marks, owns: Callable[[str], bool], where: tuple[str, str, str], rules: tuple[str, ...]
+) -> list[Resource]:
+    family, table, chain = where
+    if chain == f"{marks.prefix}-USER":
+        return [Chain(family, table, chain, ("-j RETURN",), theirs=True)]
+    if is_ours(marks, chain):
+        return [Chain(family, table, chain, rules)]
+    found: list[Resource] = []
+    for spec in dict.fromkeys(rules):
+        jump, nat = JUMP.search(spec), NAT_OF_BRIDGE.fullmatch(spec)
+        if (jump and is_ours(marks, jump[1])) or (nat and owns(nat[1])):
+            place = rules.index(spec) + 1 if chain == "FORWARD" and table == "filter" else 0
+            found.append(Rule(family, table, chain, spec, place))
+    return found
+
+
+def is_ours(marks: Marks, chain: str) -> bool:
+    """Whether a chain has one of our names."""
+    return chain in (marks.prefix, marks.chain) or chain.startswith(f"{marks.prefix}-")
+
+
+def render(steps: Sequence[Step]) -> dict[str, str]:
+    """The input of iptables-restore for firewall steps, by family."""
+    tables: dict[tuple[str, str], _Lines] = {}
+    for step in steps:
+        resource = step.resource
+        assert isinstance(resource, Chain | Rule | Policy)
+        lines = tables.setdefault((resource.family, resource.table), _Lines())
+        lines.add(step)
+    texts: dict[str, str] = {}
+    for (family, table), lines in sorted(tables.items()):
+        texts[family] = texts.get(family, "") + f"*{table}\n{lines.text()}COMMIT\n"
+    return texts
+
+
+@dataclass(slots=True)
+class _Lines:
+    """The lines of one table, in the order that iptables-restore needs."""
+
+    declare: list[str] = field(default_factory=list)
+    delete: list[str] = field(default_factory=list)
+    fill: list[str] = field(default_factory=list)
+    insert: list[tuple[int, str]] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        inserts = [line for _, line in sorted(self.insert)]
+        lines = self.declare + self.delete + self.fill + inserts + self.drop
+        return "".join(line + "\n" for line in lines)
+
+    def add(self, step: Step) -> None:
+        before, after = step.before, step.after
+        if isinstance(after, Policy):
+            self.declare.append(f":{after.chain} {after.verdict} [0:0]")
+        elif isinstance(after, Chain):
+            self._chain(before, after)
+        elif isinstance(after, Rule):
+            where = f"-I {after.chain} {after.place}" if after.place else f"-A {after.chain}"
+            self.insert.append((after.place, f"{where} {after.spec}"))
+        elif isinstance(before, Chain):
+            self.declare.append(f":{before.name} - [0:0]")
+            self.drop.append(f"-X {before.name}")
+        elif isinstance(before, Rule):
+            self.delete.append(f"-D {before.chain} {before.spec}")
+
+    def _chain(self, before: Resource | None, after: Chain) -> None:
+        added = insertions(before.rules, after.rules) if isinstance(before, Chain) else None
+        if added is None:
+            self.declare.append(f":{after.name} - [0:0]")
+            self.fill.extend(f"-A {after.name} {rule}" for rule in after.rules)
+        else:
+            self.fill.extend(f"-I {after.name} {place} {rule}" for place, rule in added)
+
+
+def insertions(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, str]] | None:
+    """Rules with their places that turn `before` into `after`; None if more than that changed."""
+    added: list[tuple[int, str]] = []
+    kept = 0
+    for place, rule in enumerate(after, start=1):
+        if kept < len(before) and before[kept] == rule:
+            kept += 1
+        else:
+            added.append((place, rule))
+    return added if kept == len(before) else None
+
+
+class Iptables:
+    """The programs. They change the namespace that the calling thread is in."""
+
+    def __init__(self, families: Sequence[str] = ("ip",)) -> None:
+        self.families = families
+
+    def save(self) -> Tables:
+        """All tables as they stand."""
+        tables: dict[tuple[str, str], Table] = {}
+        for family in self.families:
+            tables.update(parse(family, _run([SAVE[family]], "")))
+        return tables
+
+    def restore(self, texts: Mapping[str, str]) -> None:
+        """Apply one text per family. Raises Failed with the program's words."""
+        for family, text in texts.items():
+            _run([RESTORE[family], "--noflush", "-w", WAIT_SECONDS], text)
+
+
+def _run(argv: list[str], text: str) -> str:
+    try:
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise Failed(
+            f"{argv[0]} is not installed", hint="install the package iptables"
+        ) from error
+    if done.returncode != 0:
+        raise Failed(f"{argv[0]}: {done.stderr.strip() or f'exit status {done.returncode}'}")
+    return done.stdout

@@ -1,0 +1,480 @@
+"""Linux: observes the real kernel and applies steps to it.
+
+It keeps descriptors, never knowledge: what is there is read from the kernel
+each time. Neighbouring steps travel together, rtnetlink ones of a namespace in
+one send, firewall ones in one iptables-restore. What stands on something that
+goes in the same call is left to the kernel, which is quicker; the cable of a
+sandbox that goes is only marked, and reaped with others later: deleting one
+takes the kernel 16 ms, deleting twenty together no longer.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from fairlead.kernel import conntrack, rtnetlink
+from fairlead.kernel.errors import Refused
+from fairlead.kernel.iptables import Iptables, Tables, is_ours, ours, render
+from fairlead.kernel.netlink import Answer, Message, Socket
+from fairlead.kernel.netns import Namespaces
+from fairlead.kernel.nft import REDIRECT, TABLE, Context
+from fairlead.kernel.sysctl import read_sysctl, write_sysctl
+from fairlead.model.errors import Failed
+from fairlead.model.state import (
+    HOST,
+    Address,
+    Bridge,
+    Chain,
+    DnsRedirect,
+    IPNetwork,
+    Key,
+    Marks,
+    Namespace,
+    Neighbour,
+    Policy,
+    Resource,
+    Route,
+    Rule,
+    Scope,
+    State,
+    Step,
+    Sysctl,
+    Veth,
+    changed_fields,
+    state,
+)
+
+GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.EINVAL})
+"""What the kernel answers to the removal of something that is not there."""
+
+BRIDGE_NAME = re.compile(r"br-[0-9a-f]{12}")
+FIREWALL = (Chain, Rule, Policy)
+NETLINK = (Bridge, Veth, Address, Route, Neighbour)
+
+
+class LinuxKernel:
+    """The kernel of this host. All calls on one thread, which it moves between namespaces."""
+
+    def __init__(self, folder: Path, marks: Marks) -> None:
+        self.namespaces = Namespaces(folder)
+        self.marks = marks
+        self._host = Socket()
+        self._iptables = Iptables()
+        self._condemned: set[Key] = set()
+
+    def close(self) -> None:
+        self._host.close()
+        self.namespaces.close()
+
+    def observe(self, scope: Scope) -> State:
+        rows = rtnetlink.links(self._host)
+        found: list[Resource] = []
+        if scope.namespaces is None:
+            found += self._observe_host(rows)
+        names = self.namespaces.names()
+        if scope.namespaces is not None:
+            names = [name for name in names if name in scope.namespaces]
+        cables = {row.index: row for row in rows if row.alias == self.marks.alias}
+        masters = {row.index: row.name for row in rows}
+        for name in names:
+            found += self._observe_sandbox(name, cables, masters)
+        if scope.namespaces is None:
+            found += [_loose(row, masters) for row in cables.values() if row.kind == "veth"]
+        found += [s for key in sorted(scope.settings) if (s := self._setting(key)) is not None]
+        return state(found)
+
+    def strangers(self, keys: Collection[Key]) -> tuple[Key, ...]:
+        aliases = {row.name: row.alias for row in rtnetlink.links(self._host)}
+        tables: Tables | None = None
+        found = []
+        for key in keys:
+            if key[0] == "link" and key[1] == HOST:
+                if aliases.get(key[2], self.marks.alias) != self.marks.alias:
+                    found.append(key)
+            elif key[0] == "chain" and not key[3].endswith("-USER"):
+                tables = tables if tables is not None else self._iptables.save()
+                table = tables.get((key[1], key[2]))
+                if table and key[3] in table.chains and self.marks.chain not in table.chains:
+                    found.append(key)
+        return tuple(found)
+
+    def occupied(self) -> tuple[IPNetwork, ...]:
+        rows = rtnetlink.links(self._host)
+        names = {row.index: row.name for row in rows if row.alias != self.marks.alias}
+        routes = rtnetlink.routes(self._host, HOST, names)
+        return tuple(
+            row.route.destination for row in routes if row.route.destination.prefixlen and not row.ours
+        )
+
+    def is_bridge(self, name: str) -> bool | None:
+        """Whether an interface of the host is a bridge; None when there is no such interface."""
+        kinds = {row.name: row.kind for row in rtnetlink.links(self._host)}
+        return kinds[name] == "bridge" if name in kinds else None
+
+    def apply(self, steps: Sequence[Step]) -> None:
+        ground = [s.resource for s in steps if s.after is None and _is_ground(s.resource)]
+        falling = {key for item in ground for key in (item.key, *item.provides)}
+        again = {s.resource.key for s in steps if s.after is not None}
+        self._condemned = {
+            item.key
+            for item in ground
+            if isinstance(item, Veth) and item.key not in again and set(item.needs) & falling
+        }
+        done: list[Step] = []
+        for kind, group in groupby(steps, key=_kind):
+            batch = [s for s in group if not _falls(s, falling)]
+            try:
+                _KINDS[kind](self, batch)
+            except Refused as refused:
+                raise refused.after(tuple(done)) from refused
+            done += batch
+        for step in done:
+            for effect in step.then:
+                conntrack.forget(effect.address)
+
+    def reap(self) -> None:
+        """Delete the cables of dead sandboxes, all in one go."""
+        if any(row.alias == self.marks.dying for row in rtnetlink.links(self._host)):
+            self._host.batch([rtnetlink.delete_group(self.marks.group)])
+
+    def _observe_host(self, rows: list[rtnetlink.Link]) -> Iterator[Resource]:
+        mine = [row for row in rows if row.alias == self.marks.alias]
+        names = {row.index: row.name for row in mine}
+        for row in mine:
+            if row.kind == "bridge":
+                yield Bridge(HOST, row.name, row.mac, row.mtu, row.up)
+        everywhere = {row.index: row.name for row in rows}
+        yield from rtnetlink.addresses(self._host, HOST, everywhere)
+        yield from (r.route for r in rtnetlink.routes(self._host, HOST, everywhere) if r.ours)
+        yield from rtnetlink.neighbours(self._host, HOST, everywhere)
+        present = {row.name for row in rows}
+
+        def owns(bridge: str) -> bool:
+            return bridge in names.values() or (
+                bridge not in present and bool(BRIDGE_NAME.fullmatch(bridge))
+            )
+
+        yield from ours(self._iptables.save(), self.marks, owns)
+
+    def _observe_sandbox(
+        self, name: str, cables: dict[int, rtnetlink.Link], masters: dict[int, str]
+    ) -> Iterator[Resource]:
+        """What is in a namespace; takes the cables that end here out of `cables`."""
+        yield Namespace(name)
+        with self.namespaces.entered(name), Socket() as netlink, Context() as nft:
+            rows = rtnetlink.links(netlink)
+            names = {row.index: row.name for row in rows}
+            for row in rows:
+                near = cables.get(row.far)
+                if near is not None and row.kind == "veth" and row.elsewhere:
+                    if near.far == row.index:
+                        del cables[row.far]
+                        yield _cable(near, masters, name, row)
+            yield from rtnetlink.addresses(netlink, name, names)
+            yield from (r.route for r in rtnetlink.routes(netlink, name, names) if r.ours)
+            yield from rtnetlink.neighbours(netlink, name, names)
+            if f"table ip {TABLE}" in nft.run("list tables ip"):
+                yield DnsRedirect(name)
+
+    def _setting(self, key: Key) -> Resource | None:
+        if key[0] == "sysctl":
+            _, namespace, path, link = key
+            try:
+                with self.namespaces.entered(namespace):
+                    value = read_sysctl(path)
+            except FileNotFoundError:
+                return None
+            return Sysctl(namespace, path, value, link)
+        _, family, table, chain = key
+        found = self._iptables.save().get((family, table))
+        verdict = found.policies.get(chain, "ACCEPT") if found else "ACCEPT"
+        return Policy(family, table, chain, verdict)
+
+    def _take_namespaces(self, steps: Sequence[Step]) -> None:
+        done: list[Step] = []
+        for step in steps:
+            name = step.resource.key[1]
+            try:
+                if step.after is None:
+                    self.namespaces.drop(name)
+                else:
+                    self.namespaces.make(name)
+            except OSError as error:
+                raise Refused(step, error.errno or errno.EIO, tuple(done)) from error
+            done.append(step)
+
+    def _take_redirects(self, steps: Sequence[Step]) -> None:
+        done: list[Step] = []
+        for step in steps:
+            commands = f"delete table ip {TABLE}" if step.after is None else REDIRECT
+            try:
+                with self.namespaces.entered(step.resource.key[1]), Context() as nft:
+                    nft.run(commands)
+            except FileNotFoundError as error:
+                if step.after is not None:
+                    raise Refused(step, errno.ENOENT, tuple(done)) from error
+            except Failed as error:
+                if step.after is not None:
+                    raise Refused(step, errno.EIO, tuple(done), str(error)) from error
+            done.append(step)
+
+    def _take_sysctls(self, steps: Sequence[Step]) -> None:
+        done: list[Step] = []
+        for step in steps:
+            if isinstance(step.after, Sysctl):
+                try:
+                    with self.namespaces.entered(step.after.namespace):
+                        write_sysctl(step.after.path, step.after.value)
+                except OSError as error:
+                    raise Refused(step, error.errno or errno.EIO, tuple(done)) from error
+            done.append(step)
+
+    def _take_firewall(self, steps: Sequence[Step]) -> None:
+        if not steps:
+            return
+        try:
+            self._iptables.restore(render(steps))
+        except Failed:
+            # A rule or chain was not as the plan took it to be. Look, and say it from there.
+            steps = [_against(step, self._iptables.save(), self.marks) for step in steps]
+            try:
+                self._iptables.restore(render([s for s in steps if s.before != s.after]))
+            except Failed as error:
+                raise Refused(steps[0], errno.EINVAL, (), str(error)) from error
+
+    def _take_netlink(self, steps: Sequence[Step]) -> None:
+        done: list[Step] = []
+        for place, group in groupby(steps, key=_place):
+            batch = list(group)
+            try:
+                with self.namespaces.entered(place):
+                    if place == HOST:
+                        self._send(self._host, batch)
+                    else:
+                        with Socket() as netlink:
+                            self._send(netlink, batch)
+            except Refused as refused:
+                raise refused.after(tuple(done)) from refused
+            except FileNotFoundError as error:
+                if any(step.after is not None for step in batch):
+                    raise Refused(batch[0], errno.ENOENT, tuple(done)) from error
+            done += batch
+
+    def _send(self, netlink: Socket, steps: Sequence[Step]) -> None:
+        """One batch for as many steps as can be encoded before indices must be learnt."""
+        done: list[Step] = []
+        for _, group in groupby(steps, key=_wave):
+            batch = list(group)
+            messages: list[tuple[Step, Message]] = []
+            with _Encoder(netlink, self.namespaces, self.marks, self._condemned) as encoder:
+                for step in batch:
+                    messages += [(step, message) for message in encoder.messages(step)]
+                answers = netlink.batch([message for _, message in messages])
+                _judge(batch, messages, answers, done)
+                for step in batch:
+                    encoder.far_end(step)
+            done += batch
+
+
+class _Encoder:
+    """Steps as messages. Holds the descriptors that a batch refers to until it is sent."""
+
+    def __init__(
+        self, netlink: Socket, namespaces: Namespaces, marks: Marks, condemned: Collection[Key]
+    ) -> None:
+        self._netlink = netlink
+        self._namespaces = namespaces
+        self._marks = marks
+        self._condemned = condemned
+        self._indices: dict[str, int] | None = None
+        self._files: dict[str, int] = {}
+
+    def __enter__(self) -> _Encoder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self._files.values():
+            os.close(fd)
+
+    def messages(self, step: Step) -> list[Message]:
+        before, after = step.before, step.after
+        if after is None:
+            return self._removal(step)
+        if before is not None:
+            return self._change(step, changed_fields(before, after))
+        if isinstance(after, Bridge):
+            return rtnetlink.new_bridge(after, self._marks.alias)
+        if isinstance(after, Veth):
+            master = self._index(step, after.master) if after.master else 0
+            fd = self._namespace(step, after.peer_namespace)
+            return rtnetlink.new_veth(after, master, fd, self._marks.alias)
+        return [self._row(step, after)]
+
+    def _removal(self, step: Step) -> list[Message]:
+        gone = step.resource
+        if isinstance(gone, Veth) and gone.key in self._condemned:
+            return [rtnetlink.condemn(gone.name, self._marks.dying, self._marks.group)]
+        if isinstance(gone, Bridge | Veth):
+            return [rtnetlink.delete_link(gone.name)]
+        try:
+            return [self._row(step, gone, delete=True)]
+        except Refused as refused:
+            if refused.code == errno.ENODEV:
+                return []
+            raise
+
+    def _change(self, step: Step, names: frozenset[str]) -> list[Message]:
+        after = step.after
+        if isinstance(after, Neighbour):
+            return [self._row(step, after)]
+        assert isinstance(after, Bridge | Veth)
+        values: dict[str, int | str] = {}
+        if "mtu" in names:
+            values["mtu"] = after.mtu
+        if isinstance(after, Bridge):
+            if "mac" in names:
+                values["mac"] = after.mac
+        elif "master" in names:
+            values["master"] = self._index(step, after.master) if after.master else 0
+        up = after.up if "up" in names else None
+        return [rtnetlink.set_link(after.name, up=up, **values)]
+
+    def far_end(self, step: Step) -> None:
+        """What is left to do at the other end of a cable, when the near end is done."""
+        veth = step.after
+        if not isinstance(veth, Veth):
+            return
+        names = changed_fields(step.before, veth) if step.before else frozenset({"up"})
+        if not names & {"mac", "mtu", "up"}:
+            return
+        values: dict[str, int | str] = {}
+        if "mtu" in names:
+            values["mtu"] = veth.mtu
+        if "mac" in names:
+            values["mac"] = veth.mac
+        up = veth.up if "up" in names else None
+        with self._namespaces.entered(veth.peer_namespace), Socket() as netlink:
+            answer = netlink.batch([rtnetlink.set_link(veth.peer, up=up, **values)])[0]
+        if answer.code:
+            raise Refused(step, answer.code, (), answer.detail)
+
+    def _row(self, step: Step, item: Resource, delete: bool = False) -> Message:
+        assert isinstance(item, Address | Route | Neighbour)
+        index = self._index(step, item.link)
+        if isinstance(item, Address):
+            return rtnetlink.address(item, index, delete)
+        if isinstance(item, Route):
+            return rtnetlink.route(item, index, delete)
+        return rtnetlink.neighbour(item, index, delete)
+
+    def _index(self, step: Step, name: str) -> int:
+        if self._indices is None:
+            self._indices = {row.name: row.index for row in rtnetlink.links(self._netlink)}
+        if name not in self._indices:
+            raise Refused(step, errno.ENODEV)
+        return self._indices[name]
+
+    def _namespace(self, step: Step, name: str) -> int:
+        if name not in self._files:
+            try:
+                self._files[name] = self._namespaces.open(name)
+            except FileNotFoundError as error:
+                raise Refused(step, errno.ENODEV) from error
+        return self._files[name]
+
+
+def _judge(
+    batch: Sequence[Step],
+    messages: Sequence[tuple[Step, Message]],
+    answers: Sequence[Answer],
+    done: Sequence[Step],
+) -> None:
+    """Raise Refused for the first step that was not taken, with all that were."""
+    bad: dict[int, tuple[Step, Answer]] = {}
+    for (step, _), answer in zip(messages, answers, strict=True):
+        harmless = step.after is None and answer.code in GONE
+        if answer.code and not harmless:
+            bad.setdefault(id(step), (step, answer))
+    if bad:
+        taken = tuple(step for step in batch if id(step) not in bad)
+        step, answer = next(iter(bad.values()))
+        raise Refused(step, answer.code, (*done, *taken), answer.detail)
+
+
+def _cable(
+    near: rtnetlink.Link, masters: dict[int, str], namespace: str, far: rtnetlink.Link
+) -> Veth:
+    up = near.up and far.up
+    mtu = near.mtu if near.mtu == far.mtu else 0
+    master = masters.get(near.master, "")
+    return Veth(near.name, master, namespace, far.name, far.mac, mtu, up)
+
+
+def _loose(row: rtnetlink.Link, masters: dict[int, str]) -> Veth:
+    """A cable of ours that ends in no sandbox that we know."""
+    return Veth(row.name, masters.get(row.master, ""), "?", "?", "", row.mtu, row.up)
+
+
+def _against(step: Step, tables: Tables, marks: Marks) -> Step:
+    """The same step, from what really stands there."""
+    item = step.resource
+    assert isinstance(item, Chain | Rule | Policy)
+    table = tables.get((item.family, item.table))
+    chains = table.chains if table else {}
+    if isinstance(item, Chain):
+        present: Resource | None = None
+        if item.name in chains and is_ours(marks, item.name):
+            present = Chain(item.family, item.table, item.name, tuple(chains[item.name]), item.theirs)
+        if item.theirs and present is not None and step.after is not None:
+            return Step(step.after, step.after)
+        return Step(present, step.after)
+    if isinstance(item, Rule):
+        found = item.spec in chains.get(item.chain, [])
+        return Step(item if found else None, step.after)
+    return step
+
+
+def _is_ground(resource: Resource) -> bool:
+    return isinstance(resource, Namespace | Bridge | Veth)
+
+
+def _falls(step: Step, falling: set[Key]) -> bool:
+    """Whether the kernel removes this by itself, when what it stands on goes in the same call."""
+    item = step.resource
+    if step.after is not None or _is_ground(item):
+        return False
+    inside = ("netns", str(getattr(item, "namespace", HOST))) in falling
+    return inside or not falling.isdisjoint(item.needs)
+
+
+def _place(step: Step) -> str:
+    item = step.resource
+    return HOST if isinstance(item, Veth) else str(getattr(item, "namespace", HOST))
+
+
+def _wave(step: Step) -> int:
+    """Steps of one wave need no index that another of them brings about."""
+    return [Bridge, Veth].index(type(step.resource)) if _is_ground(step.resource) else 2
+
+
+def _kind(step: Step) -> str:
+    item = step.resource
+    if isinstance(item, FIREWALL):
+        return "firewall"
+    if isinstance(item, NETLINK):
+        return "netlink"
+    return type(item).__name__
+
+
+_KINDS: dict[str, Callable[[LinuxKernel, Sequence[Step]], None]] = {
+    "Namespace": LinuxKernel._take_namespaces,
+    "DnsRedirect": LinuxKernel._take_redirects,
+    "Sysctl": LinuxKernel._take_sysctls,
+    "firewall": LinuxKernel._take_firewall,
+    "netlink": LinuxKernel._take_netlink,
+}

@@ -1,0 +1,84 @@
+"""libnftables in process, and the one table that a sandbox gets of it.
+
+A context keeps the netlink socket of the namespace in which it was made, so a
+sandbox's is made while its namespace is entered, used, and let go.
+
+The DNS redirect rewrites ports without connection tracking: two stateless
+rules on output, there and back, since both ends are on the loopback. A
+container that talks little DNS then pays for no conntrack on everything else,
+and one that runs a DNS server of its own finds port 53 free.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import errno
+
+from fairlead.model.errors import Failed
+
+TABLE = "fairlead_dns"
+RESOLVER = "127.0.0.11"
+RESOLVER_PORT = 61053
+"""Where the resolver's sockets are in each sandbox: above the ephemeral ports."""
+
+REDIRECT = f"""\
+table ip {TABLE} {{
+  chain c_output {{
+    type filter hook output priority -300; policy accept;
+    ip daddr {RESOLVER} udp dport 53 udp dport set {RESOLVER_PORT}
+    ip daddr {RESOLVER} tcp dport 53 tcp dport set {RESOLVER_PORT}
+    ip saddr {RESOLVER} udp sport {RESOLVER_PORT} udp sport set 53
+    ip saddr {RESOLVER} tcp sport {RESOLVER_PORT} tcp sport set 53
+  }}
+}}
+"""
+
+_library: ctypes.CDLL | None = None
+
+
+def _load() -> ctypes.CDLL:
+    global _library
+    if _library is None:
+        try:
+            library = ctypes.CDLL("libnftables.so.1")
+        except OSError as error:
+            raise Failed(
+                f"libnftables cannot be loaded: {error}", hint="install the package libnftables1"
+            ) from error
+        library.nft_ctx_new.restype = ctypes.c_void_p
+        library.nft_ctx_new.argtypes = [ctypes.c_uint32]
+        library.nft_ctx_free.argtypes = [ctypes.c_void_p]
+        library.nft_ctx_buffer_output.argtypes = [ctypes.c_void_p]
+        library.nft_ctx_buffer_error.argtypes = [ctypes.c_void_p]
+        library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+        library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
+        library.nft_ctx_get_output_buffer.argtypes = [ctypes.c_void_p]
+        library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+        library.nft_ctx_get_error_buffer.argtypes = [ctypes.c_void_p]
+        _library = library
+    return _library
+
+
+class Context:
+    """A libnftables context of the namespace that its thread is in."""
+
+    def __init__(self) -> None:
+        self._library = _load()
+        self._context = self._library.nft_ctx_new(0)
+        if not self._context:
+            raise OSError(errno.ENOMEM, "nft_ctx_new")
+        self._library.nft_ctx_buffer_output(self._context)
+        self._library.nft_ctx_buffer_error(self._context)
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._library.nft_ctx_free(self._context)
+
+    def run(self, commands: str) -> str:
+        """Run commands as one transaction. Raises Failed with nft's own words."""
+        if self._library.nft_run_cmd_from_buffer(self._context, commands.encode()) != 0:
+            raise Failed(self._library.nft_ctx_get_error_buffer(self._context).decode().strip())
+        return str(self._library.nft_ctx_get_output_buffer(self._context).decode())

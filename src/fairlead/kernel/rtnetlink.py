@@ -1,0 +1,263 @@
+"""Resources as rtnetlink messages, and rtnetlink dumps as rows.
+
+Marks: links carry an alias, addresses, routes and neighbours the protocol
+number `PROTOCOL`. Whatever has no mark is not ours.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
+
+from fairlead.kernel.netlink import (
+    NEW,
+    NLM_F_CREATE,
+    NLM_F_REPLACE,
+    Message,
+    Socket,
+    attribute,
+    attributes,
+    nest,
+    number,
+    string,
+    text,
+    u32,
+)
+from fairlead.model.state import Address, Bridge, IPAddress, Neighbour, Route, Veth
+
+PROTOCOL = 0x66
+"""Our number where the kernel keeps who made a route, an address, a neighbour."""
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
+IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_LINK_NETNSID = 18, 20, 28, 37
+IFLA_GROUP, IFLA_EXT_MASK = 27, 29
+IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS, IFA_PROTO = 1, 2, 4, 8, 11
+IFA_F_NODAD = 0x02
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
+NDA_DST, NDA_LLADDR, NDA_PROTOCOL = 1, 2, 12
+NUD_PERMANENT = 0x80
+IFF_UP = 0x1
+RT_TABLE_MAIN, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST = 254, 0, 253, 1
+
+IFINFO = struct.Struct("=BxHiII")
+IFADDR = struct.Struct("=BBBBI")
+RTMSG = struct.Struct("=BBBBBBBBI")
+NDMSG = struct.Struct("=BxxxiHBB")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A row of the link table: what observation needs of it."""
+
+    index: int
+    name: str
+    kind: str
+    alias: str
+    mac: str
+    mtu: int
+    master: int
+    far: int
+    """The index of the other end, in the namespace where that is."""
+    elsewhere: bool
+    """Whether the other end is in another namespace."""
+    up: bool
+
+
+def mac_bytes(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def _flags(up: bool) -> tuple[int, int]:
+    return (IFF_UP if up else 0, IFF_UP)
+
+
+def _header(index: int = 0, up: bool | None = None) -> bytes:
+    flags, change = (0, 0) if up is None else _flags(up)
+    return IFINFO.pack(socket.AF_UNSPEC, 0, index, flags, change)
+
+
+def new_bridge(bridge: Bridge, alias: str) -> list[Message]:
+    """Make a bridge with its final address and MTU, then mark it."""
+    body = _header(up=bridge.up) + text(IFLA_IFNAME, bridge.name) + u32(IFLA_MTU, bridge.mtu)
+    body += attribute(IFLA_ADDRESS, mac_bytes(bridge.mac))
+    body += nest(IFLA_LINKINFO, text(IFLA_INFO_KIND, "bridge"))
+    return [Message(RTM_NEWLINK, NEW, body), mark(bridge.name, alias, bridge.up)]
+
+
+def new_veth(veth: Veth, master: int, namespace_fd: int, alias: str) -> list[Message]:
+    """Make both ends where they belong and plug one in; then mark it and raise the near end.
+
+    An end cannot come up before it has another, so neither does at once.
+    """
+    peer = _header() + text(IFLA_IFNAME, veth.peer) + u32(IFLA_MTU, veth.mtu)
+    peer += attribute(IFLA_ADDRESS, mac_bytes(veth.mac)) + u32(IFLA_NET_NS_FD, namespace_fd)
+    body = _header() + text(IFLA_IFNAME, veth.name) + u32(IFLA_MTU, veth.mtu)
+    if master:
+        body += u32(IFLA_MASTER, master)
+    kind = text(IFLA_INFO_KIND, "veth")
+    body += nest(IFLA_LINKINFO, kind, nest(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer)))
+    return [Message(RTM_NEWLINK, NEW, body), mark(veth.name, alias, veth.up)]
+
+
+def mark(name: str, alias: str, up: bool) -> Message:
+    """The kernel ignores an alias while it makes a link, so it comes second, in one batch."""
+    body = _header(up=up) + text(IFLA_IFNAME, name) + text(IFLA_IFALIAS, alias)
+    return Message(RTM_SETLINK, 0, body)
+
+
+def set_link(name: str, up: bool | None = None, **values: int | str) -> Message:
+    """Change a link that stands: `mtu`, `mac`, `master` (an index)."""
+    body = _header(up=up) + text(IFLA_IFNAME, name)
+    if "mtu" in values:
+        body += u32(IFLA_MTU, int(values["mtu"]))
+    if "mac" in values:
+        body += attribute(IFLA_ADDRESS, mac_bytes(str(values["mac"])))
+    if "master" in values:
+        body += u32(IFLA_MASTER, int(values["master"]))
+    return Message(RTM_SETLINK, 0, body)
+
+
+def delete_link(name: str) -> Message:
+    return Message(RTM_DELLINK, 0, _header() + text(IFLA_IFNAME, name))
+
+
+def condemn(name: str, alias: str, group: int) -> Message:
+    """Give a link that is as good as gone another mark, and the group that is reaped together."""
+    body = _header() + text(IFLA_IFNAME, name) + text(IFLA_IFALIAS, alias) + u32(IFLA_GROUP, group)
+    return Message(RTM_SETLINK, 0, body)
+
+
+def delete_group(group: int) -> Message:
+    """Delete all links of a group: the kernel waits once for all of them."""
+    return Message(RTM_DELLINK, 0, _header() + u32(IFLA_GROUP, group))
+
+
+def _family(version: int) -> int:
+    return socket.AF_INET if version == 4 else socket.AF_INET6
+
+
+def address(item: Address, index: int, delete: bool = False) -> Message:
+    """Add or delete an address. No duplicate detection: the IPAM knows who has what."""
+    interface = item.address
+    raw = interface.ip.packed
+    body = IFADDR.pack(_family(interface.version), interface.network.prefixlen, 0, 0, index)
+    body += attribute(IFA_LOCAL, raw) + attribute(IFA_ADDRESS, raw)
+    if delete:
+        return Message(RTM_DELADDR, 0, body)
+    if isinstance(interface.network, IPv4Network) and interface.network.prefixlen < 31:
+        body += attribute(IFA_BROADCAST, interface.network.broadcast_address.packed)
+    if interface.version == 6:
+        body += u32(IFA_FLAGS, IFA_F_NODAD)
+    return Message(RTM_NEWADDR, NEW, body + attribute(IFA_PROTO, bytes([PROTOCOL])))
+
+
+def route(item: Route, index: int, delete: bool = False) -> Message:
+    """Add or delete a route in the main table."""
+    network = item.destination
+    scope = RT_SCOPE_UNIVERSE if item.via is not None else RT_SCOPE_LINK
+    family = _family(network.version)
+    body = RTMSG.pack(
+        family, network.prefixlen, 0, 0, RT_TABLE_MAIN, PROTOCOL, scope, RTN_UNICAST, 0
+    )
+    if network.prefixlen:
+        body += attribute(RTA_DST, network.network_address.packed)
+    if item.via is not None:
+        body += attribute(RTA_GATEWAY, item.via.packed)
+    body += u32(RTA_OIF, index)
+    return Message(RTM_DELROUTE, 0, body) if delete else Message(RTM_NEWROUTE, NEW, body)
+
+
+def neighbour(item: Neighbour, index: int, delete: bool = False) -> Message:
+    """Add, replace or delete a permanent neighbour entry."""
+    family = _family(item.address.version)
+    body = NDMSG.pack(family, index, NUD_PERMANENT, 0, 0) + attribute(NDA_DST, item.address.packed)
+    if delete:
+        return Message(RTM_DELNEIGH, 0, body)
+    body += attribute(NDA_LLADDR, mac_bytes(item.mac)) + attribute(NDA_PROTOCOL, bytes([PROTOCOL]))
+    return Message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def links(netlink: Socket) -> list[Link]:
+    """The links of the socket's namespace."""
+    body = _header() + u32(IFLA_EXT_MASK, 0)
+    return [_link(data) for kind, data in netlink.dump(RTM_GETLINK, body) if kind == RTM_NEWLINK]
+
+
+def _link(data: bytes) -> Link:
+    _, _, index, flags, _ = IFINFO.unpack_from(data)
+    found = attributes(data, IFINFO.size)
+    kind = string(attributes(found.get(IFLA_LINKINFO, b"")), IFLA_INFO_KIND)
+    return Link(
+        index=index,
+        name=string(found, IFLA_IFNAME),
+        kind=kind,
+        alias=string(found, IFLA_IFALIAS),
+        mac=found.get(IFLA_ADDRESS, b"").hex(":"),
+        mtu=number(found, IFLA_MTU),
+        master=number(found, IFLA_MASTER),
+        far=number(found, IFLA_LINK),
+        elsewhere=IFLA_LINK_NETNSID in found,
+        up=bool(flags & IFF_UP),
+    )
+
+
+def addresses(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list[Address]:
+    """Our addresses on the links in `names`."""
+    found = []
+    for kind, data in netlink.dump(RTM_GETADDR, IFADDR.pack(0, 0, 0, 0, 0)):
+        _, prefix, _, _, index = IFADDR.unpack_from(data)
+        row = attributes(data, IFADDR.size)
+        if kind != RTM_NEWADDR or index not in names or row.get(IFA_PROTO) != bytes([PROTOCOL]):
+            continue
+        raw = row.get(IFA_LOCAL) or row[IFA_ADDRESS]
+        interface = ip_interface(f"{ip_address(raw)}/{prefix}")
+        found.append(Address(namespace, names[index], interface))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRow:
+    """A row of the main routing table."""
+
+    route: Route
+    ours: bool
+
+
+def routes(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list[RouteRow]:
+    """Unicast routes of the main table through the links in `names`."""
+    found = []
+    for kind, data in netlink.dump(RTM_GETROUTE, RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)):
+        family, length, _, _, table, protocol, _, type_, _ = RTMSG.unpack_from(data)
+        row = attributes(data, RTMSG.size)
+        main = (number(row, RTA_TABLE) or table) == RT_TABLE_MAIN
+        index = number(row, RTA_OIF)
+        if kind != RTM_NEWROUTE or not main or type_ != RTN_UNICAST or index not in names:
+            continue
+        zero = b"\0" * (4 if family == socket.AF_INET else 16)
+        destination = ip_network((row.get(RTA_DST, zero), length))
+        via: IPAddress | None = ip_address(row[RTA_GATEWAY]) if RTA_GATEWAY in row else None
+        item = Route(namespace, destination, via, names[index])
+        found.append(RouteRow(item, protocol == PROTOCOL))
+    return found
+
+
+def neighbours(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list[Neighbour]:
+    """Our permanent neighbour entries on the links in `names`."""
+    found = []
+    for kind, data in netlink.dump(RTM_GETNEIGH, NDMSG.pack(0, 0, 0, 0, 0)):
+        _, index, state, _, _ = NDMSG.unpack_from(data)
+        row = attributes(data, NDMSG.size)
+        ours = row.get(NDA_PROTOCOL) == bytes([PROTOCOL]) and state & NUD_PERMANENT
+        if kind == RTM_NEWNEIGH and ours and index in names:
+            who = ip_address(row[NDA_DST])
+            found.append(Neighbour(namespace, names[index], who, row[NDA_LLADDR].hex(":")))
+    return found

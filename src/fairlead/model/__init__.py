@@ -1,0 +1,1 @@
+"""Values: what networks, endpoints, sandboxes and kernel objects are. Stdlib only."""

@@ -1,0 +1,100 @@
+"""Networks and their address pools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from fairlead.model.options import BridgeOptions, bridge_options
+from fairlead.model.state import IPAddress, IPNetwork
+
+
+class Scope(StrEnum):
+    """Who knows a network: this host, or every host of the cluster."""
+
+    LOCAL = "local"
+    GLOBAL = "global"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A subnet, the part of it that containers get, and the addresses kept back."""
+
+    subnet: IPNetwork
+    gateway: IPAddress | None = None
+    ip_range: IPNetwork | None = None
+    auxiliary: Mapping[str, IPAddress] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRequest:
+    """A pool as a user asks for it: text, checked by the IPAM. Empty means: choose."""
+
+    subnet: str = ""
+    ip_range: str = ""
+    gateway: str = ""
+    auxiliary: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRequest:
+    """A network as a user asks for it."""
+
+    name: str
+    driver: str = "bridge"
+    pools: tuple[PoolRequest, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ipam_driver: str = "default"
+    ipam_options: Mapping[str, str] | None = None
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    enable_ipv4: bool = True
+    enable_ipv6: bool = False
+    scope: str = ""
+    config_only: bool = False
+    config_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network that exists. `created` is in nanoseconds since the epoch."""
+
+    id: str
+    name: str
+    driver: str
+    created: int
+    pools: tuple[Pool, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ipam_driver: str = "default"
+    ipam_options: Mapping[str, str] | None = None
+    scope: Scope = Scope.LOCAL
+    internal: bool = False
+    attachable: bool = False
+    enable_ipv4: bool = True
+    enable_ipv6: bool = False
+    predefined: bool = False
+    adopted: bool = False
+    """The bridge stood before us; it is used and never changed or removed."""
+
+    @property
+    def bridge(self) -> BridgeOptions:
+        """The options of a bridge network; they were checked when it was made."""
+        return bridge_options(self.options)
+
+    @property
+    def ifname(self) -> str:
+        """The name of its bridge on the host."""
+        return self.options.get("com.docker.network.bridge.name") or f"br-{self.id[:12]}"
+
+    @property
+    def default_bridge(self) -> bool:
+        """Whether it is the network that containers get when they ask for none."""
+        return self.predefined and self.driver == "bridge"
+
+    @property
+    def user_defined(self) -> bool:
+        return not self.predefined

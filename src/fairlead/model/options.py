@@ -1,0 +1,113 @@
+"""Driver options of a bridge network: text as users give it, typed as we use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from fairlead.model.errors import Failed, Invalid
+
+BRIDGE = "com.docker.network.bridge."
+NAME = BRIDGE + "name"
+ICC = BRIDGE + "enable_icc"
+MASQUERADE = BRIDGE + "enable_ip_masquerade"
+HOST_BINDING = BRIDGE + "host_binding_ipv4"
+DEFAULT_BRIDGE = BRIDGE + "default_bridge"
+INHIBIT_IPV4 = BRIDGE + "inhibit_ipv4"
+MTU = "com.docker.network.driver.mtu"
+HOST_IPV4 = "com.docker.network.host_ipv4"
+PREFIX = "com.docker.network.container_iface_prefix"
+ENDPOINT_IFNAME = "com.docker.network.endpoint.ifname"
+
+TRUE = {"1", "t", "T", "TRUE", "true", "True"}
+FALSE = {"0", "f", "F", "FALSE", "false", "False"}
+IFNAMSIZ = 15
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeOptions:
+    """What a bridge network was asked for beyond its addresses. `mtu` in bytes."""
+
+    name: str = ""
+    mtu: int = 1500
+    icc: bool = True
+    masquerade: bool = True
+    host_binding: IPv4Address | IPv6Address | None = None
+    snat: IPv4Address | IPv6Address | None = None
+    inhibit_ipv4: bool = False
+    prefix: str = "eth"
+
+
+def _flag(options: Mapping[str, str], key: str, default: bool) -> bool:
+    text = options.get(key)
+    if text is None:
+        return default
+    if text in TRUE:
+        return True
+    if text in FALSE:
+        return False
+    raise Invalid(
+        f'failed to parse {key} value: {text} (strconv.ParseBool: parsing "{text}": invalid syntax)',
+        hint="use true or false",
+    )
+
+
+def _address(options: Mapping[str, str], key: str) -> IPv4Address | IPv6Address | None:
+    text = options.get(key, "")
+    if not text:
+        return None
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise Invalid(f"failed to parse {key} value: {text} (nil ip)") from None
+
+
+def _mtu(options: Mapping[str, str]) -> int:
+    text = options.get(MTU)
+    if text is None:
+        return 1500
+    try:
+        mtu = int(text)
+    except ValueError:
+        raise Invalid(
+            f"failed to parse {MTU} value: {text} "
+            f'(strconv.Atoi: parsing "{text}": invalid syntax)'
+        ) from None
+    if mtu < 0:
+        raise Invalid(f"invalid MTU number: {mtu}")
+    if not 68 <= mtu <= 65535:
+        raise Failed("invalid argument", hint=f"an MTU is between 68 and 65535 bytes, not {mtu}")
+    return mtu
+
+
+def interface_name(text: str, what: str) -> str:
+    """The text as the name of an interface. Raises Failed or Invalid with the kernel's reasons."""
+    if len(text.encode()) > IFNAMSIZ:
+        raise Failed(
+            "numerical result out of range",
+            hint=f"{what} {text!r} is longer than {IFNAMSIZ} bytes",
+        )
+    plain = text.isascii() and text.isprintable()
+    if not plain or text in (".", "..") or any(c in "/:%'\"\\*?;|&`$(){}<>!# \t+" for c in text):
+        raise Failed("invalid argument", hint=f"{what} {text!r} is no name for an interface")
+    return text
+
+
+def bridge_options(options: Mapping[str, str]) -> BridgeOptions:
+    """Options as values. Unknown keys are left alone; bad values raise Invalid."""
+    name = options.get(NAME, "")
+    prefix = options.get(PREFIX, "") or "eth"
+    if name:
+        interface_name(name, "the bridge name")
+    interface_name(prefix + "0", "the interface prefix")
+    return BridgeOptions(
+        name=name,
+        mtu=_mtu(options),
+        icc=_flag(options, ICC, True),
+        masquerade=_flag(options, MASQUERADE, True),
+        host_binding=_address(options, HOST_BINDING),
+        snat=_address(options, HOST_IPV4),
+        inhibit_ipv4=_flag(options, INHIBIT_IPV4, False),
+        prefix=prefix,
+    )

@@ -1,0 +1,44 @@
+"""Sandboxes: a container's view of the network, and who it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fairlead.model.endpoint import Port
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRequest:
+    """What the engine knows of a container before its namespace is made."""
+
+    id: str
+    container: str
+    name: str
+    hostname: str
+    domainname: str = ""
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    host: bool = False
+    """It lives in the host's own namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """One network namespace of ours. `ports` are published through its gateway endpoint."""
+
+    id: str
+    container: str
+    name: str
+    hostname: str
+    domainname: str = ""
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    host: bool = False
+    ports: tuple[Port, ...] = ()
+
+    @property
+    def namespace(self) -> str:
+        """The name under which its namespace is pinned."""
+        return self.id[:12]

@@ -1,0 +1,420 @@
+"""Kernel state as values: resources, the steps between two states, their order.
+
+A resource is one thing that the kernel holds for us: a namespace, a link, an
+address, a firewall chain. It has an identity (`key`), says what must exist
+before it (`needs`), and which of its fields the kernel can change while it
+stands (`IN_PLACE`); every other difference means delete and make anew.
+
+====================  ==================================  ====================
+resource              identity                            goes away with
+====================  ==================================  ====================
+Namespace             netns, name                         itself
+Chain, Rule           chain | rule, family, table, name   itself
+Bridge                link, namespace, name               itself
+Veth                  link, namespace, name               its peer's namespace
+Address               addr, namespace, link, address      its link
+Route                 route, namespace, destination       its link
+Neighbour             neigh, namespace, link, address     its link
+DnsRedirect           dns, namespace                      its namespace
+Sysctl, Policy        sysctl | policy, …                  never: see below
+====================  ==================================  ====================
+
+Settings (`Sysctl`, `Policy`) have no creator: the kernel always has a value.
+They are `LASTING`: no longer wanting one leaves it as it is.
+
+A resource holds only fields that fairlead sets, so that what the kernel
+reports can be projected onto it and compared with ``==``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import ClassVar, Protocol, runtime_checkable
+
+IPAddress = IPv4Address | IPv6Address
+IPInterface = IPv4Interface | IPv6Interface
+IPNetwork = IPv4Network | IPv6Network
+
+Key = tuple[str, ...]
+
+HOST = ""
+"""The namespace in which the daemon runs; every other one has a name."""
+
+
+class Rank(IntEnum):
+    """Order of creation; removal goes backwards.
+
+    The firewall stands before the first link is up, so that no packet arrives
+    earlier than the rules that judge it.
+    """
+
+    NETNS = 0
+    CHAIN = 1
+    RULE = 2
+    POLICY = 3
+    BRIDGE = 4
+    LINK = 5
+    SYSCTL = 6
+    ADDR = 7
+    ROUTE = 8
+    NEIGH = 9
+
+
+@runtime_checkable
+class Resource(Protocol):
+    """One thing in the kernel that fairlead owns: frozen, slotted, comparable."""
+
+    RANK: ClassVar[Rank]
+    IN_PLACE: ClassVar[frozenset[str]]
+    LASTING: ClassVar[bool]
+
+    @property
+    def key(self) -> Key: ...
+    @property
+    def needs(self) -> tuple[Key, ...]: ...
+    @property
+    def provides(self) -> tuple[Key, ...]: ...
+
+
+class _Plain:
+    """Defaults: nothing changes in place, nothing is needed, it can be removed."""
+
+    __slots__ = ()
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset()
+    LASTING: ClassVar[bool] = False
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        return ()
+
+    @property
+    def provides(self) -> tuple[Key, ...]:
+        """Other keys under which resources that need this one know it."""
+        return ()
+
+
+def _inside(namespace: str) -> tuple[Key, ...]:
+    return (("netns", namespace),) if namespace != HOST else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace(_Plain):
+    """A pinned network namespace: loopback up, IPv6 off on interfaces to come."""
+
+    name: str
+    RANK: ClassVar[Rank] = Rank.NETNS
+
+    @property
+    def key(self) -> Key:
+        return ("netns", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class DnsRedirect(_Plain):
+    """127.0.0.11 port 53 in a namespace leads to the resolver's port there."""
+
+    namespace: str
+    RANK: ClassVar[Rank] = Rank.RULE
+
+    @property
+    def key(self) -> Key:
+        return ("dns", self.namespace)
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        return _inside(self.namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge(_Plain):
+    """A Linux bridge. `mtu` in bytes."""
+
+    namespace: str
+    name: str
+    mac: str
+    mtu: int
+    up: bool = True
+    RANK: ClassVar[Rank] = Rank.BRIDGE
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"mtu", "mac", "up"})
+
+    @property
+    def key(self) -> Key:
+        return ("link", self.namespace, self.name)
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        return _inside(self.namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class Veth(_Plain):
+    """A cable from a bridge port on the host to an interface in a sandbox.
+
+    `mac` is the address of the end in the sandbox; `mtu` (bytes) and `up` are
+    of both ends.
+    A veth cannot be handed to another namespace in place: the name may be
+    taken there, and addresses and routes are lost on the way.
+    """
+
+    name: str
+    master: str
+    peer_namespace: str
+    peer: str
+    mac: str
+    mtu: int
+    up: bool = True
+    RANK: ClassVar[Rank] = Rank.LINK
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"mtu", "master", "mac", "up"})
+
+    @property
+    def key(self) -> Key:
+        return ("link", HOST, self.name)
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        return (("link", HOST, self.master), ("netns", self.peer_namespace))
+
+    @property
+    def provides(self) -> tuple[Key, ...]:
+        return (("link", self.peer_namespace, self.peer),)
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl(_Plain):
+    """A kernel setting below /proc/sys, by its path there."""
+
+    namespace: str
+    path: str
+    value: str
+    link: str = ""
+    RANK: ClassVar[Rank] = Rank.SYSCTL
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"value"})
+    LASTING: ClassVar[bool] = True
+
+    @property
+    def key(self) -> Key:
+        return ("sysctl", self.namespace, self.path, self.link)
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        if self.link:
+            return (("link", self.namespace, self.link),)
+        return _inside(self.namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class Address(_Plain):
+    """An address with its prefix on a link."""
+
+    namespace: str
+    link: str
+    address: IPInterface
+    RANK: ClassVar[Rank] = Rank.ADDR
+
+    @property
+    def key(self) -> Key:
+        return ("addr", self.namespace, self.link, str(self.address.ip))
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        return (("link", self.namespace, self.link),)
+
+
+@dataclass(frozen=True, slots=True)
+class Route(_Plain):
+    """A route through a link; 0.0.0.0/0 or ::/0 is the default route."""
+
+    namespace: str
+    destination: IPNetwork
+    via: IPAddress | None
+    link: str
+    RANK: ClassVar[Rank] = Rank.ROUTE
+
+    @property
+    def key(self) -> Key:
+        return ("route", self.namespace, str(self.destination))
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        return (("link", self.namespace, self.link),)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour(_Plain):
+    """A permanent neighbour entry: this address is at that MAC."""
+
+    namespace: str
+    link: str
+    address: IPAddress
+    mac: str
+    RANK: ClassVar[Rank] = Rank.NEIGH
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"mac"})
+
+    @property
+    def key(self) -> Key:
+        return ("neigh", self.namespace, self.link, str(self.address))
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        return (("link", self.namespace, self.link),)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain(_Plain):
+    """An iptables chain that is wholly ours: its rules, in order, without ``-A NAME``.
+
+    `theirs` says that we only make it, with those rules, and that what people
+    put into it afterwards is none of our business (DOCKER-USER).
+    """
+
+    family: str
+    table: str
+    name: str
+    rules: tuple[str, ...]
+    theirs: bool = False
+    RANK: ClassVar[Rank] = Rank.CHAIN
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"rules"})
+
+    @property
+    def key(self) -> Key:
+        return ("chain", self.family, self.table, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(_Plain):
+    """One rule of ours in a chain that is not ours.
+
+    `place` counts from 1 at the top of the chain; 0 is the bottom.
+    """
+
+    family: str
+    table: str
+    chain: str
+    spec: str
+    place: int = 0
+    RANK: ClassVar[Rank] = Rank.RULE
+
+    @property
+    def key(self) -> Key:
+        return ("rule", self.family, self.table, self.chain, self.spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy(_Plain):
+    """What a built-in chain does with a packet that no rule judged."""
+
+    family: str
+    table: str
+    chain: str
+    verdict: str
+    RANK: ClassVar[Rank] = Rank.POLICY
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"verdict"})
+    LASTING: ClassVar[bool] = True
+
+    @property
+    def key(self) -> Key:
+        return ("policy", self.family, self.table, self.chain)
+
+
+State = Mapping[Key, Resource]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetFlows:
+    """Drop the kernel's memory of connections to or from an address."""
+
+    address: IPAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From one resource to another; `None` stands for absence.
+
+    Effects ride on a step: they happen once after it and are never undone.
+    """
+
+    before: Resource | None
+    after: Resource | None
+    then: tuple[ForgetFlows, ...] = ()
+
+    @property
+    def resource(self) -> Resource:
+        """The resource that this step is about."""
+        found = self.after if self.after is not None else self.before
+        assert found is not None, "a step from nothing to nothing"
+        return found
+
+    @property
+    def verb(self) -> str:
+        if self.before is None:
+            return "add"
+        return "remove" if self.after is None else "change"
+
+    def undo(self) -> Step:
+        """The step back, without its effects."""
+        return Step(self.after, self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What `observe` looks at.
+
+    `settings` are keys of lasting resources to read: they carry no mark, so
+    they are reported only to whoever asks for them. `namespaces` limits the
+    view to some sandboxes (None: all, and the host).
+    """
+
+    settings: frozenset[Key] = frozenset()
+    namespaces: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How this engine's objects are told from everybody else's.
+
+    `tag`, eight hex digits, is in the alias of links and in the name of a marker
+    chain; `prefix` begins the names of our firewall chains.
+    """
+
+    tag: str
+    prefix: str = "DOCKER"
+
+    @property
+    def alias(self) -> str:
+        return f"fairlead:{self.tag}"
+
+    @property
+    def dying(self) -> str:
+        """The alias of a link that waits to be deleted with others."""
+        return f"{self.alias}:dying"
+
+    @property
+    def group(self) -> int:
+        """The link group in which it waits."""
+        return int(self.tag, 16) & 0x7FFFFFFF
+
+    @property
+    def chain(self) -> str:
+        return f"FAIRLEAD-{self.tag}"
+
+
+def state(resources: Mapping[Key, Resource] | list[Resource] | tuple[Resource, ...]) -> State:
+    """A state from resources. Two different ones with one key are an error: ValueError."""
+    if isinstance(resources, Mapping):
+        return resources
+    found: dict[Key, Resource] = {}
+    for resource in resources:
+        if found.setdefault(resource.key, resource) != resource:
+            raise ValueError(f"two owners of {resource.key}: {found[resource.key]} and {resource}")
+    return found
+
+
+def changed_fields(before: Resource, after: Resource) -> frozenset[str]:
+    """The names of the fields in which two resources of one key differ."""
+    if type(before) is not type(after):
+        return frozenset({"type"})
+    names = (f.name for f in fields(before))  # type: ignore[arg-type]
+    return frozenset(n for n in names if getattr(before, n) != getattr(after, n))

@@ -1,0 +1,41 @@
+"""diff: the steps from what is to what should be.
+
+Pure, total and deterministic. Removals come first, in reverse order of rank;
+then additions and changes in order of rank. What cannot change in place is
+removed and made anew, and with it everything that stands on it: the kernel
+drops an address with its link, so the plan has to put it back.
+"""
+
+from __future__ import annotations
+
+from fairlead.model.state import Key, Resource, State, Step, changed_fields
+
+
+def diff(want: State, have: State) -> tuple[Step, ...]:
+    """The steps that turn `have` into `want`."""
+    doomed = _doomed(want, have)
+    removals = [have[key] for key in doomed if not have[key].LASTING]
+    removals.sort(key=_order, reverse=True)
+    steps = [Step(resource, None) for resource in removals]
+    for resource in sorted(want.values(), key=_order):
+        present = None if resource.key in doomed else have.get(resource.key)
+        if present != resource:
+            steps.append(Step(present, resource))
+    return tuple(steps)
+
+
+def _doomed(want: State, have: State) -> set[Key]:
+    """Keys of what must go: unwanted, not changeable in place, or standing on such."""
+    doomed: set[Key] = set()
+    fallen: set[Key] = set()
+    for resource in sorted(have.values(), key=_order):
+        wanted = want.get(resource.key)
+        gone = wanted is None or not changed_fields(resource, wanted) <= resource.IN_PLACE
+        if (gone and not resource.LASTING) or not fallen.isdisjoint(resource.needs):
+            doomed.add(resource.key)
+            fallen.update((resource.key, *resource.provides))
+    return doomed
+
+
+def _order(resource: Resource) -> tuple[int, Key]:
+    return (resource.RANK, resource.key)

@@ -1,0 +1,242 @@
+"""What every kernel does, real or fake.
+
+::
+
+    host                      sandbox "aaaaaaaaaaaa"
+    br-one 10.9.0.1/24 ─ va ═ eth0 10.9.0.2/24, default via 10.9.0.1
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
+
+import pytest
+
+from fairlead.kernel.errors import Refused
+from fairlead.kernel.port import Kernel
+from fairlead.model.state import (
+    HOST,
+    Address,
+    Bridge,
+    Chain,
+    DnsRedirect,
+    Namespace,
+    Neighbour,
+    Policy,
+    Resource,
+    Route,
+    Rule,
+    Scope,
+    State,
+    Step,
+    Sysctl,
+    Veth,
+    state,
+)
+from fairlead.plan.diff import diff
+
+BOX = "aaaaaaaaaaaa"
+EVERYTHING = Scope()
+
+bridge = Bridge(HOST, "br-one", "02:42:0a:09:00:01", 1500)
+gateway = Address(HOST, "br-one", ip_interface("10.9.0.1/24"))
+box = Namespace(BOX)
+veth = Veth("va", "br-one", BOX, "eth0", "02:42:0a:09:00:02", 1500)
+inside = Address(BOX, "eth0", ip_interface("10.9.0.2/24"))
+default = Route(BOX, ip_network("0.0.0.0/0"), ip_address("10.9.0.1"), "eth0")
+onlink = Route(BOX, ip_network("10.8.0.0/16"), None, "eth0")
+peer = Neighbour(BOX, "eth0", ip_address("10.9.0.7"), "02:42:0a:09:00:07")
+redirect = DnsRedirect(BOX)
+marker = Chain("ip", "filter", "FAIRLEAD-c0ffee00", ())
+forward = Chain("ip", "filter", "TEST", ("-i br-one -o br-one -j ACCEPT", "-o br-one -j DROP"))
+user = Chain("ip", "filter", "TEST-USER", ("-j RETURN",), theirs=True)
+jump = Rule("ip", "filter", "FORWARD", "-j TEST", 1)
+marker_nat = Chain("ip", "nat", "FAIRLEAD-c0ffee00", ())
+masquerade = Rule("ip", "nat", "POSTROUTING", "-s 10.9.0.0/24 ! -o br-one -j MASQUERADE")
+
+NETWORK: list[Resource] = [bridge, gateway]
+JOINED: list[Resource] = [*NETWORK, box, redirect, veth, inside, default, onlink, peer]
+FIREWALL: list[Resource] = [marker, forward, user, jump, marker_nat, masquerade]
+
+
+def reach(kernel: Kernel, want: list[Resource], scope: Scope = EVERYTHING) -> State:
+    """Take the kernel to a state; what it reports then."""
+    kernel.apply(diff(state(want), kernel.observe(scope)))
+    return kernel.observe(scope)
+
+
+def converge(kernel: Kernel, want: State) -> State:
+    """Look and act until there is nothing to do: a change can shake what stands on it."""
+    for _ in range(3):
+        steps = diff(want, kernel.observe(EVERYTHING))
+        if not steps:
+            break
+        kernel.apply(steps)
+    return kernel.observe(EVERYTHING)
+
+
+def test_what_is_made_is_seen(kernel: Kernel) -> None:
+    """Every field that we set comes back as we set it."""
+    assert reach(kernel, JOINED + FIREWALL) == state(JOINED + FIREWALL)
+
+
+def test_leaving_undoes_joining(kernel: Kernel) -> None:
+    """Whatever a join programmed, leaving removes, and nothing else."""
+    before = reach(kernel, NETWORK)
+
+    reach(kernel, JOINED)
+
+    assert reach(kernel, NETWORK) == before == state(NETWORK)
+
+
+def test_nothing_is_left(kernel: Kernel) -> None:
+    """A host that wants nothing has nothing of ours."""
+    reach(kernel, JOINED + FIREWALL)
+
+    assert reach(kernel, []) == {}
+
+
+def test_a_state_reached_needs_no_steps(kernel: Kernel) -> None:
+    """What was applied compares equal with what is wanted: a second plan is empty."""
+    reach(kernel, JOINED + FIREWALL)
+
+    assert diff(state(JOINED + FIREWALL), kernel.observe(EVERYTHING)) == ()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Veth("va", "br-one", BOX, "eth0", "02:42:0a:09:00:02", 1400),
+        Veth("va", "br-one", BOX, "eth0", "02:42:0a:09:00:99", 1500),
+        Bridge(HOST, "br-one", "02:42:0a:09:00:01", 1300),
+        Neighbour(BOX, "eth0", ip_address("10.9.0.7"), "02:42:0a:09:00:08"),
+        Chain("ip", "filter", "TEST", ("-o br-one -j DROP",)),
+        Chain("ip", "filter", "TEST", ("-i lo -j ACCEPT", *forward.rules, "-o lo -j RETURN")),
+        Veth("va", "br-one", BOX, "eth7", "02:42:0a:09:00:02", 1500),
+        Address(BOX, "eth0", ip_interface("10.9.0.2/16")),
+    ],
+    ids=lambda item: str(item)[:60],
+)
+def test_a_change_arrives(kernel: Kernel, changed: Resource) -> None:
+    """In place or by making anew, the kernel ends where it should."""
+    start = state(JOINED + FIREWALL)
+    reach(kernel, list(start.values()))
+    want = {**start, changed.key: changed}
+    if isinstance(changed, Veth) and changed.peer != "eth0":
+        want = {k: v for k, v in want.items() if getattr(v, "link", "") != "eth0"}
+
+    assert converge(kernel, want) == want
+
+
+def test_what_somebody_set_down_comes_up(kernel: Kernel) -> None:
+    """Linux drops routes with the interface that goes down; all of it comes back."""
+    start = reach(kernel, JOINED)
+    kernel.apply([Step(veth, replace(veth, up=False)), Step(bridge, replace(bridge, up=False))])
+
+    assert converge(kernel, start) == start
+
+
+def test_a_cable_moves_to_another_bridge(kernel: Kernel) -> None:
+    """The master of a port is changed in place: addresses inside stay."""
+    other = Bridge(HOST, "br-two", "02:42:0a:09:01:01", 1500)
+    moved = Veth("va", "br-two", BOX, "eth0", "02:42:0a:09:00:02", 1500)
+    reach(kernel, [*JOINED, other])
+    want = state([*(r for r in JOINED if r is not veth), other, moved])
+
+    steps = diff(want, kernel.observe(EVERYTHING))
+    kernel.apply(steps)
+
+    assert steps == (Step(veth, moved),)
+    assert kernel.observe(EVERYTHING) == want
+
+
+def test_what_stands_on_the_removed_is_made_anew(kernel: Kernel) -> None:
+    """A namespace that must go takes its cable along; the plan brings both back."""
+    reach(kernel, JOINED)
+    other = Namespace("bbbbbbbbbbbb")
+    moved = [
+        Veth("va", "br-one", "bbbbbbbbbbbb", "eth0", "02:42:0a:09:00:02", 1500),
+        Address("bbbbbbbbbbbb", "eth0", ip_interface("10.9.0.2/24")),
+    ]
+
+    assert reach(kernel, [*NETWORK, other, *moved]) == state([*NETWORK, other, *moved])
+
+
+def test_a_name_that_is_taken_is_refused(kernel: Kernel) -> None:
+    """Making what exists is refused, and the refusal names the step."""
+    reach(kernel, NETWORK)
+    again = Step(None, bridge)
+
+    with pytest.raises(Refused) as refused:
+        kernel.apply([again])
+
+    assert refused.value.step == again
+    assert refused.value.code == errno.EEXIST
+
+
+def test_a_link_without_its_bridge_is_refused(kernel: Kernel) -> None:
+    """Nothing is plugged into what is not there; what was done before is reported."""
+    first = Step(None, box)
+
+    with pytest.raises(Refused) as refused:
+        kernel.apply([first, Step(None, veth)])
+
+    assert refused.value.code == errno.ENODEV
+    assert refused.value.applied == (first,)
+
+
+def test_two_interfaces_of_one_name_are_refused(kernel: Kernel) -> None:
+    """A sandbox has one eth0, and a refused cable leaves nothing behind."""
+    reach(kernel, JOINED)
+    rival = Veth("vb", "br-one", BOX, "eth0", "02:42:0a:09:00:03", 1500)
+
+    with pytest.raises(Refused) as refused:
+        kernel.apply([Step(None, rival)])
+
+    assert refused.value.code == errno.EEXIST
+    assert kernel.observe(EVERYTHING) == state(JOINED)
+
+
+def test_removing_what_is_gone_is_no_error(kernel: Kernel) -> None:
+    """The goal of a removal is absence, whoever brought it about."""
+    reach(kernel, NETWORK)
+
+    for item in (*JOINED[2:], *FIREWALL):
+        kernel.apply([Step(item, None)])
+
+    assert kernel.observe(EVERYTHING) == state(NETWORK)
+
+
+def test_settings_are_reported_to_who_asks(kernel: Kernel) -> None:
+    """A setting has no mark: it is seen only when asked for, and it stays when unwanted."""
+    forwarding = Sysctl(HOST, "net/ipv4/ip_forward", "1")
+    policy = Policy("ip", "filter", "FORWARD", "DROP")
+    asked = Scope(settings=frozenset({forwarding.key, policy.key}))
+
+    found = reach(kernel, [forwarding, policy], asked)
+
+    assert found == state([forwarding, policy])
+    assert kernel.observe(EVERYTHING) == {}
+    assert diff({}, found) == ()
+
+
+def test_undoing_every_step_restores(kernel: Kernel) -> None:
+    """Steps backwards, each undone, lead back to the start."""
+    before = reach(kernel, NETWORK)
+    steps = diff(state(JOINED + FIREWALL), before)
+    kernel.apply(steps)
+
+    kernel.apply([step.undo() for step in reversed(steps)])
+
+    assert kernel.observe(EVERYTHING) == before
+
+
+def test_the_scope_limits_the_view(kernel: Kernel) -> None:
+    """Asked about one sandbox, a kernel tells of that one."""
+    reach(kernel, [*JOINED, Namespace("bbbbbbbbbbbb")])
+
+    found = kernel.observe(Scope(namespaces=frozenset({BOX})))
+
+    assert found == state([box, redirect, veth, inside, default, onlink, peer])
