@@ -9,11 +9,16 @@ what keeps it honest. `foreign` holds keys that somebody else made.
 from __future__ import annotations
 
 import errno
+import os
+import socket
 from collections.abc import Callable, Collection, Sequence
 
 from fairlead.kernel.errors import Refused
+from fairlead.kernel.sockets import PortTaken
 from fairlead.model.state import (
     HOST,
+    Bridge,
+    IPAddress,
     IPNetwork,
     Key,
     Namespace,
@@ -25,6 +30,15 @@ from fairlead.model.state import (
 )
 
 
+class FakeSocket(socket.socket):
+    """A socket that says it is bound somewhere."""
+
+    place: tuple[str, int] = ("", 0)
+
+    def getsockname(self) -> tuple[str, int]:
+        return self.place
+
+
 class FakeKernel:
     """State by key. `fault` is asked before each step and may raise: a crash, a refusal."""
 
@@ -34,6 +48,7 @@ class FakeKernel:
         self.routes: tuple[IPNetwork, ...] = ()
         self.fault: Callable[[Step], None] | None = None
         self.taken: list[Step] = []
+        self.taken_ports: set[int] = set()
 
     def observe(self, scope: Scope) -> State:
         """What is there; settings only where asked for."""
@@ -63,6 +78,27 @@ class FakeKernel:
 
     def reap(self) -> None:
         """Nothing is slow here."""
+
+    def is_bridge(self, name: str) -> bool | None:
+        found = self.state.get(("link", HOST, name))
+        return None if found is None else isinstance(found, Bridge)
+
+    def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
+        if ("netns", namespace) not in self.state:
+            raise FileNotFoundError(errno.ENOENT, "no such namespace", namespace)
+        here = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        return socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX), here
+
+    def reserve(self, protocol: str, address: IPAddress, port: int) -> socket.socket:
+        port = port or next(n for n in range(32768, 61000) if n not in self.taken_ports)
+        if port in self.taken_ports:
+            raise PortTaken(protocol, address, port, errno.EADDRINUSE)
+        held = FakeSocket(socket.AF_UNIX)
+        held.place = (str(address), port)
+        return held
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
 
     def lose(self, key: Key) -> None:
         """Somebody deletes a thing of ours, and what stands on it falls."""

@@ -176,9 +176,7 @@ def _run(argv: list[str], text: str) -> str:
     try:
         done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise Failed(
-            f"{argv[0]} is not installed", hint="install the package iptables"
-        ) from error
+        raise Failed(f"{argv[0]} is not installed", hint="install the package iptables") from error
     if done.returncode != 0:
         raise Failed(f"{argv[0]}: {done.stderr.strip() or f'exit status {done.returncode}'}")
     return done.stdout

@@ -13,11 +13,12 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from fairlead.kernel import conntrack, rtnetlink
+from fairlead.kernel import conntrack, rtnetlink, sockets
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.iptables import Iptables, Tables, is_ours, ours, render
 from fairlead.kernel.netlink import Answer, Message, Socket
@@ -31,6 +32,7 @@ from fairlead.model.state import (
     Bridge,
     Chain,
     DnsRedirect,
+    IPAddress,
     IPNetwork,
     Key,
     Marks,
@@ -108,13 +110,21 @@ class LinuxKernel:
         names = {row.index: row.name for row in rows if row.alias != self.marks.alias}
         routes = rtnetlink.routes(self._host, HOST, names)
         return tuple(
-            row.route.destination for row in routes if row.route.destination.prefixlen and not row.ours
+            row.route.destination
+            for row in routes
+            if row.route.destination.prefixlen and not row.ours
         )
 
     def is_bridge(self, name: str) -> bool | None:
         """Whether an interface of the host is a bridge; None when there is no such interface."""
         kinds = {row.name: row.kind for row in rtnetlink.links(self._host)}
         return kinds[name] == "bridge" if name in kinds else None
+
+    def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
+        return sockets.resolver(self.namespaces, namespace)
+
+    def reserve(self, protocol: str, address: IPAddress, port: int) -> socket.socket:
+        return sockets.reserve(protocol, address, port)
 
     def apply(self, steps: Sequence[Step]) -> None:
         ground = [s.resource for s in steps if s.after is None and _is_ground(s.resource)]
@@ -171,10 +181,10 @@ class LinuxKernel:
             names = {row.index: row.name for row in rows}
             for row in rows:
                 near = cables.get(row.far)
-                if near is not None and row.kind == "veth" and row.elsewhere:
-                    if near.far == row.index:
-                        del cables[row.far]
-                        yield _cable(near, masters, name, row)
+                veth = row.kind == "veth" and row.elsewhere
+                if near is not None and veth and near.far == row.index:
+                    del cables[row.far]
+                    yield _cable(near, masters, name, row)
             yield from rtnetlink.addresses(netlink, name, names)
             yield from (r.route for r in rtnetlink.routes(netlink, name, names) if r.ours)
             yield from rtnetlink.neighbours(netlink, name, names)
@@ -429,7 +439,9 @@ def _against(step: Step, tables: Tables, marks: Marks) -> Step:
     if isinstance(item, Chain):
         present: Resource | None = None
         if item.name in chains and is_ours(marks, item.name):
-            present = Chain(item.family, item.table, item.name, tuple(chains[item.name]), item.theirs)
+            present = Chain(
+                item.family, item.table, item.name, tuple(chains[item.name]), item.theirs
+            )
         if item.theirs and present is not None and step.after is not None:
             return Step(step.after, step.after)
         return Step(present, step.after)

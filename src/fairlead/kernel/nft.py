@@ -12,8 +12,8 @@ and one that runs a DNS server of its own finds port 53 free.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import errno
+from functools import cache
 
 from fairlead.model.errors import Failed
 
@@ -34,30 +34,26 @@ table ip {TABLE} {{
 }}
 """
 
-_library: ctypes.CDLL | None = None
 
-
+@cache
 def _load() -> ctypes.CDLL:
-    global _library
-    if _library is None:
-        try:
-            library = ctypes.CDLL("libnftables.so.1")
-        except OSError as error:
-            raise Failed(
-                f"libnftables cannot be loaded: {error}", hint="install the package libnftables1"
-            ) from error
-        library.nft_ctx_new.restype = ctypes.c_void_p
-        library.nft_ctx_new.argtypes = [ctypes.c_uint32]
-        library.nft_ctx_free.argtypes = [ctypes.c_void_p]
-        library.nft_ctx_buffer_output.argtypes = [ctypes.c_void_p]
-        library.nft_ctx_buffer_error.argtypes = [ctypes.c_void_p]
-        library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-        library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
-        library.nft_ctx_get_output_buffer.argtypes = [ctypes.c_void_p]
-        library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
-        library.nft_ctx_get_error_buffer.argtypes = [ctypes.c_void_p]
-        _library = library
-    return _library
+    try:
+        library = ctypes.CDLL("libnftables.so.1")
+    except OSError as error:
+        raise Failed(
+            f"libnftables cannot be loaded: {error}", hint="install the package libnftables1"
+        ) from error
+    library.nft_ctx_new.restype = ctypes.c_void_p
+    library.nft_ctx_new.argtypes = [ctypes.c_uint32]
+    library.nft_ctx_free.argtypes = [ctypes.c_void_p]
+    library.nft_ctx_buffer_output.argtypes = [ctypes.c_void_p]
+    library.nft_ctx_buffer_error.argtypes = [ctypes.c_void_p]
+    library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
+    library.nft_ctx_get_output_buffer.argtypes = [ctypes.c_void_p]
+    library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+    library.nft_ctx_get_error_buffer.argtypes = [ctypes.c_void_p]
+    return library
 
 
 class Context:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from fairlead.model.state import IPNetwork, Key, Scope, State, Step
+from fairlead.model.state import IPAddress, IPNetwork, Key, Scope, State, Step
 
 
 class Kernel(Protocol):
@@ -29,3 +30,15 @@ class Kernel(Protocol):
 
     def reap(self) -> None:
         """Finish off what `apply` left to die because the kernel is slow to delete it."""
+
+    def is_bridge(self, name: str) -> bool | None:
+        """Whether an interface of the host is a bridge; None when there is no such interface."""
+
+    def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
+        """UDP, listening TCP and the namespace itself, for names asked for in there."""
+
+    def reserve(self, protocol: str, address: IPAddress, port: int) -> socket.socket:
+        """A socket that holds a port of the host. Raises PortTaken."""
+
+    def close(self) -> None:
+        """Let go of descriptors; change nothing."""

@@ -48,7 +48,8 @@ def _flag(options: Mapping[str, str], key: str, default: bool) -> bool:
     if text in FALSE:
         return False
     raise Invalid(
-        f'failed to parse {key} value: {text} (strconv.ParseBool: parsing "{text}": invalid syntax)',
+        f"failed to parse {key} value: {text} "
+        f'(strconv.ParseBool: parsing "{text}": invalid syntax)',
         hint="use true or false",
     )
 
@@ -71,8 +72,7 @@ def _mtu(options: Mapping[str, str]) -> int:
         mtu = int(text)
     except ValueError:
         raise Invalid(
-            f"failed to parse {MTU} value: {text} "
-            f'(strconv.Atoi: parsing "{text}": invalid syntax)'
+            f'failed to parse {MTU} value: {text} (strconv.Atoi: parsing "{text}": invalid syntax)'
         ) from None
     if mtu < 0:
         raise Invalid(f"invalid MTU number: {mtu}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fairlead.model.endpoint import Port
+from fairlead.model.endpoint import Port, PortRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,10 @@ class SandboxRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """One network namespace of ours. `ports` are published through its gateway endpoint."""
+    """One network namespace of ours. `created` is in nanoseconds since the epoch.
+
+    `publish` is what was asked for, `ports` what is bound while it has a gateway.
+    """
 
     id: str
     container: str
@@ -36,6 +39,8 @@ class Sandbox:
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
     host: bool = False
+    created: int = 0
+    publish: tuple[PortRequest, ...] = ()
     ports: tuple[Port, ...] = ()
 
     @property

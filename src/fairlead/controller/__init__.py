@@ -1,0 +1,1 @@
+"""The controller: the only writer of networks, one change at a time."""

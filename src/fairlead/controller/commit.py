@@ -1,0 +1,257 @@
+"""commit: one change of the world, made durable, made real, made known.
+
+::
+
+    intent on disk → steps in the kernel → dataplane → done on disk → the new world
+
+All that blocks happens on one thread, the kernel thread: RTNL is one lock, and
+a thread that may stand in a foreign namespace must be one that nobody else
+uses. A refusal undoes the steps that were taken, in reverse. If the kernel was
+not as the world says (somebody deleted something of ours), the host is repaired
+once and the change tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from fairlead.controller import documents, serving, want
+from fairlead.controller.serving import Serving
+from fairlead.dataplane.change import (
+    AddProxy,
+    AddResolver,
+    DropNames,
+    DropProxy,
+    DropResolver,
+    PointProxy,
+    PutNames,
+    SetView,
+)
+from fairlead.dataplane.change import Change as DataplaneChange
+from fairlead.dataplane.client import Dataplane
+from fairlead.firewall.renderer import Renderer
+from fairlead.kernel.errors import Refused
+from fairlead.kernel.port import Kernel
+from fairlead.model.network import Network
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPAddress, Scope, State, Step
+from fairlead.model.world import Change, World
+from fairlead.plan.diff import diff
+from fairlead.store.sqlite import Store
+
+T = TypeVar("T")
+ROUNDS = 4
+"""A repair looks again after it acted; more rounds than this never helped anybody."""
+
+
+@dataclass(slots=True)
+class Sockets:
+    """Sockets made on the kernel thread, on their way to the dataplane."""
+
+    ports: dict[str, socket.socket] = field(default_factory=dict)
+    resolvers: dict[str, tuple[socket.socket, socket.socket, int]] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Close our copies; the dataplane has its own."""
+        for held in self.ports.values():
+            held.close()
+        for udp, tcp, fd in self.resolvers.values():
+            udp.close()
+            tcp.close()
+            os.close(fd)
+
+
+class Committer:
+    """Takes the host from one world to the next."""
+
+    def __init__(
+        self,
+        store: Store,
+        kernel: Kernel,
+        dataplane: Dataplane,
+        renderers: Sequence[Renderer],
+        host: want.Host,
+    ) -> None:
+        self.store = store
+        self.kernel = kernel
+        self.dataplane = dataplane
+        self.renderers = renderers
+        self.host = host
+        self._thread = ThreadPoolExecutor(1, "fairlead-kernel")
+        self._number = max((number for number, _, _ in store.intents()), default=0)
+
+    async def on_thread(self, work: Callable[[], T]) -> T:
+        """Run something that blocks on the kernel thread. Finishes even if nobody waits."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)
+
+    def plan(self, before: World, after: World, change: Change) -> tuple[Step, ...]:
+        """The steps of a change, from what the world says is there."""
+        nets, boxes = _scope(before, after, change)
+        old = self._part(before, nets, boxes)
+        new = self._part(after, nets, boxes)
+        return diff(new, old)
+
+    async def commit(
+        self,
+        before: World,
+        change: Change,
+        upstreams: tuple[IPAddress, ...],
+        held: dict[str, socket.socket] | None = None,
+    ) -> World:
+        """Make a change real; the world after it. All or nothing.
+
+        `held` are sockets that hold the ports which the change publishes.
+        """
+        after = before.after(change)
+        _, boxes = _scope(before, after, change)
+        wide = serving.touched(before, after, boxes)
+        had = serving.serving(before, upstreams, wide)
+        has = serving.serving(after, upstreams, wide)
+        fresh = has.views.keys() - had.views.keys()
+        with ExitStack() as stack:
+            sockets = Sockets(ports=held or {})
+            stack.callback(sockets.close)
+            number = await self.on_thread(
+                lambda: self._program(before, after, change, fresh, sockets)
+            )
+            changes = dataplane_changes(had, has, sockets)
+            if changes:
+                try:
+                    await self.dataplane.apply(changes)
+                except BaseException:
+                    await asyncio.shield(self._revert(before, after, change, number))
+                    raise
+        await self.on_thread(lambda: self.store.finish(number, documents.documents(change)))
+        return after
+
+    async def _revert(self, before: World, after: World, change: Change, number: int) -> None:
+        def work() -> None:
+            steps = self.plan(before, after, change)
+            self.kernel.apply([step.undo() for step in reversed(steps)])
+            self.store.abandon(number)
+
+        await self.on_thread(work)
+
+    def _program(
+        self,
+        before: World,
+        after: World,
+        change: Change,
+        fresh: Collection[str],
+        sockets: Sockets,
+    ) -> int:
+        """The part on the kernel thread: intent, steps, sockets in `fresh` sandboxes."""
+        steps = self.plan(before, after, change)
+        self._number += 1
+        number = self._number
+        put, gone = documents.encode(change.put), documents.encode([t.id for t in change.drop])
+        self.store.begin(number, put, gone)
+        try:
+            self._apply(steps, before)
+            try:
+                for box in fresh:
+                    space = after.sandboxes[box].namespace
+                    sockets.resolvers[box] = self.kernel.resolver_sockets(space)
+            except BaseException:
+                self.kernel.apply([step.undo() for step in reversed(steps)])
+                raise
+        except BaseException:
+            self.store.abandon(number)
+            raise
+        return number
+
+    def _apply(self, steps: Sequence[Step], before: World) -> None:
+        """Apply, or leave no trace; once more after a repair if the kernel surprised us."""
+        try:
+            self._try(steps)
+        except Refused:
+            if not self.repair(before):
+                raise
+            self._try(steps)
+
+    def _try(self, steps: Sequence[Step]) -> None:
+        try:
+            self.kernel.apply(steps)
+        except Refused as refused:
+            undo = [step.undo() for step in reversed(refused.applied)]
+            try:
+                self.kernel.apply(undo)
+            except Refused as second:
+                raise ExceptionGroup(str(refused), [refused, second]) from refused
+            raise
+
+    def repair(self, world: World) -> tuple[Step, ...]:
+        """Make the kernel what the world says it is; the steps that this took."""
+        wanted, _ = want.states(want.claims(world, self.renderers, self.host))
+        scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
+        taken: list[Step] = []
+        for _ in range(ROUNDS):
+            steps = diff(wanted, self.kernel.observe(scope))
+            if not steps:
+                break
+            self.kernel.apply(steps)
+            taken += steps
+        return tuple(taken)
+
+    def _part(self, world: World, nets: Iterable[str], boxes: Iterable[str]) -> State:
+        found = [
+            *(c for n in nets if n in world.networks for c in want.network(world.networks[n])),
+            *(
+                c
+                for b in boxes
+                if b in world.sandboxes
+                for c in want.sandbox(world, world.sandboxes[b])
+            ),
+            *want.firewall(world, self.renderers, self.host),
+        ]
+        wanted, _ = want.states(found)
+        return wanted
+
+
+def _scope(before: World, after: World, change: Change) -> tuple[set[str], set[str]]:
+    """The networks and sandboxes that a change touches."""
+    nets, boxes = set(), set()
+    for thing in (*change.put, *change.drop):
+        if isinstance(thing, Network):
+            nets.add(thing.id)
+        elif isinstance(thing, Sandbox):
+            boxes.add(thing.id)
+        else:
+            boxes.add(thing.sandbox)
+    return nets, boxes
+
+
+def dataplane_changes(had: Serving, has: Serving, sockets: Sockets) -> list[DataplaneChange]:
+    """What the dataplane must do to serve `has` after `had`. Drops come first."""
+    changes: list[DataplaneChange] = []
+    changes += [DropResolver(box) for box in had.views.keys() - has.views.keys()]
+    changes += [DropProxy(id_) for id_ in had.ports.keys() - has.ports.keys()]
+    for zone, endpoint in had.names.keys() - has.names.keys():
+        changes.append(DropNames(zone, endpoint))
+    for (zone, endpoint), entry in has.names.items():
+        if had.names.get((zone, endpoint)) != entry:
+            changes.append(PutNames(zone, endpoint, entry.names, entry.addresses, entry.target))
+    for box, view in has.views.items():
+        if box in sockets.resolvers:
+            udp, tcp, fd = sockets.resolvers[box]
+            changes.append(AddResolver(box, view, udp.fileno(), tcp.fileno(), fd))
+        elif had.views.get(box) != view:
+            changes.append(SetView(box, view))
+    for id_, target in has.ports.items():
+        if id_ in sockets.ports:
+            number = sockets.ports[id_].fileno()
+            port = target.port.container_port
+            changes.append(AddProxy(id_, target.port.protocol, target.address, port, number))
+        elif had.ports.get(id_) != target:
+            changes.append(PointProxy(id_, target.address, target.port.container_port))
+    return changes

@@ -1,0 +1,314 @@
+"""The controller: the only writer of networks, and the library's face.
+
+Reads take no lock: the world is immutable and swapped whole. A change asks the
+outside world first, then takes the one lock, plans from the world as it is then
+and commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fairlead.controller import names, ports, requests, want
+from fairlead.controller.commit import Committer
+from fairlead.controller.join import Joiner
+from fairlead.controller.serving import RESOLVER
+from fairlead.controller.start import Settings, start
+from fairlead.driver.interface import DRIVERS
+from fairlead.ipam.addresses import check_endpoint
+from fairlead.model.endpoint import Endpoint, EndpointRequest, Port, PortRequest
+from fairlead.model.errors import Conflict, Failed, Forbidden, NotFound
+from fairlead.model.network import Network, NetworkRequest
+from fairlead.model.sandbox import Sandbox, SandboxRequest
+from fairlead.model.state import IPAddress, Step
+from fairlead.model.world import Change, Thing, World
+from fairlead.plan.explain import explain
+
+REAP_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEvent:
+    """Something that happened to a network: create, connect, disconnect, destroy."""
+
+    action: str
+    network: Network
+    container: str = ""
+
+
+class Controller:
+    """Networks, sandboxes and endpoints of one host."""
+
+    def __init__(
+        self,
+        committer: Committer,
+        settings: Settings,
+        folder: Path,
+        resolv_conf: Path = Path("/etc/resolv.conf"),
+    ) -> None:
+        self.world = World()
+        self.settings = settings
+        self.listeners: list[Callable[[NetworkEvent], None]] = []
+        self.warnings: list[str] = []
+        self._committer = committer
+        self._folder = folder
+        self._resolv_conf = resolv_conf
+        self._lock = asyncio.Lock()
+        self._reaper: asyncio.TimerHandle | None = None
+        self._reaping: asyncio.Task[None] | None = None
+
+    async def start(self, alive: Callable[[Sandbox], bool] = lambda box: True) -> tuple[Step, ...]:
+        """Load the world, drop sandboxes that are not alive, repair the host; the steps taken.
+
+        Raises Conflict when a bridge or chain of our name belongs to somebody else.
+        """
+        async with self._lock:
+            begun = await start(self._committer, self.settings, alive, self._upstreams())
+        self.world = begun.world
+        self.warnings = begun.warnings
+        return begun.steps
+
+    async def close(self) -> None:
+        """Stop; what runs goes on running."""
+        if self._reaper is not None:
+            self._reaper.cancel()
+            await self._reap()
+        if self._reaping is not None:
+            await self._reaping
+        self._committer.close()
+
+    # Networks
+
+    def network(self, ref: str) -> Network:
+        """A network by name, id or start of an id. Raises NotFound."""
+        return requests.lookup(self.world, ref)
+
+    async def create_network(self, request: NetworkRequest) -> Network:
+        """Make a network. Raises Invalid, Forbidden or Conflict in Docker's words."""
+        async with self._lock:
+            net = await self._new_network(request)
+            await self._commit(Change(put=(net,)))
+        self._tell("create", net)
+        return net
+
+    async def plan_create_network(self, request: NetworkRequest) -> tuple[Step, ...]:
+        """The steps that making it would take; nothing is changed."""
+        async with self._lock:
+            change = Change(put=(await self._new_network(request),))
+            return self._committer.plan(self.world, self.world.after(change), change)
+
+    async def remove_network(self, ref: str) -> Network:
+        """Remove a network that nobody is on."""
+        async with self._lock:
+            net = self.network(ref)
+            requests.check_removable(self.world, net)
+            await self._commit(Change(drop=(net,)))
+        self._tell("destroy", net)
+        return net
+
+    async def plan_remove_network(self, ref: str) -> tuple[Step, ...]:
+        """The steps that removing it would take."""
+        net = self.network(ref)
+        requests.check_removable(self.world, net)
+        change = Change(drop=(net,))
+        return self._committer.plan(self.world, self.world.after(change), change)
+
+    async def _new_network(self, request: NetworkRequest) -> Network:
+        requests.check_request(self.world, request)
+        kernel = self._committer.kernel
+        occupied = await self._committer.on_thread(kernel.occupied)
+        found = requests.pools(self.world, request, self.settings.bases, occupied)
+        net = requests.network(request, secrets.token_hex(32), time.time_ns(), found)
+        there = await self._committer.on_thread(lambda: kernel.is_bridge(net.ifname))
+        return requests.check_bridge(self.world, net, there)
+
+    # Sandboxes
+
+    def netns_path(self, sandbox: str) -> Path:
+        """Where a sandbox's namespace is pinned."""
+        return self._folder / sandbox[:12]
+
+    async def open_sandbox(
+        self,
+        request: SandboxRequest,
+        joins: Sequence[tuple[str, EndpointRequest]] = (),
+        publish: Sequence[PortRequest] = (),
+    ) -> Sandbox:
+        """Make a sandbox with its endpoints and ports in one commit: all of it or nothing."""
+        async with self._lock:
+            if request.id in self.world.sandboxes:
+                raise Conflict(f"sandbox {request.id} exists")
+            box = Sandbox(
+                id=request.id,
+                container=request.container,
+                name=request.name,
+                hostname=request.hostname,
+                domainname=request.domainname,
+                dns=tuple(request.dns),
+                dns_search=tuple(request.dns_search),
+                dns_options=tuple(request.dns_options),
+                host=request.host,
+                created=time.time_ns(),
+                publish=tuple(publish),
+            )
+            joiner = Joiner(self.world, box)
+            nets = [self._joinable(ref) for ref, _ in joins]
+            for net, (_, wanted) in zip(nets, joins, strict=True):
+                joiner.join(net, wanted)
+            box = await self._commit_sandbox(box, put=joiner.endpoints)
+        for net in nets:
+            self._tell("connect", net, box.container)
+        return box
+
+    async def close_sandbox(self, sandbox: str) -> None:
+        """Leave every network and let the namespace go. An unknown sandbox is no error."""
+        async with self._lock:
+            box = self.world.sandboxes.get(sandbox)
+            if box is None:
+                return
+            gone = self.world.in_sandbox(sandbox)
+            nets = [self.world.networks[e.network] for e in gone]
+            await self._commit(Change(drop=(*gone, box)))
+        self._reap_soon()
+        for net in nets:
+            self._tell("disconnect", net, box.container)
+
+    async def join(self, sandbox: str, network: str, request: EndpointRequest) -> Endpoint:
+        """Put a running sandbox on one more network."""
+        async with self._lock:
+            box, net = self._box(sandbox), self._joinable(network)
+            joiner = Joiner(self.world, box)
+            endpoint = joiner.join(net, request)
+            await self._commit_sandbox(box, put=(endpoint,))
+        self._tell("connect", net, box.container)
+        return endpoint
+
+    async def plan_join(
+        self, sandbox: str, network: str, request: EndpointRequest
+    ) -> tuple[Step, ...]:
+        """The steps that joining would take."""
+        box = self._box(sandbox)
+        endpoint = Joiner(self.world, box).join(self._joinable(network), request)
+        change = Change(put=(endpoint,))
+        return self._committer.plan(self.world, self.world.after(change), change)
+
+    async def leave(self, sandbox: str, network: str) -> None:
+        """Take a running sandbox off a network."""
+        async with self._lock:
+            box, net = self._box(sandbox), self.network(network)
+            mine = [e for e in self.world.in_sandbox(sandbox) if e.network == net.id]
+            if not mine:
+                raise Failed(f"container {box.container} is not connected to network {net.name}")
+            await self._commit_sandbox(box, drop=tuple(mine))
+        self._reap_soon()
+        self._tell("disconnect", net, box.container)
+
+    async def publish(self, sandbox: str, wanted: Sequence[PortRequest]) -> tuple[Port, ...]:
+        """Replace the ports that a running sandbox is published on."""
+        async with self._lock:
+            box = replace(self._box(sandbox), publish=tuple(wanted))
+            return (await self._commit_sandbox(box)).ports
+
+    async def rename(self, sandbox: str, name: str) -> None:
+        """Give a sandbox another name; the others resolve it at once."""
+        async with self._lock:
+            box = replace(self._box(sandbox), name=name)
+            await self._commit(Change(put=(box,)))
+
+    # Reading
+
+    def check_endpoint(self, network: str, request: EndpointRequest) -> None:
+        """Whether a container may ask that of a network. Raises Invalid with every fault."""
+        check_endpoint(self.network(network), request)
+
+    def names(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """The names of an endpoint on its network."""
+        return names.dns_names(self.world, endpoint)
+
+    def uses_resolver(self, sandbox: str) -> bool:
+        """Whether 127.0.0.11 answers in a sandbox."""
+        return want.uses_resolver(self.world, sandbox)
+
+    def explain(self, ref: str) -> list[str]:
+        """Each kernel object that stands for a network or a container, and why."""
+        committer = self._committer
+        found = want.claims(self.world, committer.renderers, committer.host)
+        state, owners = want.states(found)
+        return explain(self.world, ref, state, owners)
+
+    # Inside
+
+    def _box(self, sandbox: str) -> Sandbox:
+        try:
+            return self.world.sandboxes[sandbox]
+        except KeyError:
+            raise NotFound(f"sandbox {sandbox} not found") from None
+
+    def _joinable(self, ref: str) -> Network:
+        net = self.network(ref)
+        if net.driver not in DRIVERS:
+            raise Forbidden(f"network {net.name} has no driver here")
+        return net
+
+    async def _commit_sandbox(
+        self, box: Sandbox, put: tuple[Endpoint, ...] = (), drop: tuple[Endpoint, ...] = ()
+    ) -> Sandbox:
+        """Commit a sandbox with endpoints that come or go; its ports follow its gateway."""
+        after = self.world.after(Change(put=(box, *put), drop=drop))
+        way = after.gateway(box.id)
+        old = self.world.sandboxes.get(box.id)
+        same = old is not None and old.publish == box.publish and bool(old.ports) == bool(way)
+        held = None
+        if way is None or not box.publish:
+            box = replace(box, ports=())
+        elif not same:
+            default = after.networks[way.network].bridge.host_binding or self.settings.binding
+            wanted, world = box.publish, self.world
+            try:
+                found, held = await self._committer.on_thread(
+                    lambda: ports.bind(self._committer.kernel, world, wanted, default)
+                )
+            except Failed as error:
+                start = "driver failed programming external connectivity on endpoint"
+                raise Failed(
+                    f"{start} {box.name} ({way.id}): {error.message}", hint=error.hint
+                ) from error
+            box = replace(box, ports=found)
+        things: tuple[Thing, ...] = (box, *put)
+        await self._commit(Change(put=things, drop=drop), held)
+        return box
+
+    async def _commit(self, change: Change, held: dict[str, socket.socket] | None = None) -> None:
+        # A client that goes away must not tear a commit in two.
+        work = self._committer.commit(self.world, change, self._upstreams(), held)
+        self.world = await asyncio.shield(asyncio.ensure_future(work))
+
+    def _upstreams(self) -> tuple[IPAddress, ...]:
+        try:
+            text = self._resolv_conf.read_text()
+        except FileNotFoundError:
+            return ()
+        return tuple(a for a in names.nameservers(text) if str(a) != RESOLVER)
+
+    def _tell(self, action: str, net: Network, container: str = "") -> None:
+        for listener in self.listeners:
+            listener(NetworkEvent(action, net, container))
+
+    def _reap_soon(self) -> None:
+        """Links that wait to be deleted are deleted together, when nobody waits for it."""
+        if self._reaper is None:
+            loop = asyncio.get_running_loop()
+            self._reaper = loop.call_later(REAP_SECONDS, self._start_reaping)
+
+    def _start_reaping(self) -> None:
+        self._reaper = None
+        self._reaping = asyncio.ensure_future(self._reap())
+
+    async def _reap(self) -> None:
+        await self._committer.on_thread(self._committer.kernel.reap)

@@ -1,0 +1,109 @@
+"""The model as JSON and back.
+
+Addresses are text on disk. A field that is missing takes its default, so that
+an older file is read; a field that is unknown is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
+from typing import Any
+
+import msgspec
+
+from fairlead.model.endpoint import Endpoint, Port, PortRequest
+from fairlead.model.network import Network, Pool, Scope
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.world import Change, Thing
+from fairlead.store.sqlite import Document
+
+ADDRESSES = (IPv4Address, IPv6Address, IPv4Interface, IPv6Interface, IPv4Network, IPv6Network)
+KINDS: Mapping[str, type[Thing]] = {
+    "network": Network,
+    "sandbox": Sandbox,
+    "endpoint": Endpoint,
+}
+
+
+def kind(thing: Thing) -> str:
+    return type(thing).__name__.lower()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, ADDRESSES):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not part of the model")
+
+
+def encode(thing: object) -> bytes:
+    """Any value of the model as JSON."""
+    return msgspec.json.encode(thing, enc_hook=_plain)
+
+
+def document(thing: Thing) -> Document:
+    """A thing as the store keeps it."""
+    return Document(kind(thing), thing.id, encode(thing))
+
+
+def documents(change: Change) -> list[Document]:
+    """A change as the store makes it."""
+    gone = [Document(kind(thing), thing.id) for thing in change.drop]
+    return gone + [document(thing) for thing in change.put]
+
+
+def _pool(raw: Mapping[str, Any]) -> Pool:
+    return Pool(
+        subnet=ip_network(raw["subnet"]),
+        gateway=ip_address(raw["gateway"]) if raw["gateway"] else None,
+        ip_range=ip_network(raw["ip_range"]) if raw["ip_range"] else None,
+        auxiliary={name: ip_address(text) for name, text in raw["auxiliary"].items()},
+    )
+
+
+def _port(raw: Mapping[str, Any]) -> Port:
+    return Port(
+        raw["protocol"], raw["container_port"], ip_address(raw["host_ip"]), raw["host_port"]
+    )
+
+
+def _each(build: Callable[[Any], object]) -> Callable[[Any], object]:
+    return lambda items: tuple(build(item) for item in items)
+
+
+READERS: Mapping[str, Callable[[Any], object]] = {
+    "pools": _each(_pool),
+    "ports": _each(_port),
+    "publish": _each(lambda raw: PortRequest(**raw)),
+    "scope": Scope,
+    "addresses": _each(ip_interface),
+    "gateways": _each(ip_address),
+    "links": _each(tuple),
+}
+
+
+def decode(kind: str, body: bytes) -> Thing:
+    """A document as a thing of the model."""
+    cls = KINDS[kind]
+    raw = msgspec.json.decode(body)
+    known = {f.name for f in fields(cls)}
+    values: dict[str, Any] = {}
+    for name in known & raw.keys():
+        value = raw[name]
+        if name in READERS:
+            value = READERS[name](value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[name] = value
+    return cls(**values)

@@ -1,0 +1,82 @@
+"""Joining: the endpoint that a sandbox gets on a network. Draws names, changes nothing."""
+
+from __future__ import annotations
+
+import secrets
+
+from fairlead.driver.interface import DRIVERS
+from fairlead.ipam.addresses import assign, check_endpoint, check_mac
+from fairlead.model.endpoint import Endpoint, EndpointRequest
+from fairlead.model.errors import Failed, Forbidden
+from fairlead.model.network import Network
+from fairlead.model.options import ENDPOINT_IFNAME, interface_name
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPInterface
+from fairlead.model.world import Change, World
+
+
+class Joiner:
+    """Gathers the endpoints of one sandbox before they are committed together."""
+
+    def __init__(self, world: World, box: Sandbox) -> None:
+        self.endpoints: tuple[Endpoint, ...] = ()
+        self._world = world.after(Change(put=(box,)))
+        self._box = box
+
+    def join(self, net: Network, request: EndpointRequest) -> Endpoint:
+        """One more endpoint. Raises Forbidden if it is there already, or the IPAM's errors."""
+        mine = self._world.in_sandbox(self._box.id)
+        if any(e.network == net.id for e in mine):
+            raise Forbidden(
+                f"endpoint with name {self._box.name} already exists in network {net.name}"
+            )
+        check_endpoint(net, request)
+        cable = DRIVERS[net.driver].CABLE and not self._box.host
+        addresses = assign(net, request, self._world.on_network(net.id)) if cable else ()
+        pools = net.pools if cable else ()
+        endpoint = Endpoint(
+            id=secrets.token_hex(32),
+            network=net.id,
+            sandbox=self._box.id,
+            ifname=f"veth{secrets.token_hex(4)[:7]}",
+            inside=_inside(net, request, mine) if cable else "",
+            mac=check_mac(request.mac) if request.mac else mac(addresses),
+            addresses=addresses,
+            gateways=tuple(pool.gateway for pool in pools if pool.gateway is not None),
+            aliases=tuple(request.aliases),
+            links=tuple(_link(text) for text in request.links),
+            options=dict(request.options),
+            priority=request.priority,
+            order=max((e.order for e in mine), default=0) + 1,
+            fixed=bool(request.ipv4 or request.ipv6),
+            cable=cable,
+        )
+        self._world = self._world.after(Change(put=(endpoint,)))
+        self.endpoints = (*self.endpoints, endpoint)
+        return endpoint
+
+
+def _inside(net: Network, request: EndpointRequest, mine: tuple[Endpoint, ...]) -> str:
+    taken = {e.inside for e in mine}
+    asked = request.options.get(ENDPOINT_IFNAME, "")
+    if asked:
+        if interface_name(asked, "the interface name") in taken | {"lo"}:
+            raise Failed(f"interface name {asked} is taken in this container")
+        return asked
+    prefix = net.bridge.prefix
+    return next(n for n in (f"{prefix}{i}" for i in range(len(taken) + 1)) if n not in taken)
+
+
+def _link(text: str) -> tuple[str, str]:
+    """``target:alias`` as (alias, target)."""
+    target, _, alias = text.partition(":")
+    return (alias or target, target.lstrip("/"))
+
+
+def mac(addresses: tuple[IPInterface, ...]) -> str:
+    """02:42 and the four bytes of the IPv4 address: one address, one MAC, as people know it."""
+    for address in addresses:
+        if address.version == 4:
+            return "02:42:" + address.ip.packed.hex(":")
+    tail = secrets.token_bytes(4).hex(":")
+    return "02:42:" + tail if addresses else ""

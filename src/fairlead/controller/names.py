@@ -1,0 +1,107 @@
+"""Names: what each sandbox can resolve, derived from the world. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from fairlead.driver.interface import DRIVERS
+from fairlead.model.endpoint import Endpoint
+from fairlead.model.network import Network
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPAddress
+from fairlead.model.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What one endpoint is called on its network; `target` is what its addresses resolve to."""
+
+    names: tuple[str, ...]
+    addresses: tuple[IPAddress, ...]
+    target: str
+
+
+def dns_names(world: World, endpoint: Endpoint) -> tuple[str, ...]:
+    """An endpoint's names as Docker lists them: name, aliases, short id, hostname."""
+    net, box = world.networks[endpoint.network], world.sandboxes[endpoint.sandbox]
+    if not net.user_defined or not DRIVERS[net.driver].CABLE:
+        return ()
+    found = [box.name, *endpoint.aliases, box.container[:12], box.hostname]
+    return tuple(dict.fromkeys(name for name in found if name))
+
+
+def registration(world: World, endpoint: Endpoint) -> Registration:
+    """An endpoint's entry in its network's zone: every name, also with the network's behind it."""
+    net, box = world.networks[endpoint.network], world.sandboxes[endpoint.sandbox]
+    short = [name.lower() for name in dns_names(world, endpoint)]
+    names = dict.fromkeys([*short, *(f"{name}.{net.name.lower()}" for name in short)])
+    addresses = tuple(address.ip for address in endpoint.addresses)
+    return Registration(tuple(names), addresses, f"{box.name}.{net.name}.")
+
+
+def zones(world: World) -> Iterator[tuple[Endpoint, Registration]]:
+    """Every endpoint that has names."""
+    for endpoint in world.endpoints.values():
+        net = world.networks[endpoint.network]
+        if net.user_defined and DRIVERS[net.driver].CABLE:
+            yield endpoint, registration(world, endpoint)
+
+
+def zones_of(world: World, box: Sandbox) -> tuple[str, ...]:
+    """The zones that a sandbox asks, in the order of its joins."""
+    mine = [(e, world.networks[e.network]) for e in world.in_sandbox(box.id)]
+    return tuple(e.network for e, net in mine if _has_zone(net))
+
+
+def _has_zone(net: Network) -> bool:
+    return net.user_defined and DRIVERS[net.driver].CABLE
+
+
+def links(world: World, box: Sandbox) -> Mapping[str, tuple[IPAddress, ...]]:
+    """Names that a sandbox alone knows others by."""
+    found: dict[str, tuple[IPAddress, ...]] = {}
+    for endpoint in world.in_sandbox(box.id):
+        for alias, target in endpoint.links:
+            for other in world.on_network(endpoint.network):
+                if target in (world.sandboxes[other.sandbox].name, *_ids(world, other)):
+                    addresses = tuple(a.ip for a in other.addresses)
+                    found[alias.lower()] = found.get(alias.lower(), ()) + addresses
+    return found
+
+
+def _ids(world: World, endpoint: Endpoint) -> tuple[str, str]:
+    container = world.sandboxes[endpoint.sandbox].container
+    return container, container[:12]
+
+
+def has_ndots(box: Sandbox) -> bool:
+    """Whether the user set ndots: then single labels are the client's own business."""
+    return any(option.startswith("ndots:") for option in box.dns_options)
+
+
+def may_forward(world: World, box: Sandbox) -> bool:
+    """Whether questions may leave the host for it: not from an internal network.
+
+    A name is data; a resolver that forwards carries it out (CVE-2024-29018).
+    """
+    return any(world.gateway(box.id, version) is not None for version in (4, 6))
+
+
+def nameservers(resolv_conf: str) -> tuple[IPAddress, ...]:
+    """The name servers in the text of a resolv.conf."""
+    found = []
+    for line in resolv_conf.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver":
+            try:
+                found.append(ip_address(words[1].split("%")[0]))
+            except ValueError:
+                continue
+    return tuple(found)
+
+
+def given(texts: Sequence[str]) -> tuple[IPAddress, ...]:
+    """The name servers that a user gave; they were checked when the container was made."""
+    return tuple(ip_address(text) for text in texts)

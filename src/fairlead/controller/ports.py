@@ -1,0 +1,114 @@
+"""Published ports: bind first, promise afterwards."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from fairlead.kernel.port import Kernel
+from fairlead.kernel.sockets import PortTaken
+from fairlead.model.endpoint import Port, PortRequest
+from fairlead.model.errors import Failed, Invalid
+from fairlead.model.state import IPAddress
+from fairlead.model.world import World
+
+TRIES = 16
+NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+ANY4, ANY6 = IPv4Address("0.0.0.0"), IPv6Address("::")
+
+
+def bind(
+    kernel: Kernel,
+    world: World,
+    requests: Sequence[PortRequest],
+    default: IPAddress | None,
+) -> tuple[tuple[Port, ...], dict[str, socket.socket]]:
+    """Hold every port that was asked for; all or none. Blocks: kernel thread.
+
+    Raises Failed in Docker's words, naming who holds a port that is taken.
+    """
+    ports: list[Port] = []
+    held: dict[str, socket.socket] = {}
+    try:
+        for request in requests:
+            for port, sock in _one(kernel, world, request, default):
+                ports.append(port)
+                held[port.id] = sock
+    except BaseException:
+        for sock in held.values():
+            sock.close()
+        raise
+    return tuple(ports), held
+
+
+def addresses(text: str, default: IPAddress | None) -> tuple[IPAddress, ...]:
+    """The host addresses that a binding means: an empty one is both families' any."""
+    if text:
+        try:
+            return (ip_address(text),)
+        except ValueError:
+            raise Invalid(f"invalid host IP address: {text}") from None
+    if default is not None and default != ANY4:
+        return (default,)
+    return (ANY4, ANY6)
+
+
+def _one(
+    kernel: Kernel, world: World, request: PortRequest, default: IPAddress | None
+) -> Iterator[tuple[Port, socket.socket]]:
+    hosts = addresses(request.host_ip, default)
+    refusal: PortTaken | None = None
+    for number in _numbers(request):
+        try:
+            yield from _everywhere(kernel, hosts, request, number)
+        except PortTaken as error:
+            refusal = error
+        else:
+            return
+    assert refusal is not None
+    raise _explained(world, request, refusal)
+
+
+def _numbers(request: PortRequest) -> Iterator[int]:
+    if request.host_port == 0:
+        yield from (0 for _ in range(TRIES))
+    else:
+        yield from range(request.host_port, max(request.host_port_end, request.host_port) + 1)
+
+
+def _everywhere(
+    kernel: Kernel, hosts: tuple[IPAddress, ...], request: PortRequest, number: int
+) -> list[tuple[Port, socket.socket]]:
+    """One port number on every address, or on none."""
+    found: list[tuple[Port, socket.socket]] = []
+    try:
+        for host in hosts:
+            try:
+                sock = kernel.reserve(request.protocol, host, number)
+            except PortTaken as error:
+                if host == ANY6 and len(hosts) > 1 and error.code in NO_IPV6:
+                    continue
+                raise
+            number = sock.getsockname()[1]
+            found.append((Port(request.protocol, request.container_port, host, number), sock))
+    except BaseException:
+        for _, sock in found:
+            sock.close()
+        raise
+    return found
+
+
+def _explained(world: World, request: PortRequest, refusal: PortTaken) -> Failed:
+    """Docker has other words when a container holds the port."""
+    for box in world.sandboxes.values():
+        for port in box.ports:
+            same = (port.protocol, port.host_port) == (request.protocol, request.host_port)
+            if same and refusal.code == errno.EADDRINUSE:
+                host = request.host_ip or "0.0.0.0"
+                return Failed(
+                    f"Bind for {host}:{request.host_port} failed: port is already allocated",
+                    hint=f"container {box.name} publishes it",
+                )
+    return refusal

@@ -1,0 +1,80 @@
+"""What the dataplane should serve for a world, and the changes from one to another. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from fairlead.controller import names
+from fairlead.controller.names import Registration
+from fairlead.controller.want import uses_resolver
+from fairlead.dns.answer import Upstream, View
+from fairlead.model.endpoint import Port
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPAddress
+from fairlead.model.world import World
+
+RESOLVER = "127.0.0.11"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a published port leads."""
+
+    port: Port
+    address: IPAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Names by (zone, endpoint), views by sandbox, proxied ports by their id."""
+
+    names: Mapping[tuple[str, str], Registration] = field(default_factory=dict)
+    views: Mapping[str, View] = field(default_factory=dict)
+    ports: Mapping[str, Target] = field(default_factory=dict)
+
+
+def serving(
+    world: World, upstreams: tuple[IPAddress, ...], boxes: Collection[str] | None = None
+) -> Serving:
+    """What should be served: for some sandboxes, or for all."""
+    chosen = [b for b in world.sandboxes.values() if boxes is None or b.id in boxes]
+    registered = {
+        (e.network, e.id): names.registration(world, e)
+        for box in chosen
+        for e in world.in_sandbox(box.id)
+        if e.network in names.zones_of(world, box)
+    }
+    views = {
+        box.id: view(world, box, upstreams)
+        for box in chosen
+        if not box.host and uses_resolver(world, box.id)
+    }
+    ports = {}
+    for box in chosen:
+        for port in box.ports:
+            way = world.gateway(box.id, port.host_ip.version) or world.gateway(box.id)
+            address = way and (way.ipv4 or way.ipv6)
+            if address:
+                ports[port.id] = Target(port, address.ip)
+    return Serving(registered, views, ports)
+
+
+def view(world: World, box: Sandbox, upstreams: tuple[IPAddress, ...]) -> View:
+    """What one sandbox sees."""
+    inside = bool(box.dns)
+    servers = names.given(box.dns) if inside else upstreams
+    return View(
+        zones=names.zones_of(world, box),
+        names=names.links(world, box),
+        upstreams=tuple(Upstream(a, inside=inside) for a in servers[:3] if str(a) != RESOLVER),
+        forward=inside or names.may_forward(world, box),
+        ndots=names.has_ndots(box),
+    )
+
+
+def touched(before: World, after: World, boxes: Collection[str]) -> frozenset[str]:
+    """The sandboxes whose view a change of some sandboxes can alter: those, and who links there."""
+    nets = {e.network for world in (before, after) for box in boxes for e in world.in_sandbox(box)}
+    linked = {e.sandbox for e in after.endpoints.values() if e.links and e.network in nets}
+    return frozenset(boxes) | linked

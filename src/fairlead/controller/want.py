@@ -1,0 +1,115 @@
+"""want: the resources that a world calls for, each with its owner. Pure.
+
+Everything that fairlead has in the kernel is derived here and nowhere else:
+what is not in `want` should not be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from fairlead.driver.interface import DRIVERS
+from fairlead.firewall.policy import policy
+from fairlead.firewall.renderer import Renderer
+from fairlead.model.network import Network
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import (
+    HOST,
+    DnsRedirect,
+    Key,
+    Namespace,
+    Resource,
+    Route,
+    State,
+    Sysctl,
+)
+from fairlead.model.state import Policy as Verdict
+from fairlead.model.world import World
+
+EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
+FIREWALL = "firewall"
+"""The owner of what belongs to no single network or sandbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the daemon wants of the host whatever networks there are."""
+
+    forwarding: bool = True
+    drop_forwarded: bool = False
+    """Forwarding was off before us: strangers' packets are not to pass because of us."""
+    firewall: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A resource and who wants it: the id of a network, endpoint or sandbox, or "firewall"."""
+
+    resource: Resource
+    owner: str
+
+
+def claims(world: World, renderers: Iterable[Renderer], host: Host) -> Iterator[Claim]:
+    """All that a world calls for."""
+    for net in world.networks.values():
+        yield from network(net)
+    for box in world.sandboxes.values():
+        yield from sandbox(world, box)
+    yield from firewall(world, renderers, host)
+
+
+def network(net: Network) -> Iterator[Claim]:
+    """What stands for a network alone."""
+    for resource in DRIVERS[net.driver].network(net):
+        yield Claim(resource, net.id)
+
+
+def sandbox(world: World, box: Sandbox) -> Iterator[Claim]:
+    """What stands for a sandbox: its namespace, its endpoints, its ways out."""
+    if box.host:
+        return
+    yield Claim(Namespace(box.namespace), box.id)
+    if uses_resolver(world, box.id):
+        yield Claim(DnsRedirect(box.namespace), box.id)
+    for ep in world.in_sandbox(box.id):
+        net = world.networks[ep.network]
+        for resource in DRIVERS[net.driver].endpoint(net, ep, box):
+            yield Claim(resource, ep.id)
+    for version, destination in EVERYWHERE.items():
+        way = world.gateway(box.id, version)
+        if way is not None:
+            route = Route(box.namespace, destination, way.gateway(version), way.inside)
+            yield Claim(route, way.id)
+
+
+def firewall(world: World, renderers: Iterable[Renderer], host: Host) -> Iterator[Claim]:
+    """The rules, and the settings of the host that they rest on."""
+    if host.firewall:
+        rules = policy(world)
+        for renderer in renderers:
+            for resource in renderer.resources(rules):
+                yield Claim(resource, FIREWALL)
+        if host.drop_forwarded:
+            yield Claim(Verdict("ip", "filter", "FORWARD", "DROP"), FIREWALL)
+    if host.forwarding:
+        yield Claim(Sysctl(HOST, "net/ipv4/ip_forward", "1"), FIREWALL)
+
+
+def uses_resolver(world: World, sandbox: str) -> bool:
+    """Whether names are answered in a sandbox: it is on a network that a user made."""
+    nets = (world.networks[e.network] for e in world.in_sandbox(sandbox))
+    return any(net.user_defined and DRIVERS[net.driver].CABLE for net in nets)
+
+
+def states(found: Iterable[Claim]) -> tuple[State, dict[Key, str]]:
+    """Claims as a state and the owner of each key. Two different claims to one key: ValueError."""
+    wanted: dict[Key, Resource] = {}
+    owners: dict[Key, str] = {}
+    for claim in found:
+        key = claim.resource.key
+        if wanted.setdefault(key, claim.resource) != claim.resource:
+            raise ValueError(f"{claim.owner} and {owners[key]} both claim {key}")
+        owners.setdefault(key, claim.owner)
+    return wanted, owners

@@ -1,0 +1,1 @@
+"""Drivers: what should exist for a network and for an endpoint. Pure."""

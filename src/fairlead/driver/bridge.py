@@ -1,0 +1,41 @@
+"""bridge: one Linux bridge per network, one veth pair per endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_interface
+
+from fairlead.model.endpoint import Endpoint
+from fairlead.model.network import Network
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import HOST, Address, Bridge, Resource, Sysctl, Veth
+
+CABLE = True
+"""An endpoint has an interface."""
+
+
+def network(net: Network) -> Iterator[Resource]:
+    """The bridge, its addresses, and deaf ears for router advertisements."""
+    if net.adopted:
+        return
+    options = net.bridge
+    yield Bridge(HOST, net.ifname, mac(net), options.mtu)
+    # A container may forge router advertisements; the host must not believe them.
+    yield Sysctl(HOST, f"net/ipv6/conf/{net.ifname}/accept_ra", "0", net.ifname)
+    for pool in net.pools:
+        inhibited = options.inhibit_ipv4 and pool.subnet.version == 4
+        if pool.gateway is not None and not inhibited:
+            address = ip_interface(f"{pool.gateway}/{pool.subnet.prefixlen}")
+            yield Address(HOST, net.ifname, address)
+
+
+def endpoint(net: Network, ep: Endpoint, box: Sandbox) -> Iterator[Resource]:
+    """The cable and the addresses at its far end."""
+    yield Veth(ep.ifname, net.ifname, box.namespace, ep.inside, ep.mac, net.bridge.mtu)
+    for address in ep.addresses:
+        yield Address(box.namespace, ep.inside, address)
+
+
+def mac(net: Network) -> str:
+    """A bridge's own address: from the network's id, so that it is the same after any repair."""
+    return ":".join(["02", "42", *(net.id[i : i + 2] for i in range(0, 8, 2))])

@@ -1,0 +1,1 @@
+"""The firewall: what may pass, as data; renderers turn it into resources. Pure."""

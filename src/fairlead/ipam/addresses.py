@@ -1,0 +1,121 @@
+"""The addresses of an endpoint: the ones asked for, else the lowest that are free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_interface
+
+from fairlead.ipam.bitmap import first_free, parse, reserved
+from fairlead.model.endpoint import Endpoint, EndpointRequest
+from fairlead.model.errors import Failed, Forbidden, Invalid
+from fairlead.model.network import Network, Pool
+from fairlead.model.state import IPAddress, IPInterface
+
+
+class AddressInUse(Forbidden):
+    """Somebody holds the address that was asked for."""
+
+    def __init__(self, address: IPAddress, holder: str) -> None:
+        super().__init__("Address already in use", hint=f"{address} belongs to {holder}")
+
+
+class PoolFull(Failed):
+    """No address is left."""
+
+    def __init__(self, network: Network, version: int) -> None:
+        super().__init__(
+            f"no available IPv{version} addresses on this network's address pools: "
+            f"{network.name} ({network.id})",
+            hint="remove containers from it, or make a network with a larger --subnet",
+        )
+
+
+def assign(
+    network: Network, request: EndpointRequest, others: Iterable[Endpoint]
+) -> tuple[IPInterface, ...]:
+    """One address of each family that the network has pools for.
+
+    Raises AddressInUse, PoolFull, or Invalid for an address outside every pool.
+    """
+    wanted = {4: parse(request.ipv4), 6: parse(request.ipv6)}
+    holders = {a.ip: e.id[:12] for e in others for a in e.addresses}
+    found = []
+    for version in (4, 6):
+        pools = [pool for pool in network.pools if pool.subnet.version == version]
+        if pools:
+            found.append(_one(network, pools, wanted[version], holders))
+    return tuple(found)
+
+
+def _one(
+    network: Network, pools: list[Pool], wanted: IPAddress | None, holders: dict[IPAddress, str]
+) -> IPInterface:
+    for pool in pools:
+        kept = {a: f"the network ({name})" for name, a in pool.auxiliary.items()}
+        if pool.gateway is not None:
+            kept[pool.gateway] = "the gateway"
+        taken = {**holders, **kept}
+        if wanted is None:
+            address = first_free(pool.subnet, pool.ip_range, taken)
+        elif wanted not in pool.subnet:
+            continue
+        elif wanted in reserved(pool.subnet):
+            raise AddressInUse(wanted, "the subnet itself")
+        elif wanted in taken:
+            raise AddressInUse(wanted, taken[wanted])
+        else:
+            address = wanted
+        if address is not None:
+            return ip_interface(f"{address}/{pool.subnet.prefixlen}")
+    if wanted is not None:
+        raise Invalid(
+            "invalid endpoint settings:\n"
+            f"no configured subnet or ip-range contain the IP address {wanted}"
+        )
+    raise PoolFull(network, pools[0].subnet.version)
+
+
+def check_endpoint(network: Network, request: EndpointRequest) -> None:
+    """Whether the request makes sense on that network; Invalid names every fault."""
+    faults: list[str] = []
+    if not network.user_defined and network.driver == "bridge":
+        if request.ipv4 or request.ipv6:
+            faults.append("user specified IP address is supported on user defined networks only")
+        if request.aliases:
+            faults.append(
+                "network-scoped alias is supported only for containers in user defined networks"
+            )
+    for version, text in ((4, request.ipv4), (6, request.ipv6)):
+        if text:
+            faults += _address_faults(network, text, version)
+    for text in request.link_local:
+        address = parse(text)
+        if address is None or not address.is_link_local:
+            faults.append(f"invalid link-local IP address: {text}")
+    if faults:
+        lines = faults if len(faults) == 1 else [f"* {fault}" for fault in faults]
+        raise Invalid("invalid endpoint settings:\n" + "\n".join(lines))
+    if request.mac:
+        check_mac(request.mac)
+
+
+def _address_faults(network: Network, text: str, version: int) -> list[str]:
+    address = parse(text)
+    faults = []
+    if address is None or address.version != version:
+        faults.append(f"invalid IPv{version} address: {text}")
+    pools = [p for p in network.pools if p.subnet.version == version]
+    if not any(address is not None and address in pool.subnet for pool in pools):
+        faults.append(f"no configured subnet or ip-range contain the IP address {text}")
+    return faults
+
+
+def check_mac(text: str) -> str:
+    """A MAC address in lower case with colons. Raises Invalid."""
+    parts = text.lower().replace("-", ":").split(":")
+    good = len(parts) == 6 and all(
+        len(p) == 2 and all(c in "0123456789abcdef" for c in p) for p in parts
+    )
+    if not good:
+        raise Invalid(f"invalid MAC address {text}")
+    return ":".join(parts)

@@ -1,0 +1,1 @@
+"""Stores: where intents and the model live on."""

@@ -1,0 +1,196 @@
+"""A host for the controller without Linux: fake kernel, real store, a dataplane of one object."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fairlead.controller import want
+from fairlead.controller.commit import Committer
+from fairlead.controller.controller import Controller
+from fairlead.controller.start import Settings
+from fairlead.dataplane.change import (
+    AddProxy,
+    AddResolver,
+    Change,
+    DropNames,
+    DropProxy,
+    DropResolver,
+    PointProxy,
+    PutNames,
+    SetView,
+)
+from fairlead.firewall.iptables import IptablesRenderer
+from fairlead.kernel.fake import FakeKernel
+from fairlead.model.sandbox import SandboxRequest
+from fairlead.model.state import HOST, Marks, Policy, Scope, Step, Sysctl, state
+from fairlead.store.sqlite import Document, Store
+
+T = TypeVar("T")
+MARKS = Marks("c0ffee00")
+FRESH = (Sysctl(HOST, "net/ipv4/ip_forward", "0"), Policy("ip", "filter", "FORWARD", "ACCEPT"))
+
+
+class Crash(BaseException):
+    """The process died here."""
+
+
+@dataclass
+class FakeProxy:
+    id: str
+
+
+@dataclass
+class Held:
+    """What `state` tells."""
+
+    resolvers: set[str] = field(default_factory=set)
+    proxies: list[FakeProxy] = field(default_factory=list)
+    names: dict[str, set[str]] = field(default_factory=dict)
+
+
+class FakeDataplane:
+    """Serves nobody, but refuses what the real one refuses."""
+
+    def __init__(self) -> None:
+        self.views: dict[str, Any] = {}
+        self.entries: dict[tuple[str, str], PutNames] = {}
+        self.proxies: dict[str, tuple[str, int]] = {}
+        self.dead = False
+
+    async def ensure(self) -> bool:
+        return False
+
+    async def state(self) -> Held:
+        names: dict[str, set[str]] = {}
+        for zone, endpoint in self.entries:
+            names.setdefault(zone, set()).add(endpoint)
+        return Held(set(self.views), [FakeProxy(id_) for id_ in self.proxies], names)
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if self.dead:
+                raise Crash
+            self._one(change)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _one(self, change: Change) -> None:
+        match change:
+            case PutNames():
+                self.entries[change.zone, change.endpoint] = change
+            case DropNames():
+                self.entries.pop((change.zone, change.endpoint), None)
+            case AddResolver():
+                assert change.namespace > 0
+                self.views[change.sandbox] = change.view
+            case SetView():
+                assert change.sandbox in self.views, "a view for a sandbox that is not served"
+                self.views[change.sandbox] = change.view
+            case DropResolver():
+                self.views.pop(change.sandbox, None)
+            case AddProxy():
+                assert change.socket > 0
+                self.proxies[change.id] = (str(change.address), change.port)
+            case PointProxy():
+                assert change.id in self.proxies, "a proxy that is not there"
+                self.proxies[change.id] = (str(change.address), change.port)
+            case DropProxy():
+                self.proxies.pop(change.id, None)
+
+
+class DyingStore(Store):
+    """A store that can be dead."""
+
+    dead = False
+
+    def _transact(
+        self, statements: Sequence[tuple[str, tuple[object, ...]]], documents: Sequence[Document]
+    ) -> None:
+        if self.dead:
+            raise Crash
+        super()._transact(statements, documents)
+
+
+class Machine:
+    """A host on which controllers come and go."""
+
+    def __init__(self, folder: Path, settings: Settings | None = None) -> None:
+        self.path = folder / "fairlead.db"
+        self.kernel = FakeKernel(state(list(FRESH)))
+        self.dataplane = FakeDataplane()
+        self.settings = settings or Settings()
+        self.resolv_conf = folder / "resolv.conf"
+        self.resolv_conf.write_text("nameserver 192.0.2.53\n")
+        self.store: DyingStore
+        self.controller: Controller
+
+    async def boot(self) -> tuple[Step, ...]:
+        """Start a controller, whatever the last one left."""
+        self.kernel.fault = None
+        self.dataplane.dead = False
+        self.store = DyingStore(self.path)
+        committer = Committer(
+            self.store,
+            self.kernel,
+            self.dataplane,  # type: ignore[arg-type]
+            (IptablesRenderer(MARKS),),
+            want.Host(),
+        )
+        self.controller = Controller(committer, self.settings, Path("/run/netns"), self.resolv_conf)
+        return await self.controller.start()
+
+    async def halt(self) -> None:
+        """The controller ends in good order."""
+        await self.controller.close()
+        self.store.close()
+
+    def doom(self, steps: int) -> None:
+        """After so many more steps in the kernel the process is dead, and all it touches."""
+        left = steps
+
+        def fault(step: Step) -> None:
+            nonlocal left
+            if left == 0:
+                self.store.dead = self.dataplane.dead = True
+                raise Crash
+            left -= 1
+
+        self.kernel.fault = fault
+
+    async def survive(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do something that may kill the process; then start again."""
+        try:
+            return await work
+        except Crash:
+            self.store.dead = True
+            self.store.close()
+            await self.boot()
+            return None
+
+    def is_right(self) -> None:
+        """The kernel and the dataplane hold what the world calls for, and nothing else."""
+        committer = self.controller._committer
+        wanted, _ = want.states(
+            want.claims(self.controller.world, committer.renderers, committer.host)
+        )
+        scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
+        assert self.kernel.observe(scope) == wanted
+        world = self.controller.world
+        served = {b.id for b in world.sandboxes.values() if self.controller.uses_resolver(b.id)}
+        assert set(self.dataplane.views) == served
+        assert set(self.dataplane.proxies) == {
+            p.id for b in world.sandboxes.values() for p in b.ports
+        }
+
+
+def box(name: str) -> SandboxRequest:
+    """A sandbox of a container of that name."""
+    return SandboxRequest(secrets.token_hex(32), secrets.token_hex(32), name, name)
+
+
+Work = Callable[[Machine], Coroutine[Any, Any, None]]

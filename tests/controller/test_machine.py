@@ -1,0 +1,156 @@
+"""Any history of networks and sandboxes, with crashes and vandals, ends as the world says."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from fairlead.kernel.fake import FakeKernel
+from fairlead.model.endpoint import EndpointRequest, PortRequest
+from fairlead.model.errors import FairleadError
+from fairlead.model.network import NetworkRequest
+from tests.controller.bench import Machine, box
+
+FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+class Histories(RuleBasedStateMachine):
+    """Each rule may be cut short by the death of the process after any step."""
+
+    @initialize()
+    def boot(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.folder = tempfile.TemporaryDirectory(dir=FOLDER)
+        self.machine = Machine(Path(self.folder.name))
+        self.run(self.machine.boot())
+        self.count = 0
+        self.broken = False
+
+    def run(self, work):  # type: ignore[no-untyped-def]
+        return self.loop.run_until_complete(work)
+
+    def do(self, work, death: int | None) -> None:  # type: ignore[no-untyped-def]
+        """Run one operation, perhaps with a death in it; a refusal is an answer too."""
+        if death is not None:
+            self.machine.doom(death)
+        try:
+            self.run(self.machine.survive(work))
+        except FairleadError:
+            assert death is not None or self.broken, "refused for no reason"
+        if self.machine.store.dead:
+            self.broken = False
+        self.machine.kernel.fault = None
+
+    deaths = st.none() | st.integers(0, 25)
+
+    @rule(death=deaths, internal=st.booleans(), icc=st.booleans())
+    def create_network(self, death: int | None, internal: bool, icc: bool) -> None:
+        self.count += 1
+        options = {"com.docker.network.bridge.enable_icc": str(icc).lower()}
+        request = NetworkRequest(f"net{self.count}", internal=internal, options=options)
+        self.do(self.machine.controller.create_network(request), death)
+
+    @precondition(lambda self: self.free_networks())
+    @rule(death=deaths, data=st.data())
+    def remove_network(self, death: int | None, data: st.DataObject) -> None:
+        ref = data.draw(st.sampled_from(self.free_networks()))
+        self.do(self.machine.controller.remove_network(ref), death)
+
+    @rule(death=deaths, data=st.data(), published=st.booleans())
+    def open_sandbox(self, death: int | None, data: st.DataObject, published: bool) -> None:
+        self.count += 1
+        nets = data.draw(st.lists(st.sampled_from(self.bridges()), max_size=2, unique=True))
+        joins = [(net, EndpointRequest(aliases=("same",)) if net != "bridge" else EndpointRequest())
+                 for net in nets]  # fmt: skip
+        ports = [PortRequest("tcp", 80, host_port=20000 + self.count)] if published else []
+        self.do(self.machine.controller.open_sandbox(box(f"c{self.count}"), joins, ports), death)
+
+    @precondition(lambda self: self.machine.controller.world.sandboxes)
+    @rule(death=deaths, data=st.data())
+    def close_sandbox(self, death: int | None, data: st.DataObject) -> None:
+        chosen = data.draw(st.sampled_from(sorted(self.machine.controller.world.sandboxes)))
+        self.do(self.machine.controller.close_sandbox(chosen), death)
+
+    @precondition(lambda self: self.machine.controller.world.sandboxes)
+    @rule(death=deaths, data=st.data())
+    def join_or_leave(self, death: int | None, data: st.DataObject) -> None:
+        world = self.machine.controller.world
+        chosen = data.draw(st.sampled_from(sorted(world.sandboxes)))
+        net = data.draw(st.sampled_from(self.bridges()))
+        mine = {world.networks[e.network].name for e in world.in_sandbox(chosen)}
+        controller = self.machine.controller
+        if net in mine:
+            self.do(controller.leave(chosen, net), death)
+        else:
+            self.do(controller.join(chosen, net, EndpointRequest()), death)
+
+    @precondition(lambda self: self.things())
+    @rule(data=st.data())
+    def vandal(self, data: st.DataObject) -> None:
+        """Somebody deletes a thing of ours, and what stands on it falls."""
+        self.machine.kernel.lose(data.draw(st.sampled_from(self.things())))
+        self.broken = True
+
+    @rule()
+    def restart(self) -> None:
+        self.run(self.machine.halt())
+        self.run(self.machine.boot())
+        self.broken = False
+        self.machine.is_right()
+
+    @invariant()
+    def as_the_world_says(self) -> None:
+        if hasattr(self, "machine") and not self.broken:
+            self.machine.is_right()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "machine"):
+            return
+        self.restart()
+        controller = self.machine.controller
+        for chosen in list(controller.world.sandboxes):
+            self.run(controller.close_sandbox(chosen))
+        for ref in self.free_networks():
+            self.run(controller.remove_network(ref))
+        self.machine.is_right()
+        left = {key[2] for key in self.machine.kernel.state if key[0] == "link"}
+        assert left == {"docker0"}
+        assert not [key for key in self.machine.kernel.state if key[0] == "netns"]
+        assert not self.machine.dataplane.entries
+        self.run(self.machine.halt())
+        self.loop.close()
+        self.folder.cleanup()
+
+    def bridges(self) -> list[str]:
+        world = self.machine.controller.world
+        return sorted(n.name for n in world.networks.values() if n.driver == "bridge")
+
+    def free_networks(self) -> list[str]:
+        world = self.machine.controller.world
+        return sorted(
+            n.name for n in world.networks.values() if n.user_defined and not world.on_network(n.id)
+        )
+
+    def things(self) -> list[tuple[str, ...]]:
+        kernel: FakeKernel = self.machine.kernel
+        return sorted(key for key, item in kernel.state.items() if not item.LASTING)
+
+
+Histories.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestHistories = Histories.TestCase
