@@ -1,0 +1,23 @@
+# The five things one does here. `make setup` is all a fresh Debian 12 needs.
+
+PYTHON ?=
+export PYTHON
+
+.PHONY: setup demo test lint bench
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@scripts/demo
+
+test: setup
+	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: setup
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy src tests
+
+bench: setup
+	@bench/run

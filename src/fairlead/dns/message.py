@@ -1,0 +1,255 @@
+"""DNS messages on the wire (RFC 1035, 6891): queries in, answers out.
+
+Rule: any bytes may arrive here. Whatever they are, the outcome is a `Query`,
+or a `Malformed` that knows the reply it deserves (none at all where a reply
+could start a loop), never another exception.
+
+::
+
+    header   id flags qdcount ancount nscount arcount     6 x 16 bit
+    question name type class                              exactly one
+    records  name type class ttl length data              counted in the header
+
+A name is a row of labels, each led by its length; 0 ends it, and two top bits
+set make a pointer to an earlier place. A pointer must lead to before the place
+where the current run of labels began, so every chain of pointers is finite.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+IP = IPv4Address | IPv6Address
+
+A, PTR, MX, AAAA, OPT = 1, 12, 15, 28, 41
+IN = 1
+NOERROR, FORMERR, SERVFAIL, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 4, 5, 16
+
+QR, TC, RD, RA, CD = 0x8000, 0x0200, 0x0100, 0x0080, 0x0010
+OPCODE = 0x7800
+
+HEADER = struct.Struct("!6H")
+FIXED = struct.Struct("!HHIH")
+PLAIN_UDP_BYTES = 512
+# What fits into one datagram over IPv4; an EDNS client may claim more.
+LARGEST_UDP_BYTES = 65507
+LARGEST_BYTES = 65535
+# Every answer is about the name in the question, which always starts here.
+OWNER = b"\xc0\x0c"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One well-formed question as it was asked."""
+
+    id: int
+    flags: int
+    labels: tuple[bytes, ...]
+    type: int
+    class_: int
+    question: bytes
+    edns: bool = False
+    udp_bytes: int = PLAIN_UDP_BYTES
+
+    @property
+    def name(self) -> str:
+        """The name in lower case, a dot or backslash within a label escaped."""
+        return text(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One answer to the question's name."""
+
+    type: int
+    data: bytes
+    ttl_seconds: int
+
+
+class Malformed(Exception):
+    """The bytes are no query we serve; `reply` is what to say, if anything."""
+
+    def __init__(self, why: str, reply: bytes | None = None) -> None:
+        super().__init__(why)
+        self.reply = reply
+
+
+class _Bad(Exception):
+    """A name or record runs out of the message or in circles."""
+
+
+def parse(wire: bytes) -> Query:
+    """Read one query."""
+    if len(wire) < HEADER.size:
+        raise Malformed("shorter than a header")
+    id_, flags, questions, *counts = HEADER.unpack_from(wire)
+    if flags & QR:
+        raise Malformed("a response, not a query")
+    if flags & OPCODE:
+        raise Malformed("an operation other than QUERY", _refusal(id_, flags, NOTIMP))
+    try:
+        if questions != 1:
+            raise _Bad(f"{questions} questions")
+        labels, end = read_name(wire, HEADER.size)
+        type_, class_ = struct.unpack_from("!HH", wire, end)
+        opt = _opt(wire, end + 4, counts)
+    except (_Bad, struct.error) as error:
+        raise Malformed(str(error), _refusal(id_, flags, FORMERR)) from error
+    question = wire[HEADER.size : end + 4]
+    if opt is None:
+        return Query(id_, flags, labels, type_, class_, question)
+    size, ttl = opt
+    size = min(max(size, PLAIN_UDP_BYTES), LARGEST_UDP_BYTES)
+    query = Query(id_, flags, labels, type_, class_, question, True, size)
+    if ttl >> 16 & 0xFF:
+        raise Malformed("an unknown EDNS version", build(query, BADVERS))
+    return query
+
+
+def _opt(wire: bytes, offset: int, counts: list[int]) -> tuple[int, int] | None:
+    """Walk the remaining records and return class and TTL of the one OPT."""
+    found: tuple[int, int] | None = None
+    for section, count in enumerate(counts):
+        for _ in range(count):
+            _, offset = read_name(wire, offset)
+            type_, class_, ttl, length = FIXED.unpack_from(wire, offset)
+            offset += FIXED.size + length
+            if offset > len(wire):
+                raise _Bad("a record longer than the message")
+            if type_ == OPT:
+                if found is not None or section != 2:
+                    raise _Bad("a misplaced or second OPT")
+                found = class_, ttl
+    return found
+
+
+def _refusal(id_: int, flags: int, rcode: int) -> bytes:
+    return HEADER.pack(id_, QR | flags & (OPCODE | RD) | rcode, 0, 0, 0, 0)
+
+
+def read_name(wire: bytes, offset: int) -> tuple[tuple[bytes, ...], int]:
+    """The labels of the name at `offset`, and where the message goes on."""
+    labels: list[bytes] = []
+    size, start, after = 1, offset, -1
+    while True:
+        if offset >= len(wire):
+            raise _Bad("a name runs out of the message")
+        length = wire[offset]
+        if length >= 0xC0:
+            if offset + 1 >= len(wire):
+                raise _Bad("a pointer runs out of the message")
+            after = offset + 2 if after < 0 else after
+            target = (length & 0x3F) << 8 | wire[offset + 1]
+            if not HEADER.size <= target < start:
+                raise _Bad("a pointer that does not lead back")
+            offset = start = target
+            continue
+        if length >= 0x40:
+            raise _Bad("a label of an unknown kind")
+        offset += 1
+        if not length:
+            return tuple(labels), offset if after < 0 else after
+        size += length + 1
+        if size > 255 or offset + length > len(wire):
+            raise _Bad("a name too long")
+        labels.append(wire[offset : offset + length])
+        offset += length
+
+
+def text(labels: Sequence[bytes]) -> str:
+    """Labels as a dotted name in lower case (ASCII only, as RFC 4343 has it)."""
+    escaped = (label.replace(b"\\", b"\\\\").replace(b".", b"\\.") for label in labels)
+    return b".".join(escaped).lower().decode("utf-8", "surrogateescape")
+
+
+def name(dotted: str) -> bytes:
+    """A dotted name on the wire; ValueError if DNS cannot hold it."""
+    wire = bytearray()
+    for label in dotted.rstrip(".").encode("utf-8", "surrogateescape").split(b"."):
+        if not 0 < len(label) < 64:
+            raise ValueError(f"{dotted!r} has an empty label or one over 63 bytes")
+        wire.append(len(label))
+        wire += label
+    wire.append(0)
+    if len(wire) > 255:
+        raise ValueError(f"{dotted!r} is over 255 bytes")
+    return bytes(wire)
+
+
+def address(ip: IP, ttl_seconds: int) -> Record:
+    """An A or AAAA record."""
+    return Record(A if ip.version == 4 else AAAA, ip.packed, ttl_seconds)
+
+
+def build(
+    query: Query, rcode: int = NOERROR, records: Sequence[Record] = (), limit: int = LARGEST_BYTES
+) -> bytes:
+    """The reply to a query; what exceeds `limit` bytes is left out and TC set."""
+    opt = b"\x00" + FIXED.pack(OPT, LARGEST_UDP_BYTES, rcode >> 4 << 24, 0) if query.edns else b""
+    room = limit - HEADER.size - len(query.question) - len(opt)
+    answers: list[bytes] = []
+    for record in records:
+        head = FIXED.pack(record.type, IN, record.ttl_seconds, len(record.data))
+        answer = OWNER + head + record.data
+        room -= len(answer)
+        if room < 0:
+            break
+        answers.append(answer)
+    # Docker claims recursion only where it answers; stubs warn, and go on, without it.
+    flags = QR | query.flags & (RD | CD) | rcode & 15 | (RA if rcode == NOERROR else 0)
+    if len(answers) < len(records):
+        flags |= TC
+    header = HEADER.pack(query.id, flags, 1, len(answers), 0, 1 if opt else 0)
+    return b"".join((header, query.question, *answers, opt))
+
+
+def ask(id_: int, dotted: str, type_: int, *, udp_bytes: int = 0) -> bytes:
+    """A query for a name, with EDNS if a size is given."""
+    opt = b"\x00" + FIXED.pack(OPT, udp_bytes, 0, 0) if udp_bytes else b""
+    header = HEADER.pack(id_, RD, 1, 0, 0, 1 if opt else 0)
+    return header + name(dotted) + struct.pack("!HH", type_, IN) + opt
+
+
+def with_id(wire: bytes, id_: int) -> bytes:
+    """The same message under another id."""
+    return id_.to_bytes(2) + wire[2:]
+
+
+def rcode_of(wire: bytes) -> int:
+    """The (short) response code of a message that has a header."""
+    return wire[3] & 15
+
+
+def truncated(wire: bytes) -> bool:
+    """Whether TC is set on a message that has a header."""
+    return bool(wire[2] & TC >> 8)
+
+
+def matches(wire: bytes, query: Query, id_: int) -> bool:
+    """Whether a message is a response with this id to this very question."""
+    if len(wire) < HEADER.size:
+        return False
+    got, flags, questions = struct.unpack_from("!HHH", wire)
+    if got != id_ or not flags & QR:
+        return False
+    if not questions:
+        # Some servers refuse with nothing but a header.
+        return flags & 15 not in (NOERROR, 3)
+    end = HEADER.size + len(query.question)
+    # Servers may answer in lower case; type and class hold no letters that matter.
+    asked, echoed = query.question, wire[HEADER.size : end]
+    return questions == 1 and asked[-4:] == echoed[-4:] and asked.lower() == echoed.lower()
+
+
+def cut(wire: bytes, query: Query, limit: int) -> bytes:
+    """A response that fits: itself, or only its question with TC set."""
+    if len(wire) <= limit:
+        return wire
+    id_, flags = struct.unpack_from("!HH", wire)
+    return HEADER.pack(id_, flags | TC, 1, 0, 0, 0) + query.question

@@ -1,0 +1,40 @@
+"""What every test gets: pretend machines on request; tests marked `root` skipped without it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import Daemon, Machine, Switch
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips the tests that change kernel state when the user may not."""
+    if os.geteuid() == 0:
+        return
+    skip = pytest.mark.skip(reason="needs root: run `sudo make test` to include it")
+    for item in items:
+        if item.get_closest_marker("root") is not None:
+            item.add_marker(skip)
+
+
+@pytest.fixture
+def switch() -> Iterator[Switch]:
+    """An Ethernet segment to put machines on."""
+    with Switch() as made:
+        yield made
+
+
+@pytest.fixture
+def machine(switch: Switch) -> Machine:
+    """A machine on the switch; more come from `switch.machine(name)`."""
+    return switch.machine()
+
+
+@pytest.fixture
+def daemon(machine: Machine) -> Iterator[Daemon]:
+    """A fairlead daemon on the machine, answering."""
+    with Daemon(machine) as running:
+        yield running

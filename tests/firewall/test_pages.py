@@ -1,0 +1,36 @@
+"""The documented rules are the rules, and Linux takes them and gives them back as written."""
+
+from __future__ import annotations
+
+import pytest
+
+from fairlead.firewall.iptables import IptablesRenderer
+from fairlead.firewall.policy import policy
+from fairlead.kernel.linux import LinuxKernel
+from fairlead.model.state import Scope, state
+from fairlead.plan.diff import diff
+from tests.contract.conftest import linux, private_host  # noqa: F401
+from tests.firewall.pages import FOLDER, PAGES, Page, text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_page_is_current(page: Page) -> None:
+    """docs/firewall says what the renderer does (python -m tests.firewall.pages rewrites it)."""
+    assert text(page) == (FOLDER / f"{page.name}.md").read_text()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_linux_reads_back_what_was_written(page: Page, linux: LinuxKernel) -> None:  # noqa: F811
+    """Every rule is in the form in which iptables-save prints it, so that nothing seems changed."""
+    want = state(list(IptablesRenderer(linux.marks).resources(policy(page.world))))
+
+    linux.apply(diff(want, {}))
+
+    # What the page's bridges are called is not ours to claim here: they do not exist.
+    found = linux.observe(Scope())
+    assert {k: v for k, v in found.items() if k[0] == "chain"} == {
+        k: v for k, v in want.items() if k[0] == "chain"
+    }
+    jumps = {k: v for k, v in want.items() if k[0] == "rule" and "POSTROUTING" not in k}
+    assert {k: v for k, v in found.items() if k in jumps} == jumps
