@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Coroutine, Sequence
+import hashlib
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -127,7 +127,17 @@ class Machine:
         self.resolv_conf = folder / "resolv.conf"
         self.resolv_conf.write_text("nameserver 192.0.2.53\n")
         self.store: DyingStore
+        self._drawn = 0
         self.controller: Controller
+
+    def draw(self, count: int) -> str:
+        """Hex digits that look random and are the same in every run."""
+        self._drawn += 1
+        return hashlib.shake_256(str(self._drawn).encode()).hexdigest(count)
+
+    def box(self, name: str) -> SandboxRequest:
+        """A sandbox of a container of that name."""
+        return SandboxRequest(self.draw(32), self.draw(32), name, name)
 
     async def boot(self) -> tuple[Step, ...]:
         """Start a controller, whatever the last one left."""
@@ -168,6 +178,7 @@ class Machine:
             return await work
         except Crash:
             self.store.dead = True
+            await self.controller.close()
             self.store.close()
             await self.boot()
             return None
@@ -186,11 +197,3 @@ class Machine:
         assert set(self.dataplane.proxies) == {
             p.id for b in world.sandboxes.values() for p in b.ports
         }
-
-
-def box(name: str) -> SandboxRequest:
-    """A sandbox of a container of that name."""
-    return SandboxRequest(secrets.token_hex(32), secrets.token_hex(32), name, name)
-
-
-Work = Callable[[Machine], Coroutine[Any, Any, None]]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -20,8 +22,9 @@ from fairlead.kernel.fake import FakeKernel
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.errors import FairleadError
 from fairlead.model.network import NetworkRequest
-from tests.controller.bench import Machine, box
+from tests.controller.bench import Machine
 
+T = TypeVar("T")
 FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
@@ -37,10 +40,10 @@ class Histories(RuleBasedStateMachine):
         self.count = 0
         self.broken = False
 
-    def run(self, work):  # type: ignore[no-untyped-def]
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)
 
-    def do(self, work, death: int | None) -> None:  # type: ignore[no-untyped-def]
+    def do(self, work: Coroutine[Any, Any, Any], death: int | None) -> None:
         """Run one operation, perhaps with a death in it; a refusal is an answer too."""
         if death is not None:
             self.machine.doom(death)
@@ -74,7 +77,10 @@ class Histories(RuleBasedStateMachine):
         joins = [(net, EndpointRequest(aliases=("same",)) if net != "bridge" else EndpointRequest())
                  for net in nets]  # fmt: skip
         ports = [PortRequest("tcp", 80, host_port=20000 + self.count)] if published else []
-        self.do(self.machine.controller.open_sandbox(box(f"c{self.count}"), joins, ports), death)
+        self.do(
+            self.machine.controller.open_sandbox(self.machine.box(f"c{self.count}"), joins, ports),
+            death,
+        )
 
     @precondition(lambda self: self.machine.controller.world.sandboxes)
     @rule(death=deaths, data=st.data())

@@ -154,7 +154,7 @@ class Committer:
         steps = self.plan(before, after, change)
         self._number += 1
         number = self._number
-        put, gone = documents.encode(change.put), documents.encode([t.id for t in change.drop])
+        put, gone = documents.encode_things(change.put), documents.encode_ids(change.drop)
         self.store.begin(number, put, gone)
         try:
             self._apply(steps, before)

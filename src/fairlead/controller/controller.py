@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fairlead.controller import names, ports, requests, want
 from fairlead.controller.commit import Committer
-from fairlead.controller.join import Joiner
+from fairlead.controller.join import Draw, Joiner
 from fairlead.controller.serving import RESOLVER
 from fairlead.controller.start import Settings, start
 from fairlead.driver.interface import DRIVERS
@@ -51,6 +51,7 @@ class Controller:
         settings: Settings,
         folder: Path,
         resolv_conf: Path = Path("/etc/resolv.conf"),
+        draw: Draw = secrets.token_hex,
     ) -> None:
         self.world = World()
         self.settings = settings
@@ -59,6 +60,7 @@ class Controller:
         self._committer = committer
         self._folder = folder
         self._resolv_conf = resolv_conf
+        self._draw = draw
         self._lock = asyncio.Lock()
         self._reaper: asyncio.TimerHandle | None = None
         self._reaping: asyncio.Task[None] | None = None
@@ -69,7 +71,9 @@ class Controller:
         Raises Conflict when a bridge or chain of our name belongs to somebody else.
         """
         async with self._lock:
-            begun = await start(self._committer, self.settings, alive, self._upstreams())
+            begun = await start(
+                self._committer, self.settings, alive, self._upstreams(), self._draw
+            )
         self.world = begun.world
         self.warnings = begun.warnings
         return begun.steps
@@ -124,7 +128,7 @@ class Controller:
         kernel = self._committer.kernel
         occupied = await self._committer.on_thread(kernel.occupied)
         found = requests.pools(self.world, request, self.settings.bases, occupied)
-        net = requests.network(request, secrets.token_hex(32), time.time_ns(), found)
+        net = requests.network(request, self._draw(32), time.time_ns(), found)
         there = await self._committer.on_thread(lambda: kernel.is_bridge(net.ifname))
         return requests.check_bridge(self.world, net, there)
 
@@ -157,7 +161,7 @@ class Controller:
                 created=time.time_ns(),
                 publish=tuple(publish),
             )
-            joiner = Joiner(self.world, box)
+            joiner = Joiner(self.world, box, self._draw)
             nets = [self._joinable(ref) for ref, _ in joins]
             for net, (_, wanted) in zip(nets, joins, strict=True):
                 joiner.join(net, wanted)
@@ -183,7 +187,7 @@ class Controller:
         """Put a running sandbox on one more network."""
         async with self._lock:
             box, net = self._box(sandbox), self._joinable(network)
-            joiner = Joiner(self.world, box)
+            joiner = Joiner(self.world, box, self._draw)
             endpoint = joiner.join(net, request)
             await self._commit_sandbox(box, put=(endpoint,))
         self._tell("connect", net, box.container)
@@ -194,7 +198,7 @@ class Controller:
     ) -> tuple[Step, ...]:
         """The steps that joining would take."""
         box = self._box(sandbox)
-        endpoint = Joiner(self.world, box).join(self._joinable(network), request)
+        endpoint = Joiner(self.world, box, self._draw).join(self._joinable(network), request)
         change = Change(put=(endpoint,))
         return self._committer.plan(self.world, self.world.after(change), change)
 

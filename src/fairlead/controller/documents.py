@@ -63,6 +63,26 @@ def documents(change: Change) -> list[Document]:
     return gone + [document(thing) for thing in change.put]
 
 
+def encode_things(things: tuple[Thing, ...]) -> bytes:
+    """What an intent puts in, kind by kind."""
+    return encode([[kind(thing), thing] for thing in things])
+
+
+def encode_ids(things: tuple[Thing, ...]) -> bytes:
+    """What an intent takes out."""
+    return encode([thing.id for thing in things])
+
+
+def decode_things(body: bytes) -> list[Thing]:
+    """What `encode_things` wrote."""
+    return [_build(name, raw) for name, raw in msgspec.json.decode(body)]
+
+
+def decode_ids(body: bytes) -> list[str]:
+    """What `encode_ids` wrote."""
+    return msgspec.json.decode(body, type=list[str])
+
+
 def _pool(raw: Mapping[str, Any]) -> Pool:
     return Pool(
         subnet=ip_network(raw["subnet"]),
@@ -95,15 +115,18 @@ READERS: Mapping[str, Callable[[Any], object]] = {
 
 def decode(kind: str, body: bytes) -> Thing:
     """A document as a thing of the model."""
-    cls = KINDS[kind]
-    raw = msgspec.json.decode(body)
+    return _build(kind, msgspec.json.decode(body))
+
+
+def _build(name: str, raw: Mapping[str, Any]) -> Thing:
+    cls = KINDS[name]
     known = {f.name for f in fields(cls)}
     values: dict[str, Any] = {}
-    for name in known & raw.keys():
-        value = raw[name]
-        if name in READERS:
-            value = READERS[name](value)
+    for field in known & raw.keys():
+        value = raw[field]
+        if field in READERS:
+            value = READERS[field](value)
         elif isinstance(value, list):
             value = tuple(value)
-        values[name] = value
+        values[field] = value
     return cls(**values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Callable
 
 from fairlead.driver.interface import DRIVERS
 from fairlead.ipam.addresses import assign, check_endpoint, check_mac
@@ -14,14 +14,18 @@ from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPInterface
 from fairlead.model.world import Change, World
 
+Draw = Callable[[int], str]
+"""Gives so many random bytes, as hex digits."""
+
 
 class Joiner:
     """Gathers the endpoints of one sandbox before they are committed together."""
 
-    def __init__(self, world: World, box: Sandbox) -> None:
+    def __init__(self, world: World, box: Sandbox, draw: Draw) -> None:
         self.endpoints: tuple[Endpoint, ...] = ()
         self._world = world.after(Change(put=(box,)))
         self._box = box
+        self._draw = draw
 
     def join(self, net: Network, request: EndpointRequest) -> Endpoint:
         """One more endpoint. Raises Forbidden if it is there already, or the IPAM's errors."""
@@ -35,12 +39,12 @@ class Joiner:
         addresses = assign(net, request, self._world.on_network(net.id)) if cable else ()
         pools = net.pools if cable else ()
         endpoint = Endpoint(
-            id=secrets.token_hex(32),
+            id=self._draw(32),
             network=net.id,
             sandbox=self._box.id,
-            ifname=f"veth{secrets.token_hex(4)[:7]}",
+            ifname=f"veth{self._draw(4)[:7]}",
             inside=_inside(net, request, mine) if cable else "",
-            mac=check_mac(request.mac) if request.mac else mac(addresses),
+            mac=check_mac(request.mac) if request.mac else mac(addresses, self._draw),
             addresses=addresses,
             gateways=tuple(pool.gateway for pool in pools if pool.gateway is not None),
             aliases=tuple(request.aliases),
@@ -73,10 +77,9 @@ def _link(text: str) -> tuple[str, str]:
     return (alias or target, target.lstrip("/"))
 
 
-def mac(addresses: tuple[IPInterface, ...]) -> str:
+def mac(addresses: tuple[IPInterface, ...], draw: Draw) -> str:
     """02:42 and the four bytes of the IPv4 address: one address, one MAC, as people know it."""
     for address in addresses:
         if address.version == 4:
             return "02:42:" + address.ip.packed.hex(":")
-    tail = secrets.token_bytes(4).hex(":")
-    return "02:42:" + tail if addresses else ""
+    return "02:42:" + bytes.fromhex(draw(4)).hex(":") if addresses else ""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 
-import msgspec
-
 from fairlead.controller import documents, serving, want
 from fairlead.controller.commit import Committer, Sockets, dataplane_changes
+from fairlead.controller.join import Draw
 from fairlead.controller.serving import Serving
 from fairlead.dataplane.change import Change as DataplaneChange
 from fairlead.dataplane.change import DropNames, DropProxy, DropResolver
@@ -63,6 +61,7 @@ async def start(
     settings: Settings,
     alive: Callable[[Sandbox], bool],
     upstreams: tuple[IPAddress, ...],
+    draw: Draw,
 ) -> Begun:
     """Load, complete, check, repair; then bring the dataplane to the same state."""
     begun = Begun(World())
@@ -70,7 +69,7 @@ async def start(
     def work() -> None:
         world, rubbish = _load(committer, alive)
         begun.world = world
-        change = _predefined(committer, begun, settings)
+        change = _predefined(committer, begun, settings, draw)
         begun.world = world.after(change)
         _refuse_strangers(committer, begun.world)
         _note_forwarding(committer)
@@ -87,35 +86,40 @@ async def start(
 
 
 def _load(committer: Committer, alive: Callable[[Sandbox], bool]) -> tuple[World, list[Document]]:
-    """The world on disk, without what an intent was removing and what lost its ground."""
-    doomed: set[str] = set()
-    for _, _, gone in committer.store.intents():
-        doomed.update(msgspec.json.decode(gone, type=list[str]))
-    things = [
-        documents.decode(kind, body)
+    """The world on disk, without what lost its ground, and the documents that it changes.
+
+    An intent that takes something out is finished: whoever asked for it may not
+    ask again. One that only puts something in never was.
+    """
+    found = {
+        thing.id: thing
         for kind in documents.KINDS
         for body in committer.store.load(kind).values()
-    ]
-    nets = {t.id: t for t in things if isinstance(t, Network) and t.id not in doomed}
-    boxes = {t.id: t for t in things if isinstance(t, Sandbox) and t.id not in doomed and alive(t)}
+        for thing in [documents.decode(kind, body)]
+    }
+    stored = dict(found)
+    for _, put, gone in committer.store.intents():
+        if doomed := documents.decode_ids(gone):
+            found.update({thing.id: thing for thing in documents.decode_things(put)})
+            found = {id_: thing for id_, thing in found.items() if id_ not in doomed}
+    things = found.values()
+    nets = {t.id: t for t in things if isinstance(t, Network)}
+    boxes = {t.id: t for t in things if isinstance(t, Sandbox) and alive(t)}
     kept: list[Thing] = [
         *sorted(nets.values(), key=lambda n: n.created),
         *sorted(boxes.values(), key=lambda b: b.created),
     ]
     kept += [
-        t
-        for t in things
-        if isinstance(t, Endpoint)
-        and t.id not in doomed
-        and t.sandbox in boxes
-        and t.network in nets
+        t for t in things if isinstance(t, Endpoint) and t.sandbox in boxes and t.network in nets
     ]
     world = World().after(Change(put=tuple(kept)))
-    ids = {thing.id for thing in kept}
-    return world, [Document(documents.kind(t), t.id) for t in things if t.id not in ids]
+    there = {thing.id: thing for thing in kept}
+    changed = [documents.document(t) for t in kept if stored.get(t.id) != t]
+    lost = [Document(documents.kind(t), t.id) for id_, t in stored.items() if id_ not in there]
+    return world, lost + changed
 
 
-def _predefined(committer: Committer, begun: Begun, settings: Settings) -> Change:
+def _predefined(committer: Committer, begun: Begun, settings: Settings, draw: Draw) -> Change:
     """The networks that are always there, with the default bridge as set now."""
     world = begun.world
     present = {net.name: net for net in world.networks.values() if net.predefined}
@@ -123,11 +127,11 @@ def _predefined(committer: Committer, begun: Begun, settings: Settings) -> Chang
     drop: list[Thing] = []
     for name, driver in (("host", "host"), ("none", "null")):
         if name not in present:
-            put.append(_plain(name, driver))
+            put.append(_plain(name, driver, draw))
     old = present.get("bridge")
     if settings.bridge == "none":
         return Change(tuple(put), (old,) if old and not world.on_network(old.id) else ())
-    new = _default_bridge(committer, world, settings, old)
+    new = _default_bridge(committer, world, settings, old or _plain("bridge", "bridge", draw))
     if old is not None and world.on_network(old.id) and new.pools != old.pools:
         begun.warnings.append(
             f"{old.ifname} keeps {old.pools[0].subnet} while containers run on it; "
@@ -139,12 +143,12 @@ def _predefined(committer: Committer, begun: Begun, settings: Settings) -> Chang
     return Change(tuple(put), tuple(drop))
 
 
-def _plain(name: str, driver: str) -> Network:
-    return Network(secrets.token_hex(32), name, driver, time.time_ns(), predefined=True)
+def _plain(name: str, driver: str, draw: Draw) -> Network:
+    return Network(draw(32), name, driver, time.time_ns(), predefined=True)
 
 
 def _default_bridge(
-    committer: Committer, world: World, settings: Settings, old: Network | None
+    committer: Committer, world: World, settings: Settings, base: Network
 ) -> Network:
     options = {
         DEFAULT_BRIDGE: "true",
@@ -155,12 +159,9 @@ def _default_bridge(
         MTU: str(settings.mtu),
     }
     others = [
-        pool.subnet
-        for net in world.networks.values()
-        if old is None or net.id != old.id
-        for pool in net.pools
+        pool.subnet for net in world.networks.values() if net.id != base.id for pool in net.pools
     ]
-    kept = old.pools[0] if old is not None and old.pools else None
+    kept = base.pools[0] if base.pools else None
     if settings.bip:
         pool = _bip(settings, others)
     else:
@@ -168,7 +169,6 @@ def _default_bridge(
         pool = kept or choose(settings.bases, others, committer.kernel.occupied())
     reserved = {"DefaultGatewayIPv4": settings.default_gateway} if settings.default_gateway else {}
     pool = replace(pool, ip_range=settings.fixed_cidr, auxiliary=reserved)
-    base = old or _plain("bridge", "bridge")
     return replace(base, options=options, pools=(pool,))
 
 
