@@ -45,6 +45,7 @@ from fairlead.runtime.oci import Oci
 from fairlead.store.sqlite import Store
 
 log = structlog.get_logger("daemon")
+RETRY_SECONDS = 1.0
 
 FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("-H", "--host"), {"multiple": True, "help": "Where to listen: unix:///path, tcp://ip:port"}),
@@ -85,7 +86,9 @@ FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     for names, settings in reversed(FLAGS):
-        bare = {"is_flag": False, "flag_value": True} if settings.get("type") is bool else {}
+        bare: dict[str, Any] = {}
+        if settings.get("type") is bool:
+            bare = {"is_flag": False, "flag_value": True}
         command = click.option(*names, **settings, **bare)(command)
     return command
 
@@ -136,16 +139,29 @@ async def serve(config: Config) -> None:
         loop.add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as stack:
         _hold_pidfile(stack, config.pidfile)
-        server = await _put_together(stack, config)
+        server, controller = await _put_together(stack, config)
         stack.push_async_callback(server.close, config.shutdown_timeout)
         for host in config.hosts:
             await _listen(server, host, config.group)
             log.info("listening", host=host)
-        await stopped.wait()
+        await _until(stopped, controller)
         log.info("stopping; containers live on")
 
 
-async def _put_together(stack: AsyncExitStack, config: Config) -> Server:
+async def _until(stopped: asyncio.Event, controller: Controller) -> None:
+    """Wait for the end, and keep the dataplane alive until then."""
+    ending = asyncio.create_task(stopped.wait())
+    while not ending.done():
+        watching = asyncio.create_task(controller.watch())
+        await asyncio.wait({ending, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            log.error("the dataplane cannot be started", reason=str(watching.exception()))
+            await asyncio.wait({ending}, timeout=RETRY_SECONDS)
+        else:
+            watching.cancel()
+
+
+async def _put_together(stack: AsyncExitStack, config: Config) -> tuple[Server, Controller]:
     """Every floor on the one below. What was opened is closed by the stack."""
     config.data_root.mkdir(parents=True, exist_ok=True, mode=0o711)
     config.exec_root.mkdir(parents=True, exist_ok=True, mode=0o711)
@@ -183,7 +199,7 @@ async def _put_together(stack: AsyncExitStack, config: Config) -> Server:
     await engine.start()
     stack.push_async_callback(engine.close)
     api = Api(engine, controller, api_settings(config, identity))
-    return Server(api.handler, api.on_error)
+    return Server(api.handler, api.on_error), controller
 
 
 def engine_id(store: Store) -> str:

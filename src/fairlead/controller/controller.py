@@ -18,6 +18,7 @@ from pathlib import Path
 from fairlead.controller import names, ports, requests, want
 from fairlead.controller.commit import Committer
 from fairlead.controller.join import Draw, Joiner
+from fairlead.controller.resume import resume
 from fairlead.controller.serving import RESOLVER
 from fairlead.controller.start import Settings, start
 from fairlead.driver.interface import DRIVERS
@@ -86,6 +87,13 @@ class Controller:
         if self._reaping is not None:
             await self._reaping
         self._committer.close()
+
+    async def watch(self) -> None:
+        """Start the dataplane again whenever it ends; returns only when cancelled."""
+        while True:
+            await self._committer.dataplane.gone()
+            async with self._lock:
+                self.warnings += await resume(self._committer, self.world, self._upstreams())
 
     # Networks
 

@@ -7,14 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 
-from fairlead.controller import documents, serving, want
-from fairlead.controller.commit import Committer, Sockets, dataplane_changes
+from fairlead.controller import documents, want
+from fairlead.controller.commit import Committer
 from fairlead.controller.join import Draw
-from fairlead.controller.serving import Serving
-from fairlead.dataplane.change import Change as DataplaneChange
-from fairlead.dataplane.change import DropNames, DropProxy, DropResolver
+from fairlead.controller.resume import resume
 from fairlead.ipam.pool import DEFAULT_BASES, Base, choose
-from fairlead.kernel.sockets import PortTaken
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Conflict, Invalid
 from fairlead.model.network import Network, Pool
@@ -80,8 +77,7 @@ async def start(
             committer.store.abandon(number)
 
     await committer.on_thread(work)
-    await committer.dataplane.ensure()
-    await _serve(committer, begun, upstreams)
+    begun.warnings += await resume(committer, begun.world, upstreams)
     return begun
 
 
@@ -214,43 +210,3 @@ def _note_forwarding(committer: Committer) -> None:
         committer.store.put("fact", "forwarding", kept)
     if committer.host.forwarding:
         committer.host = replace(committer.host, drop_forwarded=kept == b"ours")
-
-
-async def _serve(committer: Committer, begun: Begun, upstreams: tuple[IPAddress, ...]) -> None:
-    """Bring the dataplane, which may have lived on, to what the world says.
-
-    What it holds is known by name only, so everything that it keeps is said again.
-    """
-    state = await committer.dataplane.state()
-    has = serving.serving(begun.world, upstreams)
-    held = {proxy.id for proxy in state.proxies}
-    sockets = Sockets()
-
-    def work() -> None:
-        for box in has.views.keys() - state.resolvers:
-            space = begun.world.sandboxes[box].namespace
-            sockets.resolvers[box] = committer.kernel.resolver_sockets(space)
-        for id_ in has.ports.keys() - held:
-            port = has.ports[id_].port
-            try:
-                sockets.ports[id_] = committer.kernel.reserve(
-                    port.protocol, port.host_ip, port.host_port
-                )
-            except PortTaken as error:
-                begun.warnings.append(f"{error.message}: {error.hint}")
-
-    try:
-        await committer.on_thread(work)
-        changes: list[DataplaneChange] = [
-            DropNames(zone, endpoint)
-            for zone, endpoints in state.names.items()
-            for endpoint in endpoints
-            if (zone, endpoint) not in has.names
-        ]
-        changes += [DropResolver(box) for box in state.resolvers - has.views.keys()]
-        changes += [DropProxy(id_) for id_ in held - has.ports.keys()]
-        served = {id_: t for id_, t in has.ports.items() if id_ in held or id_ in sockets.ports}
-        now = replace(has, ports=served)
-        await committer.dataplane.apply(changes + dataplane_changes(Serving(), now, sockets))
-    finally:
-        sockets.close()

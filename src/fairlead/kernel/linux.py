@@ -11,7 +11,6 @@ takes the kernel 16 ms, deleting twenty together no longer.
 from __future__ import annotations
 
 import errno
-import os
 import re
 import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,9 +18,10 @@ from itertools import groupby
 from pathlib import Path
 
 from fairlead.kernel import conntrack, rtnetlink, sockets
+from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.iptables import Iptables, Tables, is_ours, ours, render
-from fairlead.kernel.netlink import Answer, Message, Socket
+from fairlead.kernel.netlink import Message, Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import REDIRECT, TABLE, Context
 from fairlead.kernel.sysctl import read_sysctl, write_sysctl
@@ -47,12 +47,8 @@ from fairlead.model.state import (
     Step,
     Sysctl,
     Veth,
-    changed_fields,
     state,
 )
-
-GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.EINVAL})
-"""What the kernel answers to the removal of something that is not there."""
 
 BRIDGE_NAME = re.compile(r"br-[0-9a-f]{12}")
 FIREWALL = (Chain, Rule, Policy)
@@ -281,139 +277,14 @@ class LinuxKernel:
         for _, group in groupby(steps, key=_wave):
             batch = list(group)
             messages: list[tuple[Step, Message]] = []
-            with _Encoder(netlink, self.namespaces, self.marks, self._condemned) as encoder:
+            with Encoder(netlink, self.namespaces, self.marks, self._condemned) as encoder:
                 for step in batch:
                     messages += [(step, message) for message in encoder.messages(step)]
                 answers = netlink.batch([message for _, message in messages])
-                _judge(batch, messages, answers, done)
+                judge(batch, messages, answers, done)
                 for step in batch:
                     encoder.far_end(step)
             done += batch
-
-
-class _Encoder:
-    """Steps as messages. Holds the descriptors that a batch refers to until it is sent."""
-
-    def __init__(
-        self, netlink: Socket, namespaces: Namespaces, marks: Marks, condemned: Collection[Key]
-    ) -> None:
-        self._netlink = netlink
-        self._namespaces = namespaces
-        self._marks = marks
-        self._condemned = condemned
-        self._indices: dict[str, int] | None = None
-        self._files: dict[str, int] = {}
-
-    def __enter__(self) -> _Encoder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for fd in self._files.values():
-            os.close(fd)
-
-    def messages(self, step: Step) -> list[Message]:
-        before, after = step.before, step.after
-        if after is None:
-            return self._removal(step)
-        if before is not None:
-            return self._change(step, changed_fields(before, after))
-        if isinstance(after, Bridge):
-            return rtnetlink.new_bridge(after, self._marks.alias)
-        if isinstance(after, Veth):
-            master = self._index(step, after.master) if after.master else 0
-            fd = self._namespace(step, after.peer_namespace)
-            return rtnetlink.new_veth(after, master, fd, self._marks.alias)
-        return [self._row(step, after)]
-
-    def _removal(self, step: Step) -> list[Message]:
-        gone = step.resource
-        if isinstance(gone, Veth) and gone.key in self._condemned:
-            return [rtnetlink.condemn(gone.name, self._marks.dying, self._marks.group)]
-        if isinstance(gone, Bridge | Veth):
-            return [rtnetlink.delete_link(gone.name)]
-        try:
-            return [self._row(step, gone, delete=True)]
-        except Refused as refused:
-            if refused.code == errno.ENODEV:
-                return []
-            raise
-
-    def _change(self, step: Step, names: frozenset[str]) -> list[Message]:
-        after = step.after
-        if isinstance(after, Neighbour):
-            return [self._row(step, after)]
-        assert isinstance(after, Bridge | Veth)
-        values: dict[str, int | str] = {}
-        if "mtu" in names:
-            values["mtu"] = after.mtu
-        if isinstance(after, Bridge):
-            if "mac" in names:
-                values["mac"] = after.mac
-        elif "master" in names:
-            values["master"] = self._index(step, after.master) if after.master else 0
-        up = after.up if "up" in names else None
-        return [rtnetlink.set_link(after.name, up=up, **values)]
-
-    def far_end(self, step: Step) -> None:
-        """What is left to do at the other end of a cable, when the near end is done."""
-        veth = step.after
-        if not isinstance(veth, Veth):
-            return
-        names = changed_fields(step.before, veth) if step.before else frozenset({"up"})
-        if not names & {"mac", "mtu", "up"}:
-            return
-        values: dict[str, int | str] = {}
-        if "mtu" in names:
-            values["mtu"] = veth.mtu
-        if "mac" in names:
-            values["mac"] = veth.mac
-        up = veth.up if "up" in names else None
-        with self._namespaces.entered(veth.peer_namespace), Socket() as netlink:
-            answer = netlink.batch([rtnetlink.set_link(veth.peer, up=up, **values)])[0]
-        if answer.code:
-            raise Refused(step, answer.code, (), answer.detail)
-
-    def _row(self, step: Step, item: Resource, delete: bool = False) -> Message:
-        assert isinstance(item, Address | Route | Neighbour)
-        index = self._index(step, item.link)
-        if isinstance(item, Address):
-            return rtnetlink.address(item, index, delete)
-        if isinstance(item, Route):
-            return rtnetlink.route(item, index, delete)
-        return rtnetlink.neighbour(item, index, delete)
-
-    def _index(self, step: Step, name: str) -> int:
-        if self._indices is None:
-            self._indices = {row.name: row.index for row in rtnetlink.links(self._netlink)}
-        if name not in self._indices:
-            raise Refused(step, errno.ENODEV)
-        return self._indices[name]
-
-    def _namespace(self, step: Step, name: str) -> int:
-        if name not in self._files:
-            try:
-                self._files[name] = self._namespaces.open(name)
-            except FileNotFoundError as error:
-                raise Refused(step, errno.ENODEV) from error
-        return self._files[name]
-
-
-def _judge(
-    batch: Sequence[Step],
-    messages: Sequence[tuple[Step, Message]],
-    answers: Sequence[Answer],
-    done: Sequence[Step],
-) -> None:
-    """Raise Refused for the first step that was not taken, with all that were."""
-    bad: dict[int, tuple[Step, Answer]] = {}
-    for (step, _), answer in zip(messages, answers, strict=True):
-        harmless = step.after is None and answer.code in GONE
-        if answer.code and not harmless:
-            bad.setdefault(id(step), (step, answer))
-    if bad:
-        taken = tuple(step for step in batch if id(step) not in bad)
-        step, answer = next(iter(bad.values()))
-        raise Refused(step, answer.code, (*done, *taken), answer.detail)
 
 
 def _cable(
