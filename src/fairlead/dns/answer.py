@@ -97,12 +97,12 @@ def _records(view: View, zones: Zones, query: Query, shuffle: Shuffle) -> list[R
 def _known(view: View, zones: Zones, name: str) -> tuple[IP, ...] | None:
     if name in view.names:
         return view.names[name]
-    found = (zones[zone].addresses(name) for zone in view.zones if zone in zones)
+    found = (zone.addresses(name) for zone in zones.within(view.zones))
     return next((addresses for addresses in found if addresses is not None), None)
 
 
 def _target(view: View, zones: Zones, address: IP) -> str | None:
-    found = (zones[zone].target(address) for zone in view.zones if zone in zones)
+    found = (zone.target(address) for zone in zones.within(view.zones))
     return next((target for target in found if target is not None), None)
 
 

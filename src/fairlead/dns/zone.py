@@ -1,18 +1,34 @@
-"""A zone: the names of one network, put in and taken out endpoint by endpoint.
+"""Zones: the names of each network, put in and taken out endpoint by endpoint.
 
-`epoch` grows with every change, so that whoever keeps ready replies can tell
-that they are stale without being told.
+Rule: what a zone says depends on who is in it and in which order they joined,
+and on nothing that was there before. An endpoint whose names or addresses
+change keeps its place.
+
+Every change gets the next number of one count. So `epoch`, the latest change
+to any of some zones, rises whenever one of them may say something else, also
+where a zone comes, goes or comes back; whoever keeps ready replies compares it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect, bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from fairlead.dns.message import IP
 
 K = TypeVar("K")
-V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """What one endpoint is called and where it is; `place` tells who joined first."""
+
+    place: int
+    names: tuple[str, ...]
+    addresses: tuple[IP, ...]
+    target: str
 
 
 class Zone:
@@ -20,9 +36,10 @@ class Zone:
 
     def __init__(self) -> None:
         self.epoch = 0
-        self._entries: dict[str, tuple[tuple[str, ...], tuple[IP, ...], str]] = {}
-        self._names: dict[str, dict[str, tuple[IP, ...]]] = {}
-        self._targets: dict[IP, dict[str, str]] = {}
+        self._entries: dict[str, Entry] = {}
+        # Nearly all have one holder, and a tuple of one is the smallest there is.
+        self._names: dict[str, tuple[Entry, ...]] = {}
+        self._addresses: dict[IP, tuple[Entry, ...]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._entries)
@@ -32,52 +49,119 @@ class Zone:
         return frozenset(self._entries)
 
     def put(
-        self, endpoint: str, names: tuple[str, ...], addresses: tuple[IP, ...], target: str
+        self,
+        epoch: int,
+        endpoint: str,
+        names: tuple[str, ...],
+        addresses: tuple[IP, ...],
+        target: str,
     ) -> None:
         """Enter an endpoint, in place of what it was entered as before."""
         old = self._entries.get(endpoint)
-        if old == (names, addresses, target):
+        if old is not None and (old.names, old.addresses, old.target) == (names, addresses, target):
             return
-        kept = frozenset(names) if old is not None and old[1] == addresses else frozenset()
-        self._take_out(endpoint, kept)
-        self.epoch += 1
-        self._entries[endpoint] = (names, addresses, target)
-        for name in names:
-            self._names.setdefault(name, {})[endpoint] = addresses
-        for address in addresses:
-            self._targets.setdefault(address, {})[endpoint] = target
+        if old is not None:
+            self._take_out(old)
+        entry = Entry(epoch if old is None else old.place, names, addresses, target)
+        self.epoch = epoch
+        self._entries[endpoint] = entry
+        for name in dict.fromkeys(names):
+            _add(self._names, name, entry)
+        for address in dict.fromkeys(addresses):
+            _add(self._addresses, address, entry)
 
-    def drop(self, endpoint: str) -> None:
+    def drop(self, epoch: int, endpoint: str) -> None:
         """Take an endpoint out; no error if it is not there."""
-        if endpoint in self._entries:
-            self._take_out(endpoint, frozenset())
-            self.epoch += 1
+        entry = self._entries.pop(endpoint, None)
+        if entry is not None:
+            self.epoch = epoch
+            self._take_out(entry)
 
     def addresses(self, name: str) -> tuple[IP, ...] | None:
         """The addresses of a name; None if nobody has it."""
         holders = self._names.get(name)
         if holders is None:
             return None
-        return tuple(address for found in holders.values() for address in found)
+        return tuple(address for entry in holders for address in entry.addresses)
 
     def target(self, address: IP) -> str | None:
         """The name of an address; of several holders the oldest."""
-        return next(iter(self._targets.get(address, {}).values()), None)
+        holders = self._addresses.get(address)
+        return None if holders is None else holders[0].target
 
-    def _take_out(self, endpoint: str, kept: frozenset[str]) -> None:
-        names, addresses, _ = self._entries.pop(endpoint, ((), (), ""))
-        for name in names:
-            if name not in kept:
-                _remove(self._names, name, endpoint)
-        for address in addresses:
-            _remove(self._targets, address, endpoint)
-
-
-Zones = Mapping[str, Zone]
+    def _take_out(self, entry: Entry) -> None:
+        for name in dict.fromkeys(entry.names):
+            _remove(self._names, name, entry)
+        for address in dict.fromkeys(entry.addresses):
+            _remove(self._addresses, address, entry)
 
 
-def _remove(table: dict[K, dict[str, V]], key: K, endpoint: str) -> None:
+class Zones:
+    """Zones by network; one that nobody is in is not there."""
+
+    def __init__(self) -> None:
+        self._zones: dict[str, Zone] = {}
+        self._changes = 0
+        self._gone = 0
+
+    def put(
+        self,
+        zone: str,
+        endpoint: str,
+        names: tuple[str, ...],
+        addresses: tuple[IP, ...],
+        target: str,
+    ) -> None:
+        """Enter an endpoint in a zone, in place of what it was entered as before."""
+        self._changes += 1
+        found = self._zones.setdefault(zone, Zone())
+        found.put(self._changes, endpoint, names, addresses, target)
+
+    def drop(self, zone: str, endpoint: str) -> None:
+        """Take an endpoint out of a zone; no error if it is not there."""
+        found = self._zones.get(zone)
+        if found is None:
+            return
+        self._changes += 1
+        found.drop(self._changes, endpoint)
+        if not found:
+            del self._zones[zone]
+            self._gone = self._changes
+
+    def within(self, zones: tuple[str, ...]) -> Iterator[Zone]:
+        """Those of some zones that are there, in the order given."""
+        return (self._zones[zone] for zone in zones if zone in self._zones)
+
+    def epoch(self, zones: tuple[str, ...]) -> int:
+        """The latest change to any of some zones."""
+        # A zone that is gone has no epoch left, so going counts for everybody: it is rare.
+        latest = self._gone
+        for id_ in zones:
+            zone = self._zones.get(id_)
+            if zone is not None and zone.epoch > latest:
+                latest = zone.epoch
+        return latest
+
+    def endpoints(self) -> dict[str, frozenset[str]]:
+        """Who is in each zone."""
+        return {id_: zone.endpoints for id_, zone in self._zones.items()}
+
+
+def _add(table: dict[K, tuple[Entry, ...]], key: K, entry: Entry) -> None:
+    holders = table.get(key, ())
+    at = bisect(holders, entry.place, key=_place)
+    table[key] = (*holders[:at], entry, *holders[at:])
+
+
+def _remove(table: dict[K, tuple[Entry, ...]], key: K, entry: Entry) -> None:
     holders = table[key]
-    del holders[endpoint]
-    if not holders:
+    at = bisect_left(holders, entry.place, key=_place)
+    left = holders[:at] + holders[at + 1 :]
+    if left:
+        table[key] = left
+    else:
         del table[key]
+
+
+def _place(entry: Entry) -> int:
+    return entry.place

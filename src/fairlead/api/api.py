@@ -1,0 +1,122 @@
+"""The Docker Engine API: one handler for the HTTP server, one place for its errors.
+
+A request goes through here once: its version is read off, its route found,
+its handler called. Handlers raise; what they raise becomes an answer in
+`on_error`, and what nobody expected is logged and told in a short sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import structlog
+
+import fairlead
+from fairlead.api import (
+    archive,
+    attach,
+    containers,
+    events,
+    exec,  # noqa: A004 - the noun is Docker's
+    images,
+    networks,
+    system,
+    transfer,
+    unsupported,
+    volumes,
+)
+from fairlead.api.answers import answer, problem, refusal
+from fairlead.api.call import Call, Reply, Serve
+from fairlead.api.query import Query
+from fairlead.api.router import PageNotFound, Route, Router, WrongMethod
+from fairlead.api.settings import Settings
+from fairlead.api.versions import NEWEST, split
+from fairlead.http.server import ClientLeft, Request, Response
+
+if TYPE_CHECKING:
+    from fairlead.controller.controller import Controller
+    from fairlead.engine.engine import Engine
+
+NOUNS = (
+    system,
+    networks,
+    containers,
+    attach,
+    archive,
+    exec,
+    images,
+    transfer,
+    volumes,
+    events,
+    unsupported,
+)
+
+SPOKEN = {
+    "Api-Version": str(NEWEST),
+    "Docker-Experimental": "false",
+    "Ostype": "linux",
+    "Server": f"fairlead/{fairlead.__version__} (linux)",
+}
+"""Headers of every answer, by which clients find out whom they talk to."""
+
+_log = structlog.get_logger("api")
+
+
+def router() -> Router[Serve]:
+    """All routes."""
+    table: list[Route[Serve]] = list(chain.from_iterable(noun.routes() for noun in NOUNS))
+    return Router(table)
+
+
+class Api:
+    """The daemon's face to Docker's clients."""
+
+    def __init__(
+        self, engine: Engine, controller: Controller, settings: Settings | None = None
+    ) -> None:
+        self._engine = engine
+        self._controller = controller
+        self._settings = settings or Settings()
+        self._router = router()
+
+    async def handler(self, request: Request) -> Reply:
+        """Answer one request. Raises what `on_error` makes an answer of."""
+        version, path = split(request.path)
+        match = self._router.match(request.method, path)
+        call = Call(
+            self._engine,
+            self._controller,
+            self._settings,
+            request,
+            version,
+            Query(tuple(request.query.items())),
+            match.parameters,
+        )
+        reply = await match.handler(call)
+        return None if reply is None else signed(reply)
+
+    def on_error(self, error: BaseException) -> Response:
+        """An error as an answer, and in the log if nobody expected it."""
+        known = known_error(error)
+        if known is not None:
+            return signed(known)
+        if not isinstance(error, ClientLeft):
+            _log.error("unexpected error", error=repr(error), exc_info=error)
+        return signed(answer(problem("internal error", "the daemon's log says more"), 500))
+
+
+def known_error(error: BaseException) -> Response | None:
+    """The answer to what was raised on purpose: never more than a sentence and a hint."""
+    if isinstance(error, PageNotFound):
+        return answer(problem("page not found"), 404)
+    if isinstance(error, WrongMethod):
+        allowed = ", ".join(error.allowed)
+        return answer(problem("method not allowed", f"use {allowed}"), 405, {"Allow": allowed})
+    return refusal(error)
+
+
+def signed(reply: Response) -> Response:
+    """An answer with the headers that all have."""
+    return replace(reply, headers={**SPOKEN, **reply.headers})

@@ -1,0 +1,202 @@
+"""Networks in Docker's spelling, both ways. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from fairlead.api.times import rfc3339
+from fairlead.api.versions import Version
+from fairlead.engine.documents import EndpointSettings, IpamConfig, read
+from fairlead.model.endpoint import Endpoint, EndpointRequest
+from fairlead.model.errors import Invalid
+from fairlead.model.network import Network, NetworkRequest, Pool, PoolRequest
+from fairlead.model.world import World
+
+Json = dict[str, Any]
+
+
+class IPAMConfig(msgspec.Struct):
+    """One subnet of a request."""
+
+    Subnet: str | None = None
+    IPRange: str | None = None
+    Gateway: str | None = None
+    AuxiliaryAddresses: dict[str, str] | None = None
+    AuxAddress: dict[str, str] | None = None
+
+
+class IPAM(msgspec.Struct):
+    """Where the addresses of a network to be come from."""
+
+    Driver: str | None = None
+    Options: dict[str, str] | None = None
+    Config: list[IPAMConfig] | None = None
+
+
+class ConfigReference(msgspec.Struct):
+    """The network whose settings are taken over."""
+
+    Network: str | None = None
+
+
+class NetworkCreate(msgspec.Struct):
+    """Body of POST /networks/create."""
+
+    Name: str | None = None
+    CheckDuplicate: bool | None = None
+    Driver: str | None = None
+    Scope: str | None = None
+    EnableIPv4: bool | None = None
+    EnableIPv6: bool | None = None
+    IPAM: IPAM | None = None
+    Internal: bool | None = None
+    Attachable: bool | None = None
+    Ingress: bool | None = None
+    ConfigOnly: bool | None = None
+    ConfigFrom: ConfigReference | None = None
+    Options: dict[str, str] | None = None
+    Labels: dict[str, str] | None = None
+
+
+class Connect(msgspec.Struct):
+    """Body of POST /networks/{id}/connect."""
+
+    Container: str | None = None
+    EndpointConfig: dict[str, Any] | None = None
+
+
+class Disconnect(msgspec.Struct):
+    """Body of POST /networks/{id}/disconnect."""
+
+    Container: str | None = None
+    Force: bool | None = None
+
+
+def _pool(given: IPAMConfig) -> PoolRequest:
+    auxiliary = given.AuxiliaryAddresses or given.AuxAddress or {}
+    return PoolRequest(
+        given.Subnet or "", given.IPRange or "", given.Gateway or "", dict(auxiliary)
+    )
+
+
+def network_request(given: NetworkCreate, version: Version) -> NetworkRequest:
+    """A body as a request. What an API version does not know is not asked for."""
+    ipam = given.IPAM or IPAM()
+    ipv4 = True if given.EnableIPv4 is None or version < Version(1, 48) else given.EnableIPv4
+    reference = given.ConfigFrom.Network if given.ConfigFrom else None
+    return NetworkRequest(
+        name=(given.Name or "").strip(),
+        driver=given.Driver or "bridge",
+        pools=tuple(_pool(c) for c in ipam.Config or ()),
+        options=given.Options or {},
+        labels=given.Labels or {},
+        ipam_driver=ipam.Driver or "default",
+        ipam_options=ipam.Options,
+        internal=bool(given.Internal),
+        attachable=bool(given.Attachable),
+        ingress=bool(given.Ingress),
+        enable_ipv4=ipv4,
+        enable_ipv6=bool(given.EnableIPv6),
+        scope=given.Scope or "",
+        config_only=bool(given.ConfigOnly),
+        config_from=reference or "",
+    )
+
+
+def endpoint_settings(given: Json | None, version: Version) -> Json | None:
+    """Settings without what the version does not know."""
+    if given is None:
+        return None
+    unknown = {"MacAddress"} if version < Version(1, 44) else set()
+    if version < Version(1, 48):
+        unknown.add("GwPriority")
+    return {key: value for key, value in given.items() if key not in unknown}
+
+
+def endpoint_request(settings: Json | None) -> EndpointRequest:
+    """Settings as the controller takes them. Raises Invalid."""
+    asked = read(settings, EndpointSettings)
+    ipam = asked.ipam_config or IpamConfig()
+    return EndpointRequest(
+        ipv4=ipam.ipv4_address,
+        ipv6=ipam.ipv6_address,
+        mac=asked.mac_address,
+        aliases=tuple(asked.aliases or ()),
+        links=tuple(asked.links or ()),
+        link_local=tuple(ipam.link_local_ips or ()),
+        options=asked.driver_opts or {},
+        priority=asked.gw_priority,
+    )
+
+
+def _ipam_config(pool: Pool) -> Json:
+    config: Json = {"Subnet": str(pool.subnet)}
+    if pool.ip_range is not None:
+        config["IPRange"] = str(pool.ip_range)
+    if pool.gateway is not None:
+        config["Gateway"] = str(pool.gateway)
+    if pool.auxiliary:
+        config["AuxiliaryAddresses"] = {k: str(v) for k, v in sorted(pool.auxiliary.items())}
+    return config
+
+
+def _member(endpoint: Endpoint, name: str) -> Json:
+    return {
+        "Name": name,
+        "EndpointID": endpoint.id,
+        "MacAddress": endpoint.mac if endpoint.cable else "",
+        "IPv4Address": str(endpoint.ipv4 or ""),
+        "IPv6Address": str(endpoint.ipv6 or ""),
+    }
+
+
+def members(world: World, network: Network) -> Json:
+    """The containers on a network, by id."""
+    found = {}
+    for endpoint in world.on_network(network.id):
+        sandbox = world.sandboxes[endpoint.sandbox]
+        found[sandbox.container] = _member(endpoint, sandbox.name)
+    return dict(sorted(found.items()))
+
+
+def network_json(network: Network, version: Version, containers: Json | None = None) -> Json:
+    """A network as a client of that version expects it."""
+    ipv4 = {"EnableIPv4": network.enable_ipv4} if version >= Version(1, 48) else {}
+    return {
+        "Name": network.name,
+        "Id": network.id,
+        "Created": rfc3339(network.created),
+        "Scope": str(network.scope),
+        "Driver": network.driver,
+        **ipv4,
+        "EnableIPv6": network.enable_ipv6,
+        "IPAM": {
+            "Driver": network.ipam_driver,
+            "Options": network.ipam_options,
+            "Config": [_ipam_config(p) for p in network.pools] or None,
+        },
+        "Internal": network.internal,
+        "Attachable": network.attachable,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": containers or {},
+        "Options": dict(sorted(network.options.items())),
+        "Labels": dict(sorted(network.labels.items())),
+    }
+
+
+def listed(world: World, networks: Iterable[Network], version: Version) -> list[Json]:
+    """Networks as a list; who is on them was part of it only before API 1.28."""
+    with_members = version < Version(1, 28)
+    return [network_json(n, version, members(world, n) if with_members else None) for n in networks]
+
+
+def container_reference(given: str | None) -> str:
+    """The container that a connect or disconnect names. Raises Invalid."""
+    if not given:
+        raise Invalid('invalid name or ID supplied: ""')
+    return given

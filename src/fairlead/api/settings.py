@@ -1,0 +1,19 @@
+"""What of the daemon's configuration is shown or needed by the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Set once when the daemon is put together. `address_pools` are pairs of base and size."""
+
+    id: str = ""
+    data_root: Path = Path("/var/lib/fairlead")
+    address_pools: tuple[tuple[str, int], ...] = ()
+    firewall_backend: str = "iptables"
+    labels: tuple[str, ...] = ()
+    insecure_registries: tuple[str, ...] = ()
+    debug: bool = False

@@ -1,0 +1,1 @@
+"""The only writer of containers. It asks the controller for their networks."""

@@ -1,0 +1,178 @@
+"""The files under /etc that we write for a container: hosts, hostname, resolv.conf.
+
+They are bind-mounted, so that they are rewritten in place and never replaced.
+A file that the user has edited since is the user's: its digest tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from fairlead.dns import files
+from fairlead.dns.files import HostLine, Overrides
+from fairlead.engine.networking import Networking
+from fairlead.engine.record import Container, Record
+from fairlead.engine.settings import Settings
+from fairlead.model.endpoint import Endpoint
+from fairlead.model.errors import Failed
+
+HOSTS = Path("/etc/hosts")
+RESOLV_CONF = Path("/etc/resolv.conf")
+# Where systemd-resolved keeps the servers that hide behind its stub.
+RESOLVED = Path("/run/systemd/resolve/resolv.conf")
+STUB = "127.0.0.53"
+
+Find = Callable[[str], Container | None]
+
+
+class Etc:
+    """Writes the files, and writes them again when networks or names change."""
+
+    def __init__(self, networking: Networking, settings: Settings, find: Find) -> None:
+        self._networking = networking
+        self._settings = settings
+        self._find = find
+
+    def write(self, container: Container) -> None:
+        """Write all files for a start; a user's edits of the last run are gone."""
+        record = container.record
+        Path(record.directory).mkdir(parents=True, exist_ok=True)
+        container.change(written={})
+        texts = {**self._texts(container), record.hostname_path: self._hostname(record)}
+        for path, text in texts.items():
+            _overwrite(Path(path), text)
+        container.change(written={path: _digest(text) for path, text in texts.items()})
+
+    def refresh(self, container: Container) -> bool:
+        """Write what has changed and the user has not edited; whether there was anything."""
+        written = dict(container.record.written)
+        for path, text in self._texts(container).items():
+            digest = _digest(text)
+            if written.get(path) == digest or _read_digest(Path(path)) != written.get(path):
+                continue
+            _overwrite(Path(path), text)
+            written[path] = digest
+        changed = written != container.record.written
+        container.change(written=written)
+        return changed
+
+    def sources(self, record: Record) -> Mapping[str, str]:
+        """Where in the container each file belongs, and where it is here."""
+        return {
+            "/etc/hosts": record.hosts_path,
+            "/etc/hostname": record.hostname_path,
+            "/etc/resolv.conf": record.resolv_conf_path,
+        }
+
+    def _texts(self, container: Container) -> dict[str, str]:
+        record = container.record
+        return {
+            record.hosts_path: self._hosts(container),
+            record.resolv_conf_path: self._resolv(container),
+        }
+
+    def _hostname(self, record: Record) -> str:
+        host, domain = record.config.hostname, record.config.domainname
+        return files.hostname(f"{host}.{domain}" if domain else host)
+
+    def _hosts(self, container: Container) -> str:
+        record = container.record
+        gateways = self._gateways()
+        extra: list[HostLine] = []
+        for entry in record.host.extra_hosts or ():
+            lines = files.host_line(entry, gateways)
+            if not lines:
+                raise Failed(
+                    "unable to derive the IP value for host-gateway",
+                    hint="the default bridge has no address: set host-gateway-ip",
+                )
+            extra += lines
+        if record.host_mode:
+            return files.host_mode_hosts(_text(HOSTS), extra)
+        names = files.own_names(record.config.hostname, record.config.domainname)
+        own = [HostLine(str(a.ip), names) for e in self._live(container) for a in e.addresses]
+        return files.hosts(extra, own, self._linked(container))
+
+    def _live(self, container: Container) -> Iterable[Endpoint]:
+        return self._networking.controller.world.in_sandbox(container.sandbox)
+
+    def _gateways(self) -> tuple[str, ...]:
+        if self._settings.host_gateway:
+            return self._settings.host_gateway
+        networks = self._networking.controller.world.networks.values()
+        bridge = next((n for n in networks if n.default_bridge), None)
+        pools = bridge.pools if bridge is not None else ()
+        return tuple(str(p.gateway) for p in pools if p.gateway is not None)
+
+    def _linked(self, container: Container) -> Iterable[HostLine]:
+        """The targets of legacy links that run now."""
+        for id, alias in container.record.links:  # noqa: A001
+            target = self._find(id)
+            if target is None or not target.running:
+                continue
+            names = [alias, target.record.config.hostname, target.name]
+            words = " ".join(dict.fromkeys(names))
+            yield from (HostLine(str(a), words) for a in self.bridge_addresses(target))
+
+    def bridge_addresses(self, container: Container) -> list[str]:
+        """The addresses of a container on the default bridge."""
+        networks = self._networking.controller.world.networks
+        on_bridge = (e for e in self._live(container) if networks[e.network].default_bridge)
+        return [str(a.ip) for e in on_bridge for a in e.addresses]
+
+    def _resolv(self, container: Container) -> str:
+        record, settings = container.record, self._settings
+        overrides = Overrides(
+            tuple(record.host.dns) or settings.dns,
+            tuple(record.host.dns_search) or settings.dns_search,
+            tuple(record.host.dns_options) or settings.dns_options,
+        )
+        source = _resolv_conf()
+        text = _text(source)
+        if record.host_mode:
+            return files.host_mode_resolv(text, overrides, str(source))
+        if self._networking.controller.uses_resolver(container.sandbox):
+            return files.internal(text, overrides, str(source))
+        ipv6 = any(a.version == 6 for e in self._live(container) for a in e.addresses)
+        return files.legacy(text, overrides, ipv6=ipv6, source=str(source))
+
+
+def _resolv_conf() -> Path:
+    servers = files.parse_resolv(_text(RESOLV_CONF))[0].servers
+    return RESOLVED if servers == (STUB,) and RESOLVED.exists() else RESOLV_CONF
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(_bytes(text)).hexdigest()
+
+
+def _read_digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def _overwrite(path: Path, text: str) -> None:
+    """Put text in place of what is there; a reader never sees less than it had."""
+    data = _bytes(text)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, data)
+        os.ftruncate(fd, len(data))
+    finally:
+        os.close(fd)

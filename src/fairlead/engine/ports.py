@@ -1,0 +1,97 @@
+"""Port bindings as clients write them, and the port requests they stand for.
+
+====================  ======================================================
+``HostPort``          meaning
+====================  ======================================================
+"" or "0"             any free port
+"8080"                that one
+"9000-9010"           the first free one of the range
+====================  ======================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from fairlead.engine.documents import PortBinding
+from fairlead.model.endpoint import PortRequest
+from fairlead.model.errors import Invalid
+
+HIGHEST = 65535
+_NUMBER = re.compile("[0-9]+")
+
+
+def port_range(text: str) -> tuple[int, int]:
+    """First and last of ``80`` or ``80-90``; (0, 0) for nothing. Raises Invalid."""
+    if not text:
+        return 0, 0
+    first, dash, last = text.partition("-")
+    numbers = [first, last] if dash else [first]
+    if not all(_NUMBER.fullmatch(n) and int(n) <= HIGHEST for n in numbers):
+        raise Invalid(f'invalid port specification: "{text}"')
+    low, high = int(first), int(numbers[-1])
+    if high < low:
+        raise Invalid(f'invalid port specification: "{text}"', hint="a range goes from low to high")
+    return low, high
+
+
+def container_port(key: str) -> tuple[int, int, str]:
+    """First port, last port and protocol of ``80``, ``53/udp`` or ``80-90/tcp``. Raises Invalid."""
+    number, _, protocol = key.partition("/")
+    low, high = port_range(number)
+    return low, high, protocol.lower() or "tcp"
+
+
+def normal(key: str) -> str:
+    """A port with its protocol: ``80`` is ``80/tcp``."""
+    return key if "/" in key else f"{key}/tcp"
+
+
+def expand(keys: Iterable[str]) -> list[str]:
+    """Exposed ports one by one: ``80-81/tcp`` are ``80/tcp`` and ``81/tcp``. Raises Invalid."""
+    found: dict[str, None] = {}
+    for key in keys:
+        low, high, protocol = container_port(key)
+        for port in range(low, high + 1):
+            found[f"{port}/{protocol}"] = None
+    return list(found)
+
+
+def check(bindings: Mapping[str, Sequence[PortBinding] | None]) -> None:
+    """Refuse bindings that no port could be made of. Raises Invalid."""
+    for key, hosts in bindings.items():
+        container_port(key)
+        for host in hosts or ():
+            port_range(host.host_port)
+
+
+def requests(
+    bindings: Mapping[str, Sequence[PortBinding] | None],
+    exposed: Iterable[str],
+    *,
+    publish_all: bool,
+) -> tuple[PortRequest, ...]:
+    """What to publish: bindings of exposed ports, and with `publish_all` every other one too.
+
+    Only exposed ports are published, as Docker does up to API 1.52. A binding
+    with an empty list gets a port of the system's choice.
+    """
+    given = {
+        port: hosts or [PortBinding()] for key, hosts in bindings.items() for port in expand([key])
+    }
+    found: list[PortRequest] = []
+    for key in sorted(expand(exposed), key=_order):
+        number, _, protocol = key.partition("/")
+        hosts = given.get(key, [PortBinding()] if publish_all else [])
+        for host in hosts:
+            low, high = port_range(host.host_port)
+            found.append(
+                PortRequest(protocol, int(number), host.host_ip, low, high if high > low else 0)
+            )
+    return tuple(found)
+
+
+def _order(key: str) -> tuple[int, str]:
+    number, _, protocol = key.partition("/")
+    return int(number), protocol
