@@ -22,7 +22,12 @@ from tests.lab import Daemon, Machine
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-pytestmark = pytest.mark.root
+pytestmark = [
+    pytest.mark.root,
+    # docker-py leaves the sockets of hijacked connections to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored in.*socket"),
+]
 # docker-py's types say little that is true of what it returns.
 Client = Any
 Container = Any

@@ -62,7 +62,7 @@ def containers(now: float) -> list[dict[str, Any]]:
 
 
 def images(now: float) -> list[dict[str, Any]]:
-    """Images with several names (of one repository: Docker shuffles more), with one, none, a digest."""
+    """Images with several names of one repository (Docker shuffles more), one, none, a digest."""
     common = {"SharedSize": -1, "Containers": -1, "Created": int(now - 20 * HOUR)}
     return [
         common

@@ -87,8 +87,9 @@ class Container:
         return Answer(status=204)
 
     def _attached(self, reader: Any, writer: Any) -> None:
-        if not self._running:
-            self.started.wait(10)
+        while not self._running and not self.started.wait(0.02):
+            if self.ended.is_set():
+                return
         self._executed(reader, writer)
 
     def _executed(self, reader: Any, writer: Any) -> None:

@@ -83,6 +83,9 @@ class Recorder:
         at: TracebackType | None,
     ) -> None:
         self._server.shutdown()
+        for answer in self.answers.values():
+            if isinstance(answer, Answer) and answer.after is not None:
+                answer.after.set()
         self._thread.join()
         self._server.server_close()
 

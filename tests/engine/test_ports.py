@@ -50,3 +50,9 @@ def test_exposed_ranges_are_single_ports() -> None:
         "82/tcp",
         "53/udp",
     ]
+
+
+def test_what_is_no_port_is_not_exposed() -> None:
+    """Docker takes such a request; it just means nothing."""
+    assert ports.exposed(["zz/tcp", "80"]) == ["80/tcp"]
+    assert ports.requests({}, ["zz/tcp"], publish_all=True) == ()

@@ -83,7 +83,7 @@ def _zombies() -> list[int]:
 
 def cgroups_left(parent: str) -> list[Path]:
     """Control groups of a parent in any hierarchy."""
-    return [path for path in (*CGROUPS.glob(parent), *CGROUPS.glob(f"*/{parent}"))]
+    return [*CGROUPS.glob(parent), *CGROUPS.glob(f"*/{parent}")]
 
 
 @pytest.fixture
@@ -119,9 +119,8 @@ def spec(rootfs: Path) -> MakeSpec:
     def make(*args: str, name: str = "c1", **more: object) -> ContainerSpec:
         fields = Process.__dataclass_fields__
         process = Process(args, **{key: more.pop(key) for key in list(more) if key in fields})  # type: ignore[arg-type]
-        return ContainerSpec(
-            id=name, process=process, rootfs=rootfs, **{"hostname": "box", **more}  # type: ignore[arg-type]
-        )
+        wanted = {"rootfs": rootfs, "hostname": "box", **more}
+        return ContainerSpec(id=name, process=process, **wanted)  # type: ignore[arg-type]
 
     return make
 

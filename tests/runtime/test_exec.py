@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -19,12 +18,11 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture(autouse=True)
-async def host(spec: MakeSpec, begin: Begin) -> AsyncIterator[None]:
+async def host(spec: MakeSpec, begin: Begin) -> None:
     """A container to run them in."""
     await begin(
         spec("sleep", "1000", env=("FROM=container", "LEFT=alone"), user="www-data", cwd="/var")
     )
-    yield
 
 
 def wanted(*args: str, detach: bool = False, privileged: bool = False, **more: object) -> ExecSpec:
@@ -99,7 +97,10 @@ async def test_input_half_closes(oci: Oci) -> None:
 
 async def test_terminal(oci: Oci) -> None:
     """A terminal takes input, one stream of output and new sizes."""
-    script = "test -t 0 && until stty size 2>&1 | grep -q '33 44'; do sleep 0.02; done; read x; echo got $x >&2"
+    script = (
+        "test -t 0 && until stty size 2>&1 | grep -q '33 44'; do sleep 0.02; done; "
+        "read x; echo got $x >&2"
+    )
     made = await oci.exec("c1", "e1", wanted("sh", "-c", script, terminal=True, stdin=True))
     assert made.streams is not None
     await made.resize(33, 44)

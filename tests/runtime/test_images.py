@@ -118,10 +118,14 @@ async def test_loading_an_oci_archive(images: Images, file: Write) -> None:
         {"config": {"digest": "sha256:" + hashlib.sha256(raw).hexdigest()},
          "layers": [{"digest": DIFF_ID}]}
     ).encode()  # fmt: skip
-    index = {"manifests": [{"digest": "sha256:" + hashlib.sha256(manifest).hexdigest(),
-                            "annotations": {"io.containerd.image.name": "docker.io/me/x:1"}}]}  # fmt: skip
+    entry = {
+        "digest": "sha256:" + hashlib.sha256(manifest).hexdigest(),
+        "annotations": {"io.containerd.image.name": "docker.io/me/x:1"},
+    }
+    index = {"manifests": [entry]}
     members = [
-        (f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}", blob) for blob in (raw, manifest, LAYER)
+        (f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}", blob)
+        for blob in (raw, manifest, LAYER)
     ]
 
     assert await images.load(file(tar(*members, ("index.json", json.dumps(index).encode())))) == [
@@ -162,8 +166,10 @@ async def test_hostile_archives(images: Images, file: Write, archive: bytes) -> 
 async def test_a_layer_may_be_a_link_to_another(images: Images, file: Write) -> None:
     """Old archives store a layer they have twice as a link."""
     members = (
-        ("c.json", config(DIFF_ID, DIFF_ID)), ("l/layer.tar", LAYER), ("m/layer.tar", "../l/layer.tar"),
-    )  # fmt: skip
+        ("c.json", config(DIFF_ID, DIFF_ID)),
+        ("l/layer.tar", LAYER),
+        ("m/layer.tar", "../l/layer.tar"),
+    )
     await images.load(file(saved(*members, Layers=["l/layer.tar", "m/layer.tar"])))
 
     assert images.get("me/app:v1").layers == (DIFF_ID, DIFF_ID)

@@ -26,10 +26,7 @@ def log(tmp_path: Path) -> Path:
     """Three lines, the second said in two pieces, the third on standard error."""
     path = tmp_path / "log"
     path.write_text(
-        line(0, "one")
-        + line(1, "two ", "P")
-        + line(1, "more")
-        + line(2, "three", stream="stderr")
+        line(0, "one") + line(1, "two ", "P") + line(1, "more") + line(2, "three", stream="stderr")
     )
     return path
 
@@ -99,31 +96,27 @@ async def test_no_log_is_an_empty_one(tmp_path: Path) -> None:
 
 
 async def test_following(log: Path) -> None:
-    """What is written meanwhile arrives, pieces joined by nobody, until the end is said."""
+    """What is written meanwhile arrives line by line, from a fresh file too, until the end."""
     ended = asyncio.Event()
-    heard: list[bytes] = []
+    entries = logs.read(log, tail=1, follow=True, ended=ended)
 
-    async def follow() -> None:
-        async for entry in logs.read(log, tail=1, follow=True, ended=ended):
-            heard.append(entry[2])
+    async def heard() -> bytes:
+        async with asyncio.timeout(20):
+            return (await anext(entries))[2]
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        group.create_task(follow())
-        while heard != [b"three\n"]:
-            await asyncio.sleep(0.01)
-        with log.open("a") as file:
-            file.write(line(3, "four") + line(4, "fi")[:-1])
-            file.flush()
-            while len(heard) < 2:
-                await asyncio.sleep(0.01)
-            file.write("ve\n")
-        log.rename(log.with_suffix(".old"))
-        log.write_text(line(5, "new file"))
-        while len(heard) < 4:
-            await asyncio.sleep(0.01)
-        ended.set()
-
-    assert heard == [b"three\n", b"four\n", b"five\n", b"new file\n"]
+    assert await heard() == b"three\n"
+    with log.open("a") as file:
+        file.write(line(3, "four") + line(4, "fi")[:-1])
+        file.flush()
+        assert await heard() == b"four\n"
+        file.write("ve\n")
+    assert await heard() == b"five\n"
+    log.rename(log.with_suffix(".old"))
+    log.write_text(line(5, "new file"))
+    assert await heard() == b"new file\n"
+    ended.set()
+    with pytest.raises(StopAsyncIteration):
+        await heard()
 
 
 async def test_following_a_log_that_is_not_there_yet(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def test_latest_is_only_a_default() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", ":", "a:", "a@", "-a", "a/", "/a", "a//b", "a:b:c", "a b", "a:" + "x" * 129, "a@sha256:ab",
+        "", ":", "a:", "a@", "-a", "a/", "/a", "a//b", "a:b:c", "a b", "a:" + "x" * 129,
+        "a@sha256:ab",
         "a@md5:" + "0" * 64, "Upper", "a/Upper", "a..b", "a/../b", "x" * 260, "ab" * 32, "ä", "a\n",
     ],
 )  # fmt: skip

@@ -21,9 +21,7 @@ RUNNING, STOPPED = Use("c0ffee" * 10, True), Use("decade" * 10, False)
 def catalog(tmp_path: Path) -> Catalog:
     """One image with a tag and its digest, one with tags in two repositories."""
     made = Catalog(tmp_path / "catalog")
-    made.add(
-        Entry(ONE, (), (str(parse("one:latest")),), (f"{parse('one').name}@{DIGEST}",))
-    )
+    made.add(Entry(ONE, (), (str(parse("one:latest")),), (f"{parse('one').name}@{DIGEST}",)))
     made.add(Entry(TWO, (), tuple(str(parse(name)) for name in ("two:a", "two:b", "other:c"))))
     return made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import shutil
 import stat as modes
 import tarfile
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.model.container import Mount, MountKind
-from fairlead.model.errors import FairleadError, Failed, Forbidden, Invalid, NotFound
+from fairlead.model.errors import Failed, FairleadError, Forbidden, Invalid, NotFound
 from fairlead.runtime.image import Images, Use
 from fairlead.runtime.oci import Oci
 from fairlead.runtime.rootfs import Place, Roots, get, put, stat
@@ -131,7 +132,8 @@ async def test_changes(roots: Roots, busybox: str, root: Path) -> None:
     (root / "etc" / "passwd").write_text("changed")
     (root / "etc" / "hosts").touch()
     (root / "bin" / "ls").unlink()
-    os.system(f"rm -rf {root}/var && mkdir {root}/var")
+    shutil.rmtree(root / "var")
+    (root / "var").mkdir()
 
     assert await roots.changes("c1", busybox) == [
         ("/bin", 0), ("/bin/ls", 2), ("/etc", 0), ("/etc/passwd", 0), ("/new", 1),
@@ -189,7 +191,9 @@ async def test_giving_up_in_the_middle(root: Path) -> None:
 async def test_putting(root: Path) -> None:
     """Files arrive where they were sent, over what was there, with their times."""
     place = Place(None, root)
-    await put(place, "/etc", pieces(tar(("passwd", b"0", b"mine"), ("new/file", b"0", b"x" * 5000))))
+    await put(
+        place, "/etc", pieces(tar(("passwd", b"0", b"mine"), ("new/file", b"0", b"x" * 5000)))
+    )
 
     assert (root / "etc" / "passwd").read_text() == "mine"
     assert (root / "etc" / "new" / "file").stat().st_size == 5000

@@ -198,7 +198,7 @@ def test_namespaces_by_path_and_of_the_host() -> None:
     ],
 )
 def test_sysctls_of_the_host_are_refused(
-    name: str, value: str, more: dict[str, str], kind: type[FairleadError]
+    name: str, value: str, more: dict[str, Any], kind: type[FairleadError]
 ) -> None:
     """Only what the container's own namespaces hold can be set, and only that."""
     with pytest.raises(kind, match="sysctl"):

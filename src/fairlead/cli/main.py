@@ -209,8 +209,11 @@ def main(args: list[str] | None = None) -> int:
     """Run one command line and return its exit status."""
     words = _unaliased(sys.argv[1:] if args is None else args)
     try:
-        status = root().main(words, prog_name="fairlead", standalone_mode=False)
+        with root().make_context("fairlead", words) as ctx:
+            status = ctx.command.invoke(ctx)
         sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except BrokenPipeError:
         # Who read our output has seen enough; nothing of ours may complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

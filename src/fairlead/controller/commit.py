@@ -175,8 +175,8 @@ class Committer:
         try:
             self._try(steps)
         except Refused:
-            if not self.repair(before):
-                raise
+            self.kernel.reap()
+            self.repair(before)
             self._try(steps)
 
     def _try(self, steps: Sequence[Step]) -> None:

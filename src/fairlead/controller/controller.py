@@ -121,6 +121,7 @@ class Controller:
             net = self.network(ref)
             requests.check_removable(self.world, net)
             await self._commit(Change(drop=(net,)))
+        self._reap_soon()
         self._tell("destroy", net)
         return net
 

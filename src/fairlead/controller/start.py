@@ -68,10 +68,10 @@ async def start(
         begun.world = world
         change = _predefined(committer, begun, settings, draw)
         begun.world = world.after(change)
+        committer.kernel.reap()
         _refuse_strangers(committer, begun.world)
         _note_forwarding(committer)
         begun.steps = committer.repair(begun.world)
-        committer.kernel.reap()
         committer.store.write(rubbish + documents.documents(change))
         for number, _, _ in committer.store.intents():
             committer.store.abandon(number)

@@ -75,7 +75,7 @@ class AddProxy:
 
 @dataclass(frozen=True, slots=True)
 class PointProxy:
-    """The same socket now leads elsewhere; connections that stand go on."""
+    """The same socket now leads elsewhere; TCP connections that stand go on."""
 
     id: str
     address: IP

@@ -142,7 +142,7 @@ class Dataplane:
         if "error" not in reply:
             return reply["ok"]
         if reply.get("unknown"):
-            raise NotFound(reply["error"], hint="add the resolver again")
+            raise NotFound(reply["error"], hint="add it again")
         raise Failed(f"dataplane: {reply['error']}", hint=f"see {self._log or 'its log'}")
 
     async def _exchange(

@@ -202,8 +202,17 @@ class UdpProxy:
         asyncio.get_running_loop().add_reader(self._sock, self._from_clients)
 
     def point(self, ip: IP, port: int) -> None:
-        """Lead clients that come from now on elsewhere."""
-        self._to = (str(ip), port)
+        """Lead every client elsewhere, from its next datagram on.
+
+        A client that never pauses would otherwise talk to where nobody is any more.
+        """
+        to = (str(ip), port)
+        if to == self._to:
+            return
+        self._to = to
+        self._family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+        for flow in list(self._flows):
+            self._end(flow)
 
     async def close(self) -> None:
         """Close the port and every association."""

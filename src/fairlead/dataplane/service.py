@@ -24,10 +24,12 @@ stop
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
+from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +39,12 @@ from fairlead.dataplane.forward import Outstanding
 from fairlead.dataplane.proxy import TcpProxy, UdpProxy
 from fairlead.dataplane.resolver import Resolver
 from fairlead.dns import answer
-from fairlead.dns.zone import Zone
+from fairlead.dns.zone import Zones
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+AT_ONCE = 64
 
 
 class UnknownSandboxError(Exception):
@@ -62,10 +66,10 @@ class Held:
 
 
 class Unclaimed:
-    """Descriptors that came with a request; what nobody claims is closed."""
+    """Descriptors that came with a request, in order; what nobody takes is closed."""
 
     def __init__(self, descriptors: list[int]) -> None:
-        self._left = set(descriptors)
+        self._left = deque(descriptors)
 
     def __enter__(self) -> Unclaimed:
         return self
@@ -74,16 +78,28 @@ class Unclaimed:
         for descriptor in self._left:
             os.close(descriptor)
 
-    def claim(self, *descriptors: int) -> None:
-        """These belong to somebody now."""
-        self._left.difference_update(descriptors)
+    def take(self) -> int:
+        """The next one, which is the taker's own from now on."""
+        if not self._left:
+            # The kernel passes as many as the process may still open, and says nothing.
+            raise OSError(errno.EMFILE, "a descriptor did not arrive")
+        return self._left.popleft()
+
+    def take_socket(self) -> socket.socket:
+        """The next one as the socket that it is."""
+        descriptor = self.take()
+        try:
+            return socket.socket(fileno=descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
 
 
 class Service:
     """Resolvers by sandbox and proxies by id."""
 
     def __init__(self) -> None:
-        self._zones: dict[str, Zone] = {}
+        self._zones = Zones()
         self._resolvers: dict[str, Resolver] = {}
         self._proxies: dict[str, Held] = {}
         self._outstanding = Outstanding()
@@ -95,10 +111,7 @@ class Service:
         with Unclaimed(descriptors) as unclaimed:
             match request["op"]:
                 case "change":
-                    left = list(descriptors)
-                    for change in request["changes"]:
-                        await self._change(change, left, unclaimed)
-                    return None
+                    return await self._changes(request["changes"], unclaimed)
                 case "state":
                     return self._state()
                 case "stop":
@@ -106,28 +119,31 @@ class Service:
                 case other:
                     raise ValueError(f"no operation {other!r}")
 
-    async def _change(
-        self, change: Mapping[str, Any], left: list[int], unclaimed: Unclaimed
-    ) -> None:
-        """Do one change; it takes its descriptors from those that are left."""
+    async def _changes(self, changes: Iterable[Mapping[str, Any]], unclaimed: Unclaimed) -> None:
+        """Make changes in order; the first that cannot be made is the last."""
+        for number, change in enumerate(changes, 1):
+            await self._change(change, unclaimed)
+            if not number % AT_ONCE:
+                # Thousands of names take a while, and questions do not wait.
+                await asyncio.sleep(0)
+
+    async def _change(self, change: Mapping[str, Any], unclaimed: Unclaimed) -> None:
+        """Make one change; it takes its descriptors from those that are left."""
         match change["op"]:
             case "put-names":
                 addresses = tuple(map(ip_address, change["addresses"]))
-                zone = self._zones.setdefault(change["zone"], Zone())
-                names = tuple(change["names"])
-                zone.put(change["endpoint"], names, addresses, change["target"])
+                names, target = tuple(change["names"]), change["target"]
+                self._zones.put(change["zone"], change["endpoint"], names, addresses, target)
             case "drop-names":
-                if change["zone"] in self._zones:
-                    self._zones[change["zone"]].drop(change["endpoint"])
+                self._zones.drop(change["zone"], change["endpoint"])
             case "resolver-add":
-                await self._resolver_add(change, [left.pop(0) for _ in range(3)], unclaimed)
+                await self._resolver_add(change, unclaimed)
             case "view":
-                if not self._show(change["sandbox"], change["view"]):
-                    raise UnknownSandboxError(change["sandbox"])
+                self._show(change["sandbox"], change["view"])
             case "resolver-drop":
                 await self._resolver_drop(change["sandbox"])
             case "proxy-add":
-                await self._proxy_add(change, left.pop(0), unclaimed)
+                await self._proxy_add(change, unclaimed)
             case "proxy-point":
                 self._proxy_point(change)
             case "proxy-drop":
@@ -135,68 +151,45 @@ class Service:
             case other:
                 raise ValueError(f"no operation {other!r}")
 
-    async def _resolver_add(
-        self, request: Mapping[str, Any], descriptors: list[int], unclaimed: Unclaimed
-    ) -> None:
-        udp, tcp, namespace = descriptors
+    async def _resolver_add(self, request: Mapping[str, Any], unclaimed: Unclaimed) -> None:
         view = answer.decode(request["view"])
-        await self._resolver_drop(request["sandbox"])
-        unclaimed.claim(udp, tcp, namespace)
-        resolver = Resolver(
-            view,
-            self._zones,
-            socket.socket(fileno=udp),
-            socket.socket(fileno=tcp),
-            namespace,
-            self._outstanding,
-            self._burst,
-        )
-        try:
-            await resolver.start()
-        except BaseException:
-            await resolver.close()
-            raise
+        with ExitStack() as undo:
+            udp = undo.enter_context(unclaimed.take_socket())
+            tcp = undo.enter_context(unclaimed.take_socket())
+            namespace = unclaimed.take()
+            undo.callback(os.close, namespace)
+            await self._resolver_drop(request["sandbox"])
+            resolver = Resolver(
+                view, self._zones, udp, tcp, namespace, self._outstanding, self._burst
+            )
+            # They are its own to close from here on.
+            undo.pop_all()
+        await _started(resolver)
         self._resolvers[request["sandbox"]] = resolver
 
-    def _show(self, sandbox: str, view: Mapping[str, Any]) -> bool:
+    def _show(self, sandbox: str, view: Mapping[str, Any]) -> None:
         resolver = self._resolvers.get(sandbox)
         if resolver is None:
-            return False
+            raise UnknownSandboxError(sandbox)
         resolver.show(answer.decode(view))
-        return True
-
-    async def _show_all(self, views: Mapping[str, Any]) -> list[str]:
-        unknown = []
-        for sandbox, view in views.items():
-            if not self._show(sandbox, view):
-                unknown.append(sandbox)
-            # Thousands of names take a while, and questions do not wait.
-            await asyncio.sleep(0)
-        return unknown
 
     async def _resolver_drop(self, sandbox: str) -> None:
         resolver = self._resolvers.pop(sandbox, None)
         if resolver is not None:
             await resolver.close()
 
-    async def _proxy_add(
-        self, request: Mapping[str, Any], descriptor: int, unclaimed: Unclaimed
-    ) -> None:
+    async def _proxy_add(self, request: Mapping[str, Any], unclaimed: Unclaimed) -> None:
         kind = {"tcp": TcpProxy, "udp": UdpProxy}.get(request["proto"])
         if kind is None:
             raise ValueError(f"no proxy for {request['proto']!r}")
-        make = partial(kind, ip=ip_address(request["to"][0]))
+        ip, port = request["to"]
+        address = ip_address(ip)
+        sock = unclaimed.take_socket()
+        proxy = kind(sock, address, port)
         await self._proxy_drop(request["id"])
-        unclaimed.claim(descriptor)
-        sock = socket.socket(fileno=descriptor)
-        proxy = make(sock, port=request["to"][1])
-        try:
-            await proxy.start()
-        except BaseException:
-            await proxy.close()
-            raise
-        local, to = sock.getsockname()[:2], tuple(request["to"])
-        self._proxies[request["id"]] = Held(proxy, request["proto"], to, local)
+        await _started(proxy)
+        local = sock.getsockname()[:2]
+        self._proxies[request["id"]] = Held(proxy, request["proto"], (ip, port), local)
 
     def _proxy_point(self, request: Mapping[str, Any]) -> None:
         held = self._proxies.get(request["id"])
@@ -214,7 +207,7 @@ class Service:
     def _state(self) -> dict[str, Any]:
         return {
             "resolvers": list(self._resolvers),
-            "names": {id_: sorted(zone.endpoints) for id_, zone in self._zones.items() if zone},
+            "names": {zone: sorted(found) for zone, found in self._zones.endpoints().items()},
             "proxies": [
                 {"id": id_, "proto": held.proto, "to": held.to, "local": held.local}
                 for id_, held in self._proxies.items()
@@ -229,3 +222,13 @@ class Service:
             await self._resolver_drop(sandbox)
         for id_ in list(self._proxies):
             await self._proxy_drop(id_)
+        self._outstanding.close()
+
+
+async def _started(server: Resolver | TcpProxy | UdpProxy) -> None:
+    """Start something, or let go of all it has."""
+    try:
+        await server.start()
+    except BaseException:
+        await server.close()
+        raise

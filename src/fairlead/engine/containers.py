@@ -87,7 +87,7 @@ class Containers:
 
     def exposed(self, container: Container) -> tuple[str, ...]:
         """The ports exposed, one by one: ``80/tcp``."""
-        return tuple(ports.expand(container.record.config.ports))
+        return tuple(ports.exposed(container.record.config.ports))
 
     def volumes_of(self, container: Container) -> Sequence[str]:
         """The names of its volumes."""

@@ -20,6 +20,9 @@ from fairlead.engine.tasks import Tasks
 from fairlead.model.errors import Conflict, FairleadError, Invalid, NotFound
 from fairlead.runtime.oci import CannotRun, Exec, Oci
 
+# How long one that ended can still be asked about.
+KEPT_S = 300.0
+
 
 @dataclass(slots=True, eq=False)
 class ExecRecord:
@@ -164,6 +167,7 @@ class Execs:
         self._tell(container, record, "exec_die", exitCode=str(code))
         if record.id in container.execs:
             container.execs.remove(record.id)
+        asyncio.get_running_loop().call_later(KEPT_S, self._execs.pop, record.id, None)
 
     async def resize(self, id: str, rows: int, columns: int) -> None:
         """Give its terminal a size."""

@@ -140,7 +140,7 @@ def _publish(values: Sequence[str], look: Lookup) -> Test:
 
 def _expose(values: Sequence[str], look: Lookup) -> Test:
     wanted = set(ports.expand(values))
-    return lambda c: bool(wanted.intersection(ports.expand(c.record.config.ports)))
+    return lambda c: bool(wanted.intersection(ports.exposed(c.record.config.ports)))
 
 
 def _health(values: Sequence[str], look: Lookup) -> Test:

@@ -68,8 +68,6 @@ class Launch:
             pid = await self._create(container)
             await self._connect_sessions(container)
             await self._oci.start(container.id)
-            # Whoever came since is late, and still gets what is to come.
-            await self._connect_sessions(container)
         except BaseException as error:
             await self._undo(container, error)
             code = error.exit_code if isinstance(error, CannotRun) else NEVER_RAN
@@ -86,6 +84,7 @@ class Launch:
             oom_killed=False,
             started_at=self._clock(),
         )
+        await self._connect_late(container)
 
     async def _undo(self, container: Container, error: BaseException) -> None:
         """Take down a half-made start; what fails there only adds to the error."""
@@ -198,8 +197,19 @@ class Launch:
     async def _connect_sessions(self, container: Container) -> None:
         while container.sessions:
             streams = await self._oci.attach(container.id)
-            if not container.sessions or not container.sessions.pop(0).connect(streams):
+            # It may have been closed, and be off the list, since.
+            session = container.sessions.pop(0) if container.sessions else None
+            if session is None or not session.connect(streams):
                 await streams.close()
+
+    async def _connect_late(self, container: Container) -> None:
+        """Whoever attached since then still gets what is to come, if it has not ended yet."""
+        try:
+            await self._connect_sessions(container)
+        except (Conflict, NotFound):
+            for session in container.sessions:
+                session.end()
+            container.sessions.clear()
 
     async def down(self, container: Container, *, keep_root: bool = False) -> None:
         """Take everything down; what cannot be is told at the end."""

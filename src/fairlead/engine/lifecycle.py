@@ -343,18 +343,25 @@ class Lifecycle:
         name = container.name
         if container.record.removing:
             raise Conflict(f"removal of container {name} is already in progress")
-        if container.running or container.status == "restarting":
-            if not force:
-                raise Conflict(f'cannot remove container "/{name}": {in_the_way(container)}')
-            container.keep = True
-            try:
-                await self.kill(container)
-            except (Conflict, NotModified):
-                # It ended by itself meanwhile.
-                await container.ended.wait()
-        async with container.lock:
-            if self._shelf.get(container.id) is not None:
-                await self._removal.erase(container, volumes=volumes)
+        alive = container.running or container.status == "restarting"
+        if alive and not force:
+            raise Conflict(f'cannot remove container "/{name}": {in_the_way(container)}')
+        container.keep = True
+        try:
+            if alive:
+                await self._kill_whatever(container)
+            async with container.lock:
+                if self._shelf.get(container.id) is not None:
+                    await self._removal.erase(container, volumes=volumes)
+        finally:
+            container.keep = False
+
+    async def _kill_whatever(self, container: Container) -> None:
+        try:
+            await self.kill(container)
+        except (Conflict, NotModified):
+            # It ended by itself meanwhile.
+            await container.ended.wait()
 
     # after the daemon was away
 

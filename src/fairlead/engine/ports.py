@@ -58,6 +58,17 @@ def expand(keys: Iterable[str]) -> list[str]:
     return list(found)
 
 
+def exposed(keys: Iterable[str]) -> list[str]:
+    """Exposed ports one by one; what is no port is nothing, as Docker sees it."""
+    found: dict[str, None] = {}
+    for key in keys:
+        try:
+            found.update(dict.fromkeys(expand([key])))
+        except Invalid:
+            continue
+    return list(found)
+
+
 def check(bindings: Mapping[str, Sequence[PortBinding] | None]) -> None:
     """Refuse bindings that no port could be made of. Raises Invalid."""
     for key, hosts in bindings.items():
@@ -68,11 +79,11 @@ def check(bindings: Mapping[str, Sequence[PortBinding] | None]) -> None:
 
 def requests(
     bindings: Mapping[str, Sequence[PortBinding] | None],
-    exposed: Iterable[str],
+    ports: Iterable[str],
     *,
     publish_all: bool,
 ) -> tuple[PortRequest, ...]:
-    """What to publish: bindings of exposed ports, and with `publish_all` every other one too.
+    """What to publish: bindings of exposed `ports`, and with `publish_all` every other one too.
 
     Only exposed ports are published, as Docker does up to API 1.52. A binding
     with an empty list gets a port of the system's choice.
@@ -81,7 +92,7 @@ def requests(
         port: hosts or [PortBinding()] for key, hosts in bindings.items() for port in expand([key])
     }
     found: list[PortRequest] = []
-    for key in sorted(expand(exposed), key=_order):
+    for key in sorted(exposed(ports), key=_order):
         number, _, protocol = key.partition("/")
         hosts = given.get(key, [PortBinding()] if publish_all else [])
         for host in hosts:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import structlog
 
+from fairlead.model.errors import FairleadError
+
 T = TypeVar("T")
 
 # A stop with a long timeout must not hold up the daemon's own.
@@ -56,5 +58,9 @@ class Tasks:
 
 
 def _report(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
+    if task.cancelled() or (error := task.exception()) is None:
+        return
+    if isinstance(error, FairleadError):
+        log.warning("failed", work=task.get_name(), reason=error.message)
+    else:
         log.error("failed", work=task.get_name(), exc_info=error)

@@ -67,7 +67,7 @@ class Encoder:
 
     def _removal(self, step: Step) -> list[Message]:
         gone = step.resource
-        if isinstance(gone, Veth) and gone.key in self._condemned:
+        if isinstance(gone, Bridge | Veth) and gone.key in self._condemned:
             return [rtnetlink.condemn(gone.name, self._marks.dying, self._marks.group)]
         if isinstance(gone, Bridge | Veth):
             return [rtnetlink.delete_link(gone.name)]

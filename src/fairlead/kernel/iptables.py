@@ -159,6 +159,10 @@ class Iptables:
     def __init__(self, families: Sequence[str] = ("ip",)) -> None:
         self.families = families
 
+    def version(self) -> str:
+        """What the program says of itself: it names its kind, nf_tables or legacy."""
+        return _run(["iptables", "--version"], "")
+
     def save(self) -> Tables:
         """All tables as they stand."""
         tables: dict[tuple[str, str], Table] = {}

@@ -1,0 +1,38 @@
+"""One switch, one machine with a daemon and a neighbour for a whole module, to be quick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docker.images import make_tools
+from tests.lab import Daemon, Machine, Switch
+
+
+@pytest.fixture(scope="module")
+def switch() -> Iterator[Switch]:
+    """An Ethernet segment."""
+    with Switch() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def machine(switch: Switch) -> Machine:
+    """The machine that the daemon runs on."""
+    return switch.machine("host")
+
+
+@pytest.fixture(scope="module")
+def neighbour(machine: Machine, switch: Switch) -> Machine:
+    """Another machine on the same segment."""
+    return switch.machine("neighbour")
+
+
+@pytest.fixture(scope="module")
+def daemon(machine: Machine) -> Iterator[Daemon]:
+    """The module's daemon, with the images `busybox` and `tools`."""
+    with Daemon(machine) as running:
+        running.import_busybox()
+        make_tools(running)
+        yield running

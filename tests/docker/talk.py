@@ -1,0 +1,90 @@
+"""Both ends of a conversation, run where a test wants them: `talk.py serve …`, `talk.py ask …`.
+
+A server tells everyone who asks under which address and port it sees them, and its own host
+name. The one who asks prints that, or `refused`, `timeout` or `unreachable`.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+
+PATIENCE_SECONDS = 2.0
+
+
+def serve(*ends: str) -> None:
+    """Listens on each `tcp:80` or `udp:53` until killed."""
+    sockets = [_listen(end) for end in ends]
+    print("ready", flush=True)
+    threads = [threading.Thread(target=_answer, args=(sock,)) for sock in sockets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def ask(protocol: str, host: str, port: str, patience_seconds: str = "") -> None:
+    """Asks once and prints what came back."""
+    print(_asked(protocol, host, int(port), float(patience_seconds or PATIENCE_SECONDS)))
+
+
+def converse(host: str, port: str) -> None:
+    """Opens one TCP connection and sends a line through it for each line it is given."""
+    with socket.create_connection((host, int(port)), PATIENCE_SECONDS) as sock:
+        stream = sock.makefile("rw")
+        print(stream.readline().strip(), flush=True)
+        for line in sys.stdin:
+            stream.write(line)
+            stream.flush()
+            print(stream.readline().strip(), flush=True)
+
+
+def _listen(end: str) -> socket.socket:
+    protocol, port = end.split(":")
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    sock = socket.socket(socket.AF_INET, kind)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("0.0.0.0", int(port)))
+    if kind == socket.SOCK_STREAM:
+        sock.listen(64)
+    return sock
+
+
+def _answer(sock: socket.socket) -> None:
+    name = socket.gethostname()
+    while True:
+        if sock.type == socket.SOCK_DGRAM:
+            _, peer = sock.recvfrom(2048)
+            sock.sendto(f"{peer[0]} {peer[1]} {name}\n".encode(), peer)
+        else:
+            connection, peer = sock.accept()
+            connection.sendall(f"{peer[0]} {peer[1]} {name}\n".encode())
+            threading.Thread(target=_echo, args=(connection,), daemon=True).start()
+
+
+def _echo(connection: socket.socket) -> None:
+    with connection:
+        while data := connection.recv(2048):
+            connection.sendall(data)
+
+
+def _asked(protocol: str, host: str, port: int, patience_seconds: float) -> str:
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.settimeout(patience_seconds)
+        try:
+            sock.connect((host, port))
+            if protocol == "udp":
+                sock.send(b"?")
+            return sock.recv(2048).decode().strip() or "closed"
+        except ConnectionRefusedError:
+            return "refused"
+        except TimeoutError:
+            return "timeout"
+        except OSError as error:
+            return f"unreachable: {error.strerror}"
+
+
+if __name__ == "__main__":
+    {"serve": serve, "ask": ask, "converse": converse}[sys.argv[1]](*sys.argv[2:])
