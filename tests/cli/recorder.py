@@ -29,6 +29,7 @@ class Request:
     query: dict[str, str]
     body: bytes
     headers: dict[str, str]
+    version: str = ""
 
     @property
     def json(self) -> Any:
@@ -95,6 +96,10 @@ class Recorder:
 
     def answer(self, request: Request) -> Answer:
         """The canned answer, or Docker's words for an unknown page."""
+        if request.version and int(request.version[2:]) > int(self.api[2:]):
+            newest = f"Maximum supported API version is {self.api}"
+            message = f"client version {request.version} is too new. {newest}"
+            return Answer({"message": message}, 400)
         canned = self.answers.get(f"{request.method} {request.path}")
         if canned is None:
             return Answer({"message": "page not found"}, 404)
@@ -133,13 +138,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         recorder = self.server.recorder
         parts = urlsplit(self.path)
-        path = parts.path
+        path, version = parts.path, ""
         first, _, rest = path.lstrip("/").partition("/")
         if first.startswith("v1.") and rest:
-            path = "/" + rest
-        request = Request(
-            self.command, path, dict(parse_qsl(parts.query)), self._body(), dict(self.headers)
-        )
+            path, version = "/" + rest, first[1:]
+        query, body = dict(parse_qsl(parts.query)), self._body()
+        request = Request(self.command, path, query, body, dict(self.headers), version)
         if path == "/_ping":
             self._send(Answer(b"OK"), request)
             return

@@ -52,7 +52,7 @@ def test_any_spec_is_read_or_refused(spec: str) -> None:
         exposed, bindings = ports.published([spec])
     except ValueError as error:
         refusal = str(error)
-        exposed = bindings = {}
+        exposed, bindings = {}, {}
     else:
         refusal = ""
     assert exposed.keys() == bindings.keys()

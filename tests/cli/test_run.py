@@ -215,7 +215,7 @@ def test_exec_talks_as_docker_does(
     ours = process(*args, stdin=stdin)
     theirs = docker(*args, stdin=stdin)
     assert (ours.out, ours.err, ours.status) == (theirs.out, theirs.err, theirs.status)
-    look = ("GET", "/containers/web/json", {}, None)
+    look: tuple[Any, ...] = ("GET", "/containers/web/json", {}, None)
     assert list(ours.asked) == [each for each in theirs.asked if each != look]
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,6 +83,16 @@ def test_no_daemon_is_one_line_and_a_hint(process: Fairlead, tmp_path: Path) -> 
     assert hint.startswith("hint: ")
 
 
+def test_an_older_daemon_is_spoken_to_in_its_version(
+    fairlead: Fairlead, recorder: Recorder
+) -> None:
+    """A Docker daemon of 2020 answers too."""
+    recorder.api = "1.41"
+    recorder.answers["GET /networks"] = NETWORKS
+    assert fairlead("network", "ls", "-q").out.count("\n") == len(NETWORKS)
+    assert [request.version for request in recorder.requests] == ["1.50", "1.41"]
+
+
 def test_the_daemons_hint_is_shown(fairlead: Fairlead, recorder: Recorder) -> None:
     """What the daemon advises stands below what it refuses."""
     recorder.answers["POST /networks/create"] = Answer(
@@ -128,3 +141,21 @@ def test_a_reader_that_leaves_ends_it_quietly(recorder: Recorder) -> None:
     os.close(into)
     assert done.stderr == b""
     assert done.returncode == 141
+
+
+def test_ctrl_c_ends_a_stream_cleanly(recorder: Recorder) -> None:
+    """Interrupted while it waits for events, it says nothing and exits with 130."""
+    never = threading.Event()
+    recorder.answers["GET /events"] = Answer(b"", after=never)
+    env = {**os.environ, "DOCKER_HOST": recorder.host}
+    words = [*oracle.FAIRLEAD, "events"]
+    with subprocess.Popen(
+        words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + 20
+        while not recorder.find("GET", "/events"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (out, err, process.returncode) == (b"", b"", 130)

@@ -24,8 +24,10 @@ import dns.query
 import dns.rcode
 import pytest
 
+from fairlead.dataplane.change import AddProxy, AddResolver, PutNames
 from fairlead.dataplane.client import Dataplane
-from fairlead.dns.answer import Upstream
+from fairlead.dns.answer import Upstream, View
+from fairlead.dns.message import IP
 
 CLONE_NEWNET = 0x40000000
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -80,6 +82,11 @@ class Sandbox:
         self.tcp = self.inside(socket.socket)
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.tcp.bind((self.address, self.port))
+
+    def resolver(self, view: View, id_: str = "s1") -> AddResolver:
+        """The change that lets it be served."""
+        udp, tcp = self.udp.fileno(), self.tcp.fileno()
+        return AddResolver(id_, view, udp, tcp, self.namespace)
 
     def inside(self, work: Callable[[], T]) -> T:
         """Do something inside."""
@@ -270,6 +277,23 @@ async def server(host: None) -> AsyncIterator[ServerMaker]:
     yield make
     for each in made:
         await each.close()
+
+
+def named(endpoint: str, *found: str | IP, zone: str = "n1") -> PutNames:
+    """An endpoint of network n1: its names, and its addresses."""
+    names = tuple(each for each in found if isinstance(each, str))
+    ips = tuple(each for each in found if not isinstance(each, str))
+    return PutNames(zone, endpoint, names, ips, f"{names[0]}.{zone}.")
+
+
+def proxy(id_: str, protocol: str, address: IP, port: int, sock: socket.socket) -> AddProxy:
+    """The change that lets a bound socket lead somewhere."""
+    return AddProxy(id_, protocol, address, port, sock.fileno())
+
+
+def descriptors(pid: int) -> int:
+    """How many descriptors a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def addresses(reply: dns.message.Message) -> list[str]:

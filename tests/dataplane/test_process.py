@@ -5,25 +5,35 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dns.rcode
 import pytest
-from tests.dataplane.conftest import addresses
+from tests.dataplane.conftest import addresses, descriptors, named, proxy
 
+from fairlead.dataplane.change import DropNames, DropProxy, DropResolver, PointProxy, SetView
 from fairlead.dataplane.channel import PROTOCOL
 from fairlead.dataplane.client import Dataplane
 from fairlead.dns.answer import View
 from fairlead.model.errors import Failed, NotFound, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.dataplane.conftest import Sandbox
 
-VIEW = View(names={"web": (ip_address("172.18.0.2"),)})
+    from fairlead.dataplane.change import Change
+
+LOCAL = ip_address("127.0.0.1")
+WEB = ip_address("172.18.0.2")
+VIEW = View(zones=("n1",))
 
 
 def paths(tmp_path: Path) -> tuple[Path, Path]:
@@ -58,8 +68,7 @@ async def test_it_outlives_its_daemon(
     dataplane: Dataplane, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """A daemon that hangs up, or dies, takes no names along; the next one finds them held."""
-    sockets = (sandbox.udp.fileno(), sandbox.tcp.fileno(), sandbox.namespace)
-    await dataplane.add_resolver("s1", VIEW, *sockets)
+    await dataplane.apply([named("e1", "web", WEB), sandbox.resolver(VIEW)])
     await dataplane.close()
     assert addresses(await sandbox.ask("web")) == ["172.18.0.2"]
 
@@ -77,7 +86,8 @@ async def test_it_outlives_its_daemon(
     assert killed.returncode == -signal.SIGKILL
 
     assert addresses(await sandbox.ask("web", tcp=True)) == ["172.18.0.2"]
-    assert (await dataplane.state()).resolvers == {"s1"}
+    state = await dataplane.state()
+    assert (state.resolvers, state.names) == ({"s1"}, {"n1": {"e1"}})
 
 
 async def test_it_leaves_its_callers_session(dataplane: Dataplane) -> None:
@@ -153,11 +163,78 @@ async def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
 
 
 async def test_wrong_requests_are_errors(dataplane: Dataplane, sandbox: Sandbox) -> None:
-    """What cannot be done is an answer, and the connection goes on."""
-    with pytest.raises(NotFound):
-        await dataplane.set_view("nobody", VIEW)
+    """What cannot be done is an answer, and the connection goes on; what can, is done."""
+    with pytest.raises(NotFound, match="nobody"):
+        await dataplane.apply([SetView("nobody", VIEW)])
+    with pytest.raises(NotFound, match="nothing"):
+        await dataplane.apply([PointProxy("nothing", WEB, 80)])
     with pytest.raises(Failed):
-        await dataplane.add_proxy("p", "sctp", ip_address("127.0.0.1"), 1, sandbox.tcp.fileno())
-    await dataplane.drop_resolver("nobody")
-    await dataplane.drop_proxy("nobody")
-    assert (await dataplane.state()).resolvers == frozenset()
+        await dataplane.apply([proxy("p", "sctp", WEB, 1, sandbox.tcp)])
+    await dataplane.apply([DropResolver("nobody"), DropProxy("nothing"), DropNames("n1", "e1")])
+    await dataplane.apply([])
+    state = await dataplane.state()
+    assert (state.resolvers, state.proxies, state.names) == (frozenset(), (), {})
+
+
+async def test_an_error_leaves_nothing_open(dataplane: Dataplane, sandbox: Sandbox) -> None:
+    """A change that fails in the middle: those before it stand, and no descriptor is left."""
+    await dataplane.apply([named("e1", "web", WEB)])
+    state = await dataplane.state()
+    before = descriptors(state.pid)
+    good = sandbox.resolver(VIEW)
+    null = os.open(os.devnull, os.O_RDONLY)
+    used = socket.socket()
+    used.bind(("127.0.0.1", 0))
+    wrong: list[Sequence[Change]] = [
+        [SetView("nobody", VIEW), good],
+        [proxy("p", "sctp", WEB, 1, sandbox.tcp), good],
+        [replace(good, udp=null), good],
+        [replace(good, tcp=null), good],
+        # Serving a datagram socket as a stream fails after all of them were taken.
+        [replace(good, tcp=good.udp), good],
+        [proxy("p", "tcp", WEB, 1, sandbox.udp), good],
+        [replace(proxy("p", "udp", WEB, 1, used), socket=null), good],
+    ]
+    for changes in wrong:
+        with pytest.raises((Failed, NotFound)):
+            await dataplane.apply(changes)
+        state = await dataplane.state()
+        assert (state.resolvers, state.proxies) == (frozenset(), ())
+        assert descriptors(state.pid) == before
+    os.close(null)
+    used.close()
+
+    with pytest.raises(NotFound):
+        await dataplane.apply([good, SetView("nobody", VIEW), named("e2", "late", WEB)])
+    assert addresses(await sandbox.ask("web")) == [str(WEB)]
+    assert (await sandbox.ask("late")).rcode() == dns.rcode.SERVFAIL
+    await dataplane.apply([DropResolver("s1")])
+    assert descriptors(state.pid) == before
+
+
+async def test_very_many_at_once(dataplane: Dataplane, sandbox: Sandbox) -> None:
+    """More descriptors than one message can carry arrive each where it belongs."""
+    pid = (await dataplane.state()).pid
+    before = descriptors(pid)
+    ports = [socket.socket() for _ in range(300)]
+    for port in ports:
+        port.bind(("127.0.0.1", 0))
+    added = [proxy(f"p{number}", "tcp", WEB, 80, port) for number, port in enumerate(ports)]
+    again = [sandbox.resolver(VIEW, f"s{number}") for number in range(300)]
+    names = [named(f"e{number}", f"n{number}", WEB) for number in range(5000)]
+
+    await dataplane.apply([*added, *names, *again])
+
+    state = await dataplane.state()
+    assert {each.id: each.local for each in state.proxies} == {
+        f"p{number}": (LOCAL, port.getsockname()[1]) for number, port in enumerate(ports)
+    }
+    assert state.resolvers == {f"s{number}" for number in range(300)}
+    assert len(state.names["n1"]) == 5000
+    assert addresses(await sandbox.ask("n4999")) == [str(WEB)]
+
+    drops = [DropProxy(f"p{number}") for number in range(300)]
+    await dataplane.apply([*drops, *(DropResolver(f"s{number}") for number in range(300))])
+    assert descriptors(pid) == before
+    for port in ports:
+        port.close()

@@ -12,7 +12,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.dataplane.conftest import proxy
 
+from fairlead.dataplane.change import DropProxy
 from fairlead.dataplane.proxy import UdpProxy
 
 if TYPE_CHECKING:
@@ -38,11 +40,11 @@ async def proxied(dataplane: Dataplane, handler: Handler) -> AsyncIterator[tuple
     server = await asyncio.start_server(handler, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with bound(socket.SOCK_STREAM) as sock:
-        await dataplane.add_proxy("web", "tcp", LOCAL, port, sock.fileno())
+        await dataplane.apply([proxy("web", "tcp", LOCAL, port, sock)])
         try:
             yield sock.getsockname()
         finally:
-            await dataplane.drop_proxy("web")
+            await dataplane.apply([DropProxy("web")])
             server.close()
 
 
@@ -121,7 +123,7 @@ async def test_an_absent_server_resets_the_client(dataplane: Dataplane) -> None:
     """Nobody behind the port: the client is reset, and does not hang."""
     with bound(socket.SOCK_STREAM) as unused, bound(socket.SOCK_STREAM) as sock:
         port = unused.getsockname()[1]
-        await dataplane.add_proxy("web", "tcp", LOCAL, port, sock.fileno())
+        await dataplane.apply([proxy("web", "tcp", LOCAL, port, sock)])
 
         def visit() -> bytes:
             with socket.create_connection(sock.getsockname(), 5) as client:
@@ -181,7 +183,7 @@ async def test_dropping_a_proxy_frees_its_port(dataplane: Dataplane) -> None:
         assert await reader.readexactly(1) == b"x"
         (held,) = (await dataplane.state()).proxies
         assert (held.id, held.proto, held.local) == ("web", "tcp", (LOCAL, where[1]))
-        await dataplane.drop_proxy("web")
+        await dataplane.apply([DropProxy("web")])
         with pytest.raises(ConnectionResetError):
             await reader.read(-1)
         writer.close()
@@ -200,7 +202,7 @@ async def test_udp_clients_are_kept_apart(dataplane: Dataplane) -> None:
     """Each client gets the replies to its own datagrams, from the address it wrote to."""
     with bound(socket.SOCK_DGRAM) as server, bound(socket.SOCK_DGRAM, "0.0.0.0") as sock:
         port = sock.getsockname()[1]
-        await dataplane.add_proxy("dns", "udp", LOCAL, server.getsockname()[1], sock.fileno())
+        await dataplane.apply([proxy("dns", "udp", LOCAL, server.getsockname()[1], sock)])
         echo = asyncio.create_task(asyncio.to_thread(_echo, server, 6))
         with bound(socket.SOCK_DGRAM) as one, bound(socket.SOCK_DGRAM) as two:
             for client in (one, two):
@@ -220,7 +222,7 @@ async def test_udp_survives_an_absent_server(dataplane: Dataplane) -> None:
     with bound(socket.SOCK_DGRAM) as reserved:
         to = reserved.getsockname()
     with bound(socket.SOCK_DGRAM) as sock, bound(socket.SOCK_DGRAM) as client:
-        await dataplane.add_proxy("dns", "udp", LOCAL, to[1], sock.fileno())
+        await dataplane.apply([proxy("dns", "udp", LOCAL, to[1], sock)])
         client.settimeout(0.2)
         for _ in range(3):
             client.sendto(b"anyone?", sock.getsockname())
@@ -240,7 +242,7 @@ async def test_udp_survives_an_absent_server(dataplane: Dataplane) -> None:
 async def test_udp_over_both_families(dataplane: Dataplane) -> None:
     """An IPv6 port may lead to an IPv4 server."""
     with bound(socket.SOCK_DGRAM) as server, bound(socket.SOCK_DGRAM, "::1") as sock:
-        await dataplane.add_proxy("dns", "udp", LOCAL, server.getsockname()[1], sock.fileno())
+        await dataplane.apply([proxy("dns", "udp", LOCAL, server.getsockname()[1], sock)])
         with bound(socket.SOCK_DGRAM, "::1") as client:
             client.settimeout(5)
             client.sendto(b"six", sock.getsockname())
@@ -252,12 +254,12 @@ async def test_silent_udp_clients_are_forgotten(host: None) -> None:
     """Who says nothing for the idle time gives its association back, and may come again."""
     with bound(socket.SOCK_DGRAM) as server, bound(socket.SOCK_DGRAM) as client:
         sock = bound(socket.SOCK_DGRAM)
-        proxy = UdpProxy(sock, LOCAL, server.getsockname()[1], idle_seconds=0.2)
-        await proxy.start()
+        silent = UdpProxy(sock, LOCAL, server.getsockname()[1], idle_seconds=0.2)
+        await silent.start()
         client.sendto(b"one", sock.getsockname())
         _, first = await asyncio.to_thread(server.recvfrom, 100)
         await asyncio.sleep(0.5)
         client.sendto(b"two", sock.getsockname())
         _, second = await asyncio.to_thread(server.recvfrom, 100)
-        await proxy.close()
+        await silent.close()
     assert first[1] != second[1]

@@ -15,12 +15,14 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
-from tests.dataplane.conftest import addresses, fails, says, silent
+from tests.dataplane.conftest import addresses, fails, named, says, silent
 
 from fairlead.dataplane.burst import Burst
+from fairlead.dataplane.change import Change, DropNames, DropResolver, SetView
 from fairlead.dataplane.forward import Outstanding
 from fairlead.dataplane.resolver import Resolver
 from fairlead.dns.answer import Upstream, View
+from fairlead.dns.zone import Zones
 
 if TYPE_CHECKING:
     from tests.dataplane.conftest import Sandbox, ServerMaker
@@ -28,18 +30,18 @@ if TYPE_CHECKING:
     from fairlead.dataplane.client import Dataplane
 
 WEB, TWIN, THIRD = (ip_address(f"172.18.0.{number}") for number in (2, 3, 4))
-VIEW = View(
-    names={"web": (WEB,), "all": (WEB, TWIN, THIRD)},
-    reverse={WEB: "web.n1."},
+NAMES = (
+    named("e1", "web", "all", WEB),
+    named("e2", "twin", "all", TWIN),
+    named("e3", "third", "all", THIRD),
+    named("e4", "many", *(ip_address(f"10.0.{number}.1") for number in range(100))),
 )
-MANY = View(names={"many": tuple(ip_address(f"10.0.{number}.1") for number in range(100))})
+VIEW = View(zones=("n1",))
 
 
 async def serve(dataplane: Dataplane, sandbox: Sandbox, view: View) -> None:
-    """Let a sandbox be served."""
-    await dataplane.add_resolver(
-        "s1", view, sandbox.udp.fileno(), sandbox.tcp.fileno(), sandbox.namespace
-    )
+    """Let a sandbox on n1 be served."""
+    await dataplane.apply([*NAMES, sandbox.resolver(view)])
 
 
 @pytest.mark.parametrize("tcp", [False, True])
@@ -70,7 +72,7 @@ async def test_several_addresses_take_turns(
 
 async def test_long_answers_are_cut_for_udp(dataplane: Dataplane, sandbox: Sandbox) -> None:
     """UDP gets what fits 512 bytes or the size it names, TCP all."""
-    await serve(dataplane, sandbox, MANY)
+    await serve(dataplane, sandbox, VIEW)
 
     plain = await sandbox.ask("many")
     edns = await sandbox.ask("many", use_edns=0, payload=4096)
@@ -87,11 +89,49 @@ async def test_a_new_view_holds_at_once(dataplane: Dataplane, sandbox: Sandbox) 
     await serve(dataplane, sandbox, VIEW)
     assert addresses(await sandbox.ask("web")) == ["172.18.0.2"]
 
-    await dataplane.set_view("s1", View(names={"web": (TWIN,)}))
+    await dataplane.apply([SetView("s1", replace(VIEW, names={"web": (TWIN,)}))])
     assert addresses(await sandbox.ask("web")) == ["172.18.0.3"]
 
-    assert await dataplane.set_views({"s1": View(), "s2": View()}) == {"s2"}
+    await dataplane.apply([SetView("s1", View())])
     assert (await sandbox.ask("web")).rcode() == dns.rcode.SERVFAIL
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_names_come_and_go_at_once(dataplane: Dataplane, sandbox: Sandbox, tcp: bool) -> None:
+    """A name asked for before it is there, while, after, and again is each time told as it is."""
+    await dataplane.apply([sandbox.resolver(replace(VIEW, zones=("n1", "n2")))])
+
+    async def heard() -> list[str] | None:
+        reply = await sandbox.ask("web", tcp=tcp)
+        return addresses(reply) if reply.rcode() == dns.rcode.NOERROR else None
+
+    async def becomes(change: Change, expected: list[str] | None) -> None:
+        await dataplane.apply([change])
+        for _ in range(2):
+            assert await heard() == expected
+
+    assert await heard() is None
+    await becomes(named("e2", "web", TWIN, zone="n2"), [str(TWIN)])
+    await becomes(named("e1", "web", WEB), [str(WEB)])
+    await becomes(named("e1", "web", THIRD), [str(THIRD)])
+    await becomes(DropNames("n1", "e1"), [str(TWIN)])
+    await becomes(named("e1", "web", WEB), [str(WEB)])
+    await becomes(DropNames("n2", "e2"), [str(WEB)])
+    await becomes(DropNames("n1", "e1"), None)
+    assert (await dataplane.state()).names == {}
+
+
+async def test_a_network_of_ones_own(dataplane: Dataplane, sandbox: Sandbox) -> None:
+    """Names of a network the sandbox is not on are not told, until it joins."""
+    await serve(dataplane, sandbox, VIEW)
+    await dataplane.apply([named("e9", "secret", TWIN, zone="n2")])
+    assert (await sandbox.ask("secret")).rcode() == dns.rcode.SERVFAIL
+    await dataplane.apply([SetView("s1", View(zones=("n1", "n2")))])
+    assert addresses(await sandbox.ask("secret")) == [str(TWIN)]
+    assert (await dataplane.state()).names == {
+        "n1": {"e1", "e2", "e3", "e4"},
+        "n2": {"e9"},
+    }
 
 
 async def test_noise_does_no_harm(dataplane: Dataplane, sandbox: Sandbox) -> None:
@@ -170,9 +210,14 @@ async def test_silence_ends_a_connection(
     """Who asks nothing for the idle time is hung up on, even if bytes trickle in."""
     monkeypatch.setattr("fairlead.dataplane.resolver.IDLE_SECONDS", 0.3)
     resolver = Resolver(
-        VIEW, sandbox.udp.dup(), sandbox.tcp.dup(), os.dup(sandbox.namespace), Outstanding(),
+        VIEW,
+        Zones(),
+        sandbox.udp.dup(),
+        sandbox.tcp.dup(),
+        os.dup(sandbox.namespace),
+        Outstanding(),
         Burst(),
-    )  # fmt: skip
+    )
     await resolver.start()
 
     def dawdle() -> bool:
@@ -332,7 +377,7 @@ async def test_cut_answers_stay_cut(
     await serve(dataplane, sandbox, replace(VIEW, upstreams=(upstream.upstream,)))
     assert (await sandbox.ask("example.com", use_edns=0, payload=4096)).flags & dns.flags.TC
 
-    await dataplane.set_view("s1", replace(VIEW, upstreams=(whole.upstream,)))
+    await dataplane.apply([SetView("s1", replace(VIEW, upstreams=(whole.upstream,)))])
     short = await sandbox.ask("example.com")
     assert short.flags & dns.flags.TC
     assert short.answer == []
@@ -366,7 +411,7 @@ async def test_own_servers_are_asked_from_inside(
     assert addresses(await sandbox.ask("example.com", tcp=tcp)) == ["192.0.2.80"]
 
     outside = replace(VIEW, upstreams=(within.upstream,))
-    await dataplane.set_view("s1", outside)
+    await dataplane.apply([SetView("s1", outside)])
     assert (await sandbox.ask("example.com", tcp=tcp)).rcode() == dns.rcode.SERVFAIL
 
 
@@ -383,7 +428,7 @@ async def test_a_dropped_sandbox_is_free_to_go(
     with pytest.raises(dns.exception.Timeout):
         await sandbox.ask("example.com", timeout=0.2)
 
-    await dataplane.drop_resolver("s1")
+    await dataplane.apply([DropResolver("s1")])
     held.close()
     await dead.close()
     sandbox.close()

@@ -18,28 +18,28 @@ from fairlead.dns import answer as answers
 from fairlead.dns import message
 from fairlead.dns.answer import Upstream, View
 from fairlead.dns.message import IP
+from fairlead.dns.zone import Zones
 
 WEB, TWIN, SIX = ip_address("172.18.0.2"), ip_address("172.18.0.3"), ip_address("fd00::2")
-VIEW = View(
-    names={
-        "web1": (WEB,),
-        "web1.n1": (WEB,),
-        "al.dotted": (WEB,),
-        "al": (WEB, TWIN),
-        "both": (WEB, SIX),
-        "only6": (SIX,),
-    },
-    reverse={WEB: "Web1.n1.", SIX: "both.n1."},
-    upstreams=(Upstream(ip_address("192.0.2.53")),),
-)
+ZONES = Zones()
+ZONES.put("n1", "e1", ("web1", "web1.n1", "al.dotted", "al"), (WEB,), "Web1.n1.")
+ZONES.put("n1", "e2", ("al",), (TWIN,), "twin.n1.")
+ZONES.put("n1", "e3", ("both",), (WEB, SIX), "both.n1.")
+ZONES.put("n1", "e4", ("only6",), (SIX,), "only6.n1.")
+VIEW = View(zones=("n1",), upstreams=(Upstream(ip_address("192.0.2.53")),))
 
 
 def hear(
-    name: str, type_: str = "A", view: View = VIEW, limit: int = 65535, class_: str = "IN"
+    name: str,
+    type_: str = "A",
+    view: View = VIEW,
+    limit: int = 65535,
+    class_: str = "IN",
+    zones: Zones = ZONES,
 ) -> dns.message.Message | None:
     """Ask a view as a client would."""
     ask = dns.message.make_query(name, type_, class_)
-    wire = answers.answer(view, message.parse(ask.to_wire()), _leave, limit)
+    wire = answers.answer(view, zones, message.parse(ask.to_wire()), _leave, limit)
     if wire is None:
         return None
     reply = dns.message.from_wire(wire)
@@ -150,20 +150,20 @@ def test_with_ndots_single_labels_stay_here() -> None:
 def test_a_dot_within_a_label_is_another_name() -> None:
     """The label "al.dotted" is not the name al.dotted."""
     wire = message.HEADER.pack(1, 0x100, 1, 0, 0, 0) + b"\x09al.dotted\x00\x00\x01\x00\x01"
-    assert answers.answer(VIEW, message.parse(wire), _leave) is None
+    assert answers.answer(VIEW, ZONES, message.parse(wire), _leave) is None
 
 
 def test_the_order_is_the_shufflers() -> None:
     """Several addresses come as the shuffler leaves them, each once; a single one is not asked."""
     view = View(names={"all": (WEB, TWIN, WEB), "one": (WEB,)})
     query = message.parse(message.ask(1, "all", message.A))
-    wire = answers.answer(view, query, list.reverse)
+    wire = answers.answer(view, ZONES, query, list.reverse)
     assert wire is not None
     reply = dns.message.from_wire(wire, one_rr_per_rrset=True)
     assert [str(rrset[0]) for rrset in reply.answer] == [str(TWIN), str(WEB)]
 
     asked: list[list[IP]] = []
-    answers.answer(view, message.parse(message.ask(1, "one", message.A)), asked.append)
+    answers.answer(view, ZONES, message.parse(message.ask(1, "one", message.A)), asked.append)
     assert asked == []
 
 
@@ -180,14 +180,39 @@ def test_what_does_not_fit_is_cut() -> None:
 
 def test_a_name_too_long_to_speak_has_no_answer() -> None:
     """A container's name may exceed what DNS can say: its address then has no name."""
-    view = replace(VIEW, reverse={WEB: "x" * 64 + ".n1."})
-    assert said(hear(str(dns.reversename.from_address("172.18.0.2")), "PTR", view)) == []
+    zones = Zones()
+    zones.put("n1", "e1", (), (WEB,), "x" * 64 + ".n1.")
+    assert said(hear(str(dns.reversename.from_address("172.18.0.2")), "PTR", zones=zones)) == []
+
+
+def test_links_come_before_networks_and_these_in_order() -> None:
+    """A sandbox's own names win, then those of the network it joined first."""
+    zones = Zones()
+    zones.put("n1", "e1", ("db", "cache"), (WEB,), "one.n1.")
+    zones.put("n2", "e2", ("db", "cache", "web"), (WEB, TWIN), "two.n2.")
+    view = View(zones=("n1", "n2"), names={"db": (SIX,)})
+    other = replace(view, zones=("n2", "n1"), names={})
+    reverse = str(dns.reversename.from_address("172.18.0.2"))
+
+    assert said(hear("db", "AAAA", view, zones=zones)) == ["fd00::2"]
+    assert said(hear("cache", "A", view, zones=zones)) == ["172.18.0.2"]
+    assert said(hear("web", "A", view, zones=zones)) == ["172.18.0.2", "172.18.0.3"]
+    assert said(hear(reverse, "PTR", view, zones=zones)) == ["one.n1."]
+    assert said(hear("cache", "A", other, zones=zones)) == ["172.18.0.2", "172.18.0.3"]
+    assert said(hear(reverse, "PTR", other, zones=zones)) == ["two.n2."]
+
+
+def test_other_networks_are_not_heard_of() -> None:
+    """A name or address on a network the sandbox is not on is a stranger's."""
+    view = replace(VIEW, zones=("n2", "nowhere"))
+    assert hear("web1", view=view) is None
+    assert hear(str(dns.reversename.from_address("172.18.0.2")), "PTR", view) is None
 
 
 views = st.builds(
     View,
+    zones=st.lists(st.text(max_size=12), max_size=3).map(tuple),
     names=st.dictionaries(st.text(max_size=12), st.lists(st.ip_addresses(), max_size=3).map(tuple)),
-    reverse=st.dictionaries(st.ip_addresses(), st.text(max_size=12)),
     upstreams=st.lists(
         st.builds(Upstream, st.ip_addresses(), st.integers(1, 65535), st.booleans()), max_size=3
     ).map(tuple),

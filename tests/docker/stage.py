@@ -51,7 +51,7 @@ class Stage:
 
     def fetch(self, machine: Machine, url: str) -> str:
         """Fetches a page as a browser on the machine would, waiting for its server to be up."""
-        words = ["busybox", "wget", "-qO-", "-T", "2", url]
+        words = [PYTHON, str(TALK), "fetch", url]
         eventually(lambda: machine.run(words, check=False).returncode == 0)
         return machine.run(words).stdout
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import urllib.request
 
 PATIENCE_SECONDS = 2.0
 
@@ -27,6 +28,12 @@ def serve(*ends: str) -> None:
 def ask(protocol: str, host: str, port: str, patience_seconds: str = "") -> None:
     """Asks once and prints what came back."""
     print(_asked(protocol, host, int(port), float(patience_seconds or PATIENCE_SECONDS)))
+
+
+def fetch(url: str) -> None:
+    """Prints a page."""
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as page:
+        sys.stdout.write(page.read().decode())
 
 
 def converse(host: str, port: str) -> None:
@@ -87,4 +94,5 @@ def _asked(protocol: str, host: str, port: int, patience_seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "ask": ask, "converse": converse}[sys.argv[1]](*sys.argv[2:])
+    verbs = {"serve": serve, "ask": ask, "converse": converse, "fetch": fetch}
+    verbs[sys.argv[1]](*sys.argv[2:])

@@ -62,7 +62,7 @@ class TestBridges:
     def test_network_ls(self, stage: Stage) -> None:
         """$ docker network ls: three networks."""
         table = stage.sh("docker network ls")
-        assert table.splitlines()[0].split() == "NETWORK ID NAME DRIVER SCOPE".split()
+        assert table.splitlines()[0].split() == ["NETWORK", "ID", "NAME", "DRIVER", "SCOPE"]
         shown = rows(table)
         assert [row[1:] for row in shown] == [
             ["bridge", "bridge", "local"],

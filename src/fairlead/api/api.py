@@ -29,7 +29,7 @@ from fairlead.api import (
 )
 from fairlead.api.answers import answer, problem, refusal
 from fairlead.api.call import Call, Reply, Serve
-from fairlead.api.query import Query
+from fairlead.api.query import query
 from fairlead.api.router import PageNotFound, Route, Router, WrongMethod
 from fairlead.api.settings import Settings
 from fairlead.api.versions import NEWEST, split
@@ -91,7 +91,7 @@ class Api:
             self._settings,
             request,
             version,
-            Query(tuple(request.query.items())),
+            query(request.raw_query),
             match.parameters,
         )
         reply = await match.handler(call)

@@ -13,7 +13,9 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+from fairlead.cli.values import size_bytes
 from fairlead.ipam.pool import DEFAULT_BASES, Base
+from fairlead.model.container import Ulimit
 from fairlead.model.errors import Invalid
 from fairlead.model.options import interface_name
 from fairlead.model.state import IPAddress, IPNetwork
@@ -83,6 +85,10 @@ class Config:
     insecure_registries: tuple[str, ...] = ()
     default_runtime: str = ""
     init: bool = False
+    default_shm_size: int = 64 << 20
+    default_ulimits: tuple[Ulimit, ...] = ()
+    log_opts: int = 0
+    """The size in bytes at which a container's log is turned over; 0: never."""
     shutdown_timeout: int = 15
     log_level: str = "info"
 
@@ -174,6 +180,30 @@ def _pools(key: str, value: Any) -> tuple[Base, ...]:
     return tuple(found) or DEFAULT_BASES
 
 
+def _size(key: str, value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    try:
+        return size_bytes(_text(key, value))
+    except ValueError as error:
+        raise Invalid(f"{key}: {error}") from None
+
+
+def _ulimits(key: str, value: Any) -> tuple[Ulimit, ...]:
+    if not isinstance(value, dict):
+        raise Invalid(f"{key} must be an object of limits by name, not {json.dumps(value)}")
+    try:
+        return tuple(Ulimit(n, int(v["Soft"]), int(v["Hard"])) for n, v in value.items())
+    except (KeyError, TypeError, ValueError):
+        raise Invalid(f"{key}: each limit needs numbers Soft and Hard") from None
+
+
+def _log_opts(key: str, value: Any) -> int:
+    if not isinstance(value, dict):
+        raise Invalid(f"{key} must be an object, not {json.dumps(value)}")
+    return _size(f"{key} max-size", value.get("max-size", 0))
+
+
 READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "hosts": _texts,
     "group": _text,
@@ -203,6 +233,9 @@ READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "insecure-registries": _texts,
     "default-runtime": _text,
     "init": _flag,
+    "default-shm-size": _size,
+    "default-ulimits": _ulimits,
+    "log-opts": _log_opts,
     "shutdown-timeout": _number,
     "log-level": _text,
 }

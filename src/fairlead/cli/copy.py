@@ -128,16 +128,19 @@ def _extract(stream: _Stream, folder: Path, base: str, *, owners: bool) -> None:
 
     if not folder.is_dir():
         raise Refused(f"invalid output path: directory {str(folder)!r} does not exist")
-    with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|") as archive:
-        for member in archive:
-            member.name = _renamed(member.name, base)
-            if member.islnk():
-                member.linkname = _renamed(member.linkname, base)
-            if not owners:
-                member.uid, member.gid = os.getuid(), os.getgid()
-                member.uname = member.gname = ""
-            # The filter refuses names that would leave the folder, also by way of a link.
-            archive.extract(member, folder, filter="tar", numeric_owner=True)
+    try:
+        with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|") as archive:
+            for member in archive:
+                member.name = _renamed(member.name, base)
+                if member.islnk():
+                    member.linkname = _renamed(member.linkname, base)
+                if not owners:
+                    member.uid, member.gid = os.getuid(), os.getgid()
+                    member.uname = member.gname = ""
+                # The filter refuses names that would leave the folder, also by way of a link.
+                archive.extract(member, folder, filter="tar", numeric_owner=True)
+    except tarfile.TarError as error:
+        raise Refused(f"cannot unpack what the daemon sent: {error}") from error
 
 
 def _renamed(path: str, base: str) -> str:

@@ -233,6 +233,9 @@ def engine_settings(config: Config) -> EngineSettings:
         dns_options=config.dns_opts,
         host_gateway=config.host_gateway_ip,
         init=config.init,
+        log_max_bytes=config.log_opts,
+        shm_size_bytes=config.default_shm_size,
+        ulimits=config.default_ulimits,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairlead.cli.command import Refused, command, flag, option
 from fairlead.cli.remote import image_name, name, remote
+from fairlead.cli.report import reported
 from fairlead.http.client import ApiError
 
 if TYPE_CHECKING:
@@ -97,8 +98,6 @@ def anything(args: tuple[str, ...], format: str, size: bool, type: str) -> int:
 
 def shown(refs: Sequence[str], look: Look, format: str) -> int:
     """Print each object, all of them as one JSON list unless a template says otherwise."""
-    from fairlead.cli.main import reported
-
     render = _renderer(format)
     daemon, found, failed = remote(), [], None
     for ref in refs:

@@ -226,6 +226,8 @@ def main(args: list[str] | None = None) -> int:
         click.echo(f"fairlead: {error.format_message()}", err=True)
         return 1
     except Exception as error:  # noqa: BLE001 - what is no refusal is raised again in there
+        from fairlead.cli.report import reported
+
         return reported(error)
     return int(status or 0)
 
@@ -248,29 +250,6 @@ def _refused(refusal: Refused) -> int:
     if refusal.hint:
         click.echo(f"hint: {refusal.hint}", err=True)
     return refusal.status
-
-
-def reported(error: Exception, *, status: int = 1, prefix: str = "") -> int:
-    """Say in one line what the daemon or the host refused, and its hint; raise anything else."""
-    from fairlead.cli.template import TemplateError
-    from fairlead.http.client import ApiError
-    from fairlead.model.errors import FairleadError
-
-    if isinstance(error, ApiError):
-        message, hint = f"Error response from daemon: {error.message}", error.hint
-    elif isinstance(error, FairleadError):
-        message, hint = error.message, error.hint
-    elif isinstance(error, TemplateError):
-        message, hint = str(error), ""
-    elif isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        message, hint = f"{where}{error.strerror or error}", ""
-    else:
-        raise error
-    click.echo(prefix + message, err=True)
-    if hint:
-        click.echo(f"hint: {hint}", err=True)
-    return status
 
 
 if __name__ == "__main__":

@@ -8,21 +8,25 @@ answers the same calls.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import click
 
-from fairlead.http.client import Client
+from fairlead.http.client import ApiError, Client
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fairlead.http.client import Reply
 
 API = "/v1.50"
+TOO_NEW = re.compile(r"version \S+ is too new\. Maximum supported API version is ([0-9.]+)")
 SOCKETS = ("/var/run/fairlead.sock", "/var/run/docker.sock")
+
+_Answer = TypeVar("_Answer")
 
 
 class Remote:
@@ -31,6 +35,7 @@ class Remote:
     def __init__(self, host: str) -> None:
         self.host = host
         self._client = Client(host)
+        self._prefix = API
 
     def open(
         self,
@@ -42,7 +47,9 @@ class Remote:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Ask, and leave the body of the answer to be read."""
-        return self._client.request(method, API + path, query, body, headers)
+        return self._versioned(
+            lambda prefix: self._client.request(method, prefix + path, query, body, headers)
+        )
 
     def ask(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None
@@ -67,7 +74,20 @@ class Remote:
         self, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None
     ) -> socket.socket:
         """Ask, and take the connection over."""
-        return self._client.hijack("POST", API + path, query, body)
+        return self._versioned(
+            lambda prefix: self._client.hijack("POST", prefix + path, query, body)
+        )
+
+    def _versioned(self, call: Callable[[str], _Answer]) -> _Answer:
+        """Call in our version of the API; if that is too new for the daemon, in its newest."""
+        try:
+            return call(self._prefix)
+        except ApiError as error:
+            older = TOO_NEW.search(error.message)
+            if older is None:
+                raise
+            self._prefix = f"/v{older[1]}"
+        return call(self._prefix)
 
 
 def remote() -> Remote:

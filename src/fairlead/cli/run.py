@@ -11,6 +11,7 @@ from fairlead.cli import create_body, create_options, stream, terminal
 from fairlead.cli.attached import DAEMON_FAILED, STREAMS, attached
 from fairlead.cli.command import Refused, command, flag, option
 from fairlead.cli.remote import remote
+from fairlead.cli.report import reported
 from fairlead.http.client import ApiError
 from fairlead.model.errors import FairleadError
 
@@ -53,8 +54,6 @@ def create(args: tuple[str, ...], **flags: Any) -> int:
 
 def _or_125(act: Callable[[], int]) -> int:
     """Docker's rule for run and create: 125 says that the container never began."""
-    from fairlead.cli.main import reported
-
     try:
         return act()
     except (ApiError, FairleadError) as error:

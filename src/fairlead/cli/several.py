@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from fairlead.cli.report import reported
+from fairlead.http.client import ApiError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -22,9 +25,6 @@ def each(
     forgive_missing: bool = False,
 ) -> int:
     """Act on each, printing what it answers in the order asked; 1 if any failed."""
-    from fairlead.cli.main import reported
-    from fairlead.http.client import ApiError
-
     status = 0
     for said in _together(refs, act) if together and len(refs) > 1 else _in_turn(refs, act):
         if isinstance(said, Exception):
@@ -51,8 +51,6 @@ def _together(refs: Iterable[str], act: Callable[[str], str | None]) -> Iterator
 
 def _tried(act: Callable[[str], str | None], ref: str) -> Said:
     """What acting on one said, or the daemon's refusal; the next one goes on."""
-    from fairlead.http.client import ApiError
-
     try:
         return act(ref)
     except ApiError as error:

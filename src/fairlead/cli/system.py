@@ -12,6 +12,7 @@ from fairlead.cli.command import Refused, command, option
 from fairlead.cli.listing import filter_pair, filters
 from fairlead.cli.logs import timestamp
 from fairlead.cli.remote import API, remote
+from fairlead.cli.report import reported
 from fairlead.model.errors import FairleadError
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ SHOWN_FIRST = (
 @command()
 @option("-f", "--format", default="", help="Format output using a custom template")
 def version(args: tuple[str, ...], format: str) -> int:
-    from fairlead.cli.main import reported
-
     client = {"Version": __version__, "ApiVersion": API.removeprefix("/v")}
     client |= {"DefaultAPIVersion": client["ApiVersion"], "Os": "linux", "Arch": _machine()}
     failed: FairleadError | None = None

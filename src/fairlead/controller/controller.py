@@ -31,7 +31,7 @@ from fairlead.model.state import IPAddress, Step
 from fairlead.model.world import Change, Thing, World
 from fairlead.plan.explain import explain
 
-REAP_SECONDS = 0.05
+REAP_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)

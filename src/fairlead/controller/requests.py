@@ -13,6 +13,7 @@ from fairlead.model.options import bridge_options
 from fairlead.model.state import IPNetwork
 from fairlead.model.world import World
 
+MODES = ("nat", "nat-unprotected", "routed", "isolated")
 PREDEFINED = ("bridge", "host", "none", "default")
 SINGLE = {"host": "host", "null": "null", "none": "null"}
 NO_SWARM = (
@@ -35,20 +36,37 @@ def check_request(world: World, request: NetworkRequest) -> None:
     if request.ingress or request.scope == "swarm":
         scope = "cannot create a swarm scoped network when swarm is not active"
         raise Forbidden(NO_SWARM if request.ingress else scope)
-    _check_driver(request)
     if not request.enable_ipv4 and not request.enable_ipv6:
         raise Invalid("IPv4 or IPv6 must be enabled")
+    _check_driver(request)
     if any(network.name == request.name for network in world.networks.values()):
         raise Conflict(
             f"network with name {request.name} already exists", hint="`network ls` shows it"
         )
     bridge_options(request.options)
+    _check_modes(request)
+
+
+def _check_modes(request: NetworkRequest) -> None:
+    for version in ("ipv4", "ipv6"):
+        key = f"com.docker.network.bridge.gateway_mode_{version}"
+        mode = request.options.get(key, "nat")
+        if mode not in MODES:
+            raise Invalid(f"failed to parse {key} value: {mode} (unknown gateway mode {mode})")
+        if mode == "isolated" and not request.internal:
+            raise Failed("gateway mode 'isolated' can only be used for an internal network")
+        if mode != "nat":
+            raise Unsupported(
+                f"gateway mode {mode!r} is not supported by this version", hint="use nat"
+            )
 
 
 def _check_driver(request: NetworkRequest) -> None:
     driver = request.driver or "bridge"
     if driver in SINGLE:
         raise Forbidden(f'only one instance of "{SINGLE[driver]}" network is allowed')
+    if driver == "overlay":
+        raise Forbidden(NO_SWARM, hint="this daemon has " + ", ".join(sorted(DRIVERS)))
     if driver not in DRIVERS:
         raise NotFound(
             f'plugin "{driver}" not found', hint=f"this daemon has {', '.join(sorted(DRIVERS))}"

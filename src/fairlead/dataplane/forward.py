@@ -102,6 +102,7 @@ class Question:
         "_stream",
         "_timer",
         "query",
+        "tasks",
         "wire",
     )
 
@@ -116,12 +117,14 @@ class Question:
         stream: bool,
     ) -> None:
         self._forwards = forwards
+        self.tasks = forwards.tasks
         self.query = query
         self.wire = wire
         self._reply = reply
         self._stream = stream
-        self._left = list(view.upstreams[MOST_UPSTREAMS - 1 :: -1])
-        self._out: list[Datagram | Stream] = []
+        # The same server twice is one; the next to ask is at the end.
+        self._left = list(dict.fromkeys(view.upstreams[:MOST_UPSTREAMS]))[::-1]
+        self._out: list[Attempt] = []
         self._loop = asyncio.get_running_loop()
         self._ends_at = self._next_at = inf
         self._timer: asyncio.TimerHandle | None = None
@@ -137,11 +140,16 @@ class Question:
         while self._left:
             upstream = self._left.pop()
             lanes = self._forwards.lanes(upstream)
+            attempt: Attempt
             try:
-                self._out.append((Stream if self._stream else Datagram)(self, lanes, upstream, now))
+                if self._stream:
+                    attempt = Stream(self, lanes, upstream)
+                else:
+                    attempt = Datagram(self, lanes, upstream, now)
             except OSError:
                 # Not there, or no way there: the next one may be.
                 continue
+            self._out.append(attempt)
             self._next_at = now + HEAD_START_SECONDS
             break
         if self._out:
@@ -174,18 +182,20 @@ class Question:
         else:
             self._wait()
 
-    def heard(self, attempt: Datagram | Stream, found: bytes) -> None:
+    def heard(self, attempt: Attempt, found: bytes) -> None:
         """An upstream has replied: that is the answer, unless it cannot or will not give one."""
         if message.rcode_of(found) in (message.SERVFAIL, message.REFUSED):
             self.failed(attempt)
-            return
-        self._out.remove(attempt)
-        self._end(found)
+        elif attempt in self._out:
+            self._out.remove(attempt)
+            self._end(found)
 
-    def failed(self, attempt: Datagram | Stream) -> None:
+    def failed(self, attempt: Attempt) -> None:
         """An upstream is out of the question: at once the next."""
-        self._out.remove(attempt)
-        self._go_on(self._loop.time())
+        # Else it was over before it could say so.
+        if attempt in self._out:
+            self._out.remove(attempt)
+            self._go_on(self._loop.time())
 
     def _end(self, found: bytes | None) -> None:
         self.forget()
@@ -236,23 +246,24 @@ class Datagram:
 
 
 class Stream:
-    """A question put to one upstream by TCP."""
+    """A question put to one upstream by TCP, which sees to losses itself."""
 
-    __slots__ = ("_question", "_task", "again_at")
+    __slots__ = ("_question", "_sock", "_task", "again_at")
 
-    def __init__(self, question: Question, lanes: Lanes, upstream: Upstream, now: float) -> None:
+    def __init__(self, question: Question, lanes: Lanes, upstream: Upstream) -> None:
         self._question = question
         self.again_at = inf
-        sock = lanes.open(upstream, socket.SOCK_STREAM)
-        work = _by_tcp(sock, upstream, question.query, question.wire)
+        self._sock = lanes.open(upstream, socket.SOCK_STREAM)
+        work = _by_tcp(self._sock, upstream, question.query, question.wire)
         self._task = asyncio.get_running_loop().create_task(work)
         question.tasks.add(self._task)
         self._task.add_done_callback(self._done)
 
     def again(self, now: float) -> None:
-        """TCP sees to that."""
+        """Never due."""
 
     def _done(self, task: asyncio.Task[bytes]) -> None:
+        self._sock.close()
         self._question.tasks.discard(task)
         if task.cancelled():
             return
@@ -270,17 +281,19 @@ class Stream:
         self._task.cancel()
 
 
+Attempt = Datagram | Stream
+
+
 async def _by_tcp(sock: socket.socket, upstream: Upstream, query: Query, wire: bytes) -> bytes:
     loop = asyncio.get_running_loop()
-    with sock:
-        await loop.sock_connect(sock, address(upstream))
-        id_ = int.from_bytes(os.urandom(2))
-        await loop.sock_sendall(sock, len(wire).to_bytes(2) + message.with_id(wire, id_))
-        length = int.from_bytes(await _exactly(sock, 2))
-        found = await _exactly(sock, length)
-        if not message.matches(found, query, id_):
-            raise ConnectionError("a reply to something else")
-        return found
+    await loop.sock_connect(sock, address(upstream))
+    id_ = int.from_bytes(os.urandom(2))
+    await loop.sock_sendall(sock, len(wire).to_bytes(2) + message.with_id(wire, id_))
+    length = int.from_bytes(await _exactly(sock, 2))
+    found = await _exactly(sock, length)
+    if not message.matches(found, query, id_):
+        raise ConnectionError("a reply to something else")
+    return found
 
 
 async def _exactly(sock: socket.socket, length: int) -> bytes:

@@ -2,7 +2,7 @@
 
 Rule: a local answer never waits for anything. It is a lookup in a table of
 ready replies, keyed by all of the query but its id; the table is thrown away
-when the view changes. Only a question for somebody else's names costs a task.
+when the view changes, and before a burst if one of its zones has.
 
 UDP goes in bursts past asyncio, whose datagram transport costs several times as
 much per packet as everything else here together.
@@ -95,7 +95,7 @@ class Resolver:
 
     def _datagrams(self) -> None:
         """Answer a burst; what is left after it waits for the loop's next turn."""
-        epoch = sum(self._zones[zone].epoch for zone in self._view.zones if zone in self._zones)
+        epoch = self._zones.epoch(self._view.zones)
         if epoch != self._epoch:
             # Names came or went on one of its networks: what is ready may be wrong.
             self._forget()
@@ -148,8 +148,7 @@ class Resolver:
             ENTRY_BYTES + len(key) + sum(READY_BYTES + reply.length for reply in replies)
         )
         if self._ready_bytes > CACHE_BYTES:
-            self._ready.clear()
-            self._ready_bytes = 0
+            self._forget()
         start %= len(replies)
         self._ready[key] = cycle(replies[start:] + replies[:start])
 

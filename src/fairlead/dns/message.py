@@ -244,7 +244,8 @@ def matches(wire: bytes, query: Query, id_: int) -> bool:
     end = HEADER.size + len(query.question)
     # Servers may answer in lower case; type and class hold no letters that matter.
     asked, echoed = query.question, wire[HEADER.size : end]
-    return questions == 1 and asked[-4:] == echoed[-4:] and asked.lower() == echoed.lower()
+    same = asked == echoed or (asked[-4:] == echoed[-4:] and asked.lower() == echoed.lower())
+    return questions == 1 and same
 
 
 def cut(wire: bytes, query: Query, limit: int) -> bytes:

@@ -7,6 +7,7 @@ from ipaddress import ip_interface
 
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
+from fairlead.model.options import endpoint_sysctls
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import HOST, Address, Bridge, Resource, Sysctl, Veth
 
@@ -32,6 +33,8 @@ def network(net: Network) -> Iterator[Resource]:
 def endpoint(net: Network, ep: Endpoint, box: Sandbox) -> Iterator[Resource]:
     """The cable and the addresses at its far end."""
     yield Veth(ep.ifname, net.ifname, box.namespace, ep.inside, ep.mac, net.bridge.mtu)
+    for path, value in endpoint_sysctls(ep.options):
+        yield Sysctl(box.namespace, path.replace("IFNAME", ep.inside), value, ep.inside)
     for address in ep.addresses:
         yield Address(box.namespace, ep.inside, address)
 

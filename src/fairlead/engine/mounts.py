@@ -15,6 +15,7 @@ from fairlead.engine.record import MountPoint
 from fairlead.model.container import Mount, MountKind
 from fairlead.model.errors import FairleadError, Invalid
 
+LONGEST_NAME = 255
 _VOLUME_NAME = re.compile("[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _ACCESS = {"ro", "rw"}
 _PROPAGATION = {"private", "rprivate", "shared", "rshared", "slave", "rslave"}
@@ -26,6 +27,11 @@ Lend = Callable[[str], Iterable[MountPoint]]
 
 def volume_name(name: str) -> str:
     """The name if a volume may have it. Raises Invalid."""
+    if len(name) > LONGEST_NAME:
+        raise Invalid(
+            f"create {name[:32]}…: volume name is too long",
+            hint=f"a name has at most {LONGEST_NAME} characters",
+        )
     if not _VOLUME_NAME.fullmatch(name):
         raise Invalid(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '

@@ -33,7 +33,7 @@ def container_spec(
     init: bool,
     ulimits: tuple[Ulimit, ...],
 ) -> ContainerSpec:
-    """The whole of a container for the runtime.
+    """The whole of a container for the runtime; one table, however long.
 
     `files` are ours to mount (target to source); `joined` names namespaces of
     other containers by kind (ipc, pid).

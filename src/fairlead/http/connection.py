@@ -121,6 +121,7 @@ class Connection:
         if response is None:
             return False
         await self._send(asked.method, response)
+        self._skip_received_body()
         if self._wire.our_state is not h11.DONE or self._wire.their_state is not h11.DONE:
             return False
         self._wire.start_next_cycle()

@@ -68,6 +68,7 @@ class Request:
     path: str  # percent-decoded, without the query
     raw_path: str
     query: Mapping[str, str]  # the last of equal names wins, blank values are kept
+    raw_query: str
     headers: Mapping[str, str]  # names in lower case
     source: Source = field(repr=False)
 
@@ -103,6 +104,7 @@ def request(method: str, target: str, headers: Mapping[str, str], source: Source
         path=unquote(raw_path),
         raw_path=raw_path,
         query=dict(parse_qsl(query, keep_blank_values=True)),
+        raw_query=query,
         headers=headers,
         source=source,
     )

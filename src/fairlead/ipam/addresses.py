@@ -9,7 +9,14 @@ from fairlead.ipam.bitmap import first_free, parse, reserved
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import Failed, Forbidden, Invalid
 from fairlead.model.network import Network, Pool
+from fairlead.model.options import endpoint_sysctls
 from fairlead.model.state import IPAddress, IPInterface
+
+ONLY_USER_DEFINED = "user specified IP address is supported on user defined networks only"
+ONLY_WITH_SUBNET = (
+    "user specified IP address is supported only when connecting to networks "
+    "with user configured subnets"
+)
 
 
 class AddressInUse(Forbidden):
@@ -80,18 +87,22 @@ def check_endpoint(network: Network, request: EndpointRequest) -> None:
     faults: list[str] = []
     if not network.user_defined and network.driver == "bridge":
         if request.ipv4 or request.ipv6:
-            faults.append("user specified IP address is supported on user defined networks only")
+            faults += [ONLY_USER_DEFINED, ONLY_WITH_SUBNET]
         if request.aliases:
             faults.append(
                 "network-scoped alias is supported only for containers in user defined networks"
             )
-    for version, text in ((4, request.ipv4), (6, request.ipv6)):
-        if text:
-            faults += _address_faults(network, text, version)
+    else:
+        faults += _address_faults(network, request.ipv4, 4)
+        faults += _address_faults(network, request.ipv6, 6)
     for text in request.link_local:
         address = parse(text)
         if address is None or not address.is_link_local:
             faults.append(f"invalid link-local IP address: {text}")
+    try:
+        endpoint_sysctls(request.options)
+    except Invalid as error:
+        faults.append(error.message)
     if faults:
         lines = faults if len(faults) == 1 else [f"* {fault}" for fault in faults]
         raise Invalid("invalid endpoint settings:\n" + "\n".join(lines))
@@ -100,12 +111,16 @@ def check_endpoint(network: Network, request: EndpointRequest) -> None:
 
 
 def _address_faults(network: Network, text: str, version: int) -> list[str]:
+    if not text:
+        return []
     address = parse(text)
     faults = []
     if address is None or address.version != version:
         faults.append(f"invalid IPv{version} address: {text}")
     pools = [p for p in network.pools if p.subnet.version == version]
-    if not any(address is not None and address in pool.subnet for pool in pools):
+    if not pools:
+        faults.append(ONLY_WITH_SUBNET)
+    elif not any(address is not None and address in pool.subnet for pool in pools):
         faults.append(f"no configured subnet or ip-range contain the IP address {text}")
     return faults
 

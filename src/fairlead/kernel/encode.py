@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Collection, Sequence
 
 from fairlead.kernel import rtnetlink
@@ -96,7 +97,11 @@ class Encoder:
 
     def far_end(self, step: Step) -> None:
         """What is left to do at the other end of a cable, when the near end is done."""
-        veth = step.after
+        gone, veth = step.before, step.after
+        if isinstance(gone, Veth) and veth is None:
+            lives = ("netns", gone.peer_namespace) not in self._condemned
+            if lives and gone.key in self._condemned:
+                self._retire(gone)
         if not isinstance(veth, Veth):
             return
         names = changed_fields(step.before, veth) if step.before else frozenset({"up"})
@@ -112,6 +117,17 @@ class Encoder:
             answer = netlink.batch([rtnetlink.set_link(veth.peer, up=up, **values)])[0]
         if answer.code:
             raise Refused(step, answer.code, (), answer.detail)
+
+    def _retire(self, veth: Veth) -> None:
+        """Nobody in the sandbox is to see the interface any more, nor wait for its name."""
+        try:
+            with self._namespaces.entered(veth.peer_namespace), Socket() as netlink:
+                index = socket.if_nametoindex(veth.peer)
+                netlink.batch([rtnetlink.retire(index)])
+        except OSError as error:
+            # The sandbox or its end of the cable is gone already.
+            if error.errno not in GONE:
+                raise
 
     def _row(self, step: Step, item: Resource, delete: bool = False) -> Message:
         assert isinstance(item, Address | Route | Neighbour)

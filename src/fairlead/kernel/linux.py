@@ -132,13 +132,7 @@ class LinuxKernel:
         ground = [s.resource for s in steps if s.after is None and _is_ground(s.resource)]
         falling = {key for item in ground for key in (item.key, *item.provides)}
         again = {s.resource.key for s in steps if s.after is not None}
-        # A cable waits only if its sandbox goes, too: nobody is to see it linger.
-        self._condemned = {
-            item.key
-            for item in ground
-            if item.key not in again
-            and (isinstance(item, Bridge) or ("netns", _sandbox(item)) in falling)
-        }
+        self._condemned = {item.key for item in ground if item.key not in again}
         # The addresses of a bridge that waits are gone at once.
         falling -= {item.key for item in ground if isinstance(item, Bridge)} & self._condemned
         done: list[Step] = []
@@ -343,10 +337,6 @@ def _falls(step: Step, falling: set[Key]) -> bool:
         return False
     inside = ("netns", str(getattr(item, "namespace", HOST))) in falling
     return inside or not falling.isdisjoint(item.needs)
-
-
-def _sandbox(resource: Resource) -> str:
-    return resource.peer_namespace if isinstance(resource, Veth) else ""
 
 
 def _place(step: Step) -> str:

@@ -131,9 +131,14 @@ def delete_link(name: str) -> Message:
 
 
 def condemn(name: str, alias: str, group: int) -> Message:
-    """Give a link that is as good as gone another mark, and the group that is reaped together."""
-    body = _header() + text(IFLA_IFNAME, name) + text(IFLA_IFALIAS, alias) + u32(IFLA_GROUP, group)
-    return Message(RTM_SETLINK, 0, body)
+    """Cut a link off, and give it another mark and the group that is reaped together."""
+    body = _header(up=False) + text(IFLA_IFNAME, name) + text(IFLA_IFALIAS, alias)
+    return Message(RTM_SETLINK, 0, body + u32(IFLA_MASTER, 0) + u32(IFLA_GROUP, group))
+
+
+def retire(index: int) -> Message:
+    """Set a link down and give its name free."""
+    return Message(RTM_SETLINK, 0, _header(index, up=False) + text(IFLA_IFNAME, f"gone{index}"))
 
 
 def delete_group(group: int) -> Message:

@@ -18,6 +18,7 @@ INHIBIT_IPV4 = BRIDGE + "inhibit_ipv4"
 MTU = "com.docker.network.driver.mtu"
 HOST_IPV4 = "com.docker.network.host_ipv4"
 PREFIX = "com.docker.network.container_iface_prefix"
+ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls"
 ENDPOINT_IFNAME = "com.docker.network.endpoint.ifname"
 
 TRUE = {"1", "t", "T", "TRUE", "true", "True"}
@@ -111,3 +112,30 @@ def bridge_options(options: Mapping[str, str]) -> BridgeOptions:
         inhibit_ipv4=_flag(options, INHIBIT_IPV4, False),
         prefix=prefix,
     )
+
+
+def endpoint_sysctls(options: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Settings of an endpoint's interface: paths below /proc/sys with IFNAME in them, and values.
+
+    Raises Invalid for anything that is not a setting of one interface.
+    """
+    found = []
+    for text in filter(None, options.get(ENDPOINT_SYSCTLS, "").split(",")):
+        name, equals, value = text.partition("=")
+        parts = name.strip().split(".")
+        good = (
+            equals
+            and len(parts) == 5
+            and parts[0] == "net"
+            and parts[1] in ("ipv4", "ipv6", "mpls")
+            and parts[3] == "IFNAME"
+            and all(part.replace("_", "").isalnum() for part in parts)
+            and value.strip().isprintable()
+        )
+        if not good:
+            raise Invalid(
+                f"unrecognised network interface sysctl '{text}'; represent "
+                "'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'"
+            )
+        found.append(("/".join(parts), value.strip()))
+    return tuple(found)

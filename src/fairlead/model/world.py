@@ -7,8 +7,8 @@ and stored nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
@@ -35,21 +35,21 @@ class World:
 
     def after(self, change: Change) -> World:
         """The world with a change made to it."""
-        tables: dict[type, dict[str, Thing]] = {
-            Network: dict(self.networks),
-            Sandbox: dict(self.sandboxes),
-            Endpoint: dict(self.endpoints),
-        }
+        networks = dict(self.networks)
+        sandboxes = dict(self.sandboxes)
+        endpoints = dict(self.endpoints)
         for thing in change.drop:
-            tables[type(thing)].pop(thing.id, None)
+            for table in (networks, sandboxes, endpoints):
+                table.pop(thing.id, None)
         for thing in change.put:
-            tables[type(thing)][thing.id] = thing
-        return replace(
-            self,
-            networks=tables[Network],
-            sandboxes=tables[Sandbox],
-            endpoints=tables[Endpoint],
-        )
+            match thing:
+                case Network():
+                    networks[thing.id] = thing
+                case Sandbox():
+                    sandboxes[thing.id] = thing
+                case Endpoint():
+                    endpoints[thing.id] = thing
+        return World(networks, sandboxes, endpoints)
 
     def on_network(self, network: str) -> tuple[Endpoint, ...]:
         """The endpoints of a network, oldest first."""
@@ -76,10 +76,3 @@ class World:
             if e.gateway(version) is not None and not self.networks[e.network].internal
         ]
         return min(ways, key=rank, default=None)
-
-
-def things(world: World) -> Iterable[Thing]:
-    """Everything in a world: networks, then sandboxes, then endpoints."""
-    yield from world.networks.values()
-    yield from world.sandboxes.values()
-    yield from world.endpoints.values()
