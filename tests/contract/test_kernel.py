@@ -156,7 +156,7 @@ def test_what_stands_on_the_removed_is_made_anew(kernel: Kernel) -> None:
     """A namespace that must go takes its cable along; the plan brings both back."""
     reach(kernel, JOINED)
     other = Namespace("bbbbbbbbbbbb")
-    moved = [
+    moved: list[Resource] = [
         Veth("va", "br-one", "bbbbbbbbbbbb", "eth0", "02:42:0a:09:00:02", 1500),
         Address("bbbbbbbbbbbb", "eth0", ip_interface("10.9.0.2/24")),
     ]

@@ -87,7 +87,8 @@ async def test_it_outlives_its_daemon(
 
     assert addresses(await sandbox.ask("web", tcp=True)) == ["172.18.0.2"]
     state = await dataplane.state()
-    assert (state.resolvers, state.names) == ({"s1"}, {"n1": {"e1"}})
+    assert state.resolvers == {"s1"}
+    assert state.names == {"n1": {"e1"}}
 
 
 async def test_it_leaves_its_callers_session(dataplane: Dataplane) -> None:

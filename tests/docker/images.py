@@ -17,10 +17,12 @@ from tests.lab import Daemon
 from tests.lab.busybox import root_filesystem
 
 TOOLS = "tools:latest"
+DIG = Path(__file__).with_name("dig.py")
 TALK = Path(__file__).with_name("talk.py")
 PYTHON = f"{sys.base_prefix}/bin/python3"
 LENT = tuple(
-    f"--volume={path}:{path}:ro" for path in sorted({"/usr", sys.base_prefix, str(TALK.parent)})
+    f"--volume={path}:{path}:ro"
+    for path in sorted({"/usr", sys.base_prefix, sys.prefix, str(TALK.parent)})
 )
 SYMLINKS = {name: f"usr/{name}" for name in ("bin", "sbin", "lib", "lib32", "lib64")}
 

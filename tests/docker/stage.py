@@ -1,4 +1,4 @@
-"""A machine with a daemon that a story is told on: commands at the host's shell and in terminals."""
+"""A machine with a daemon that a story is told on: the host's shell, and terminals."""
 
 from __future__ import annotations
 

@@ -298,7 +298,7 @@ class TestHostService:
     """A service on the host's own network."""
 
     def test_run(self, stage: Stage) -> None:
-        """docker run -d --network host -h consul --name=consul --restart=always -e … consul:1.5.2."""
+        """docker run -d --network host -h consul --name=consul --restart=always … consul:1.5.2."""
         page = {"www/index.html": "consul's page\n"}
         make(stage.daemon, "consul:1.5.2", server(8500), files=page)
         stage.sh(

@@ -37,8 +37,7 @@ def states(draw: st.DrawFn) -> State:
         if draw(st.booleans()):
             found.append(Address(HOST, name, ip_interface("10.0.0.1/24")))
     bridges = [b.name for b in found if isinstance(b, Bridge)]
-    for name in draw(st.sets(st.sampled_from(BOXES))):
-        found.append(Namespace(name))
+    found += [Namespace(name) for name in draw(st.sets(st.sampled_from(BOXES)))]
     boxes = [n.name for n in found if isinstance(n, Namespace)]
     if not bridges or not boxes:
         return state(found)
@@ -84,7 +83,7 @@ def test_no_difference_no_steps(start: State) -> None:
 @given(states(), states())
 def test_the_order_does_not_depend_on_the_order_of_the_input(start: State, goal: State) -> None:
     """Two engines with the same state make the same plan."""
-    backwards = diff(dict(reversed(goal.items())), dict(reversed(start.items())))
+    backwards = diff(dict(reversed(list(goal.items()))), dict(reversed(list(start.items()))))
 
     assert diff(goal, start) == backwards
 

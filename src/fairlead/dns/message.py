@@ -164,8 +164,11 @@ def read_name(wire: bytes, offset: int) -> tuple[tuple[bytes, ...], int]:
 
 def text(labels: Sequence[bytes]) -> str:
     """Labels as a dotted name in lower case (ASCII only, as RFC 4343 has it)."""
-    escaped = (label.replace(b"\\", b"\\\\").replace(b".", b"\\.") for label in labels)
-    return b".".join(escaped).lower().decode("utf-8", "surrogateescape")
+    joined = b".".join(labels)
+    if b"\\" in joined or joined.count(b".") >= max(len(labels), 1):
+        escaped = (label.replace(b"\\", b"\\\\").replace(b".", b"\\.") for label in labels)
+        joined = b".".join(escaped)
+    return joined.lower().decode("utf-8", "surrogateescape")
 
 
 def name(dotted: str) -> bytes:

@@ -62,8 +62,11 @@ class FakeKernel:
     def apply(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
         for step in steps:
-            if self.fault is not None:
-                self.fault(step)
+            try:
+                if self.fault is not None:
+                    self.fault(step)
+            except Refused as refused:
+                raise refused.after(tuple(done)) from refused
             code = self._take(step)
             if code:
                 raise Refused(step, code, tuple(done))

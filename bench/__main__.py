@@ -1,0 +1,58 @@
+"""`bench/run`: measures what was asked for and prints it, with the goals beside the figures.
+
+Nothing is asserted: a loaded machine is no failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench import commands, containers, floor, memory, names, networks
+from bench.figures import Figure, table
+from bench.subjects import Subject, subjects
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Something to measure, with its usual and its least number of rounds."""
+
+    title: str
+    measure: Callable[[Sequence[Subject], int], list[Figure]]
+    rounds: int
+    quick: int
+
+
+BENCHMARKS = {
+    "memory": Benchmark("Memory (proportional set size)", memory.measure, 10, 1),
+    "run": Benchmark("docker run --rm … true", containers.measure, 15, 3),
+    "networks": Benchmark("API requests on an open connection", networks.measure, 30, 5),
+    "names": Benchmark("Names of containers", names.own, 7, 1),
+    "forward": Benchmark("Forwarded names", names.forwarded, 7, 1),
+    "cli": Benchmark("A command that asks the daemon", commands.measure, 15, 3),
+    "floor": Benchmark("An endpoint in the kernel alone", floor.measure, 10, 5),
+}
+"""In the order they are taken: memory while both daemons are fresh."""
+
+
+def main() -> None:
+    """Reads the command line, measures, prints."""
+    parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds: under a minute")
+    parser.add_argument("--only", choices=BENCHMARKS, action="append", help="measure just this")
+    chosen = parser.parse_args()
+    begun = time.monotonic()
+    with subjects() as daemons:
+        for name in chosen.only or BENCHMARKS:
+            benchmark = BENCHMARKS[name]
+            rounds = benchmark.quick if chosen.quick else benchmark.rounds
+            print(
+                table(benchmark.title, benchmark.measure(daemons, rounds)), end="\n\n", flush=True
+            )
+    print(f"took {time.monotonic() - begun:.0f} s; median (least–greatest) of interleaved rounds")
+
+
+if __name__ == "__main__":
+    main()

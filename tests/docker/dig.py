@@ -1,0 +1,58 @@
+"""Both ends of name resolution: `dig.py ask NAME TYPE [tcp]`, and `dig.py serve ADDRESS`.
+
+The server knows every name: all are at 203.0.113.9. It prints each question it gets.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rrset
+
+RESOLVER = "127.0.0.11"
+EVERYWHERE = "203.0.113.9"
+PATIENCE_SECONDS = 6.0
+
+
+def ask(name: str, kind: str, transport: str = "udp", server: str = RESOLVER) -> None:
+    """Asks once and prints the answer as JSON."""
+    question = dns.message.make_query(name, kind)
+    send = dns.query.tcp if transport == "tcp" else dns.query.udp
+    try:
+        answer = send(question, server, timeout=PATIENCE_SECONDS)
+    except (dns.exception.Timeout, OSError) as error:
+        shown = {"rcode": type(error).__name__, "flags": "", "ttl": [], "found": []}
+    else:
+        shown = {
+            "rcode": dns.rcode.to_text(answer.rcode()),
+            "flags": dns.flags.to_text(answer.flags),
+            "ttl": [rrset.ttl for rrset in answer.answer],
+            "found": [record.to_text() for rrset in answer.answer for record in rrset],
+        }
+    print(json.dumps(shown))
+
+
+def serve(address: str) -> None:
+    """Answers every question until killed."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((address, 53))
+    print("ready", flush=True)
+    while True:
+        wire, peer = sock.recvfrom(4096)
+        question = dns.message.from_wire(wire)
+        answer = dns.message.make_response(question)
+        (asked,) = question.question
+        print(asked.name, flush=True)
+        answer.answer.append(dns.rrset.from_text(asked.name, 60, "IN", "A", EVERYWHERE))
+        sock.sendto(answer.to_wire(), peer)
+
+
+if __name__ == "__main__":
+    {"ask": ask, "serve": serve}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,235 @@
+"""Names: what containers call each other, and whom they ask about the rest of the world."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docker.dig import EVERYWHERE, RESOLVER
+from tests.docker.images import DIG, PYTHON, TALK
+from tests.docker.lan import Lan
+from tests.docker.stage import eventually
+from tests.docker.tidy import tidy
+from tests.lab import Daemon, Machine
+
+pytestmark = pytest.mark.root
+
+QUESTIONS = "/tmp/questions"
+
+
+@pytest.fixture(scope="module")
+def upstream(neighbour: Machine, machine: Machine) -> Iterator[Machine]:
+    """The neighbour is the host's name server; what it is asked stands in QUESTIONS."""
+    machine.path("/etc/resolv.conf").write_text(f"nameserver {neighbour.address}\n")
+    with neighbour.path(QUESTIONS).open("w") as questions:
+        words = [sys.executable, str(DIG), "serve", str(neighbour.address)]
+        server = neighbour.popen(words, stdout=questions)
+    eventually(lambda: "ready" in neighbour.path(QUESTIONS).read_text())
+    yield neighbour
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture(scope="module")
+def daemon(upstream: Machine, machine: Machine) -> Iterator[Daemon]:
+    """A daemon on a host that has a name server."""
+    from tests.docker.images import make_tools
+
+    with Daemon(machine) as running:
+        running.import_busybox()
+        make_tools(running)
+        yield running
+
+
+@pytest.fixture
+def lan(daemon: Daemon, upstream: Machine) -> Iterator[Lan]:
+    """A network `red` with a container `asker` that can dig."""
+    tidy(daemon)
+    before = daemon.machine.snapshot()
+    made = Lan(daemon, upstream)
+    made.create("red", "--subnet 10.5.0.0/24")
+    made.tools("asker", "--network red --ip 10.5.0.2")
+    yield made
+    tidy(daemon)
+    eventually(lambda: daemon.machine.snapshot() == before)
+
+
+def asked(lan: Lan) -> list[str]:
+    """Returns what the name server outside has been asked so far."""
+    return lan.neighbour.path(QUESTIONS).read_text().split()[1:]
+
+
+def test_all_names_of_a_container(lan: Lan) -> None:
+    """Its name, short id, aliases and host name, with and without the network's."""
+    lan.run("Web1", "--network red --network-alias nick --hostname webhost")
+    short = lan.docker("ps", "-q", "--filter", "name=Web1").strip()
+    for name in ("Web1", "web1", "WEB1", "Web1.red", "nick", "webhost", short):
+        answer = lan.dig("asker", name)
+        assert (answer.rcode, answer.found) == ("NOERROR", ["10.5.0.3"]), name
+        assert answer.flags == "QR RD RA"
+        assert answer.ttl == [600]
+    shown = lan.endpoints("Web1")["red"]["DNSNames"]
+    assert set(shown) == {"Web1", "nick", "webhost", short}
+
+
+def test_every_way_to_ask(lan: Lan) -> None:
+    """UDP and TCP, and the programs' own resolvers."""
+    lan.run("web", "--network red")
+    assert lan.dig("asker", "web", "A", "tcp").found == ["10.5.0.3"]
+    assert "10.5.0.3" in lan.inside("asker", "getent hosts web")
+    assert "10.5.0.2" in lan.inside("web", "nslookup asker")
+    assert lan.reaches("web", "asker")
+
+
+def test_what_is_not_there_of_a_name(lan: Lan) -> None:
+    """A name that exists has no IPv6 address and no mail: an empty answer, not a failure."""
+    lan.run("web", "--network red")
+    for kind in ("AAAA", "MX"):
+        answer = lan.dig("asker", "web", kind)
+        assert (answer.rcode, answer.found) == ("NOERROR", [])
+
+
+def test_backwards(lan: Lan) -> None:
+    """From the address to the name, with the network's."""
+    lan.run("web", "--network red")
+    assert lan.dig("asker", "3.0.5.10.in-addr.arpa", "PTR").found == ["web.red."]
+
+
+def test_an_alias_of_several(lan: Lan) -> None:
+    """All who share it are in the answer, and take turns to be first."""
+    for name in ("one", "two", "three"):
+        lan.run(name, "--network red --network-alias all")
+    wanted = {"10.5.0.3", "10.5.0.4", "10.5.0.5"}
+    first = set()
+    for _ in range(40):
+        found = lan.dig("asker", "all").found
+        assert set(found) == wanted
+        first.add(found[0])
+        if first == wanted:
+            break
+    assert first == wanted
+
+
+def test_names_come_and_go(lan: Lan) -> None:
+    """With connect, disconnect, rename, stop and start, at once."""
+    lan.run("web")
+    assert lan.dig("asker", "web").found == [EVERYWHERE], "unknown here, so asked outside"
+    lan.docker("network", "connect", "--alias", "nick", "red", "web")
+    assert lan.dig("asker", "web").found == ["10.5.0.3"]
+    assert lan.dig("asker", "nick").found == ["10.5.0.3"]
+    lan.docker("rename", "web", "shop")
+    assert lan.dig("asker", "shop").found == ["10.5.0.3"]
+    assert lan.dig("asker", "web").found == [EVERYWHERE]
+    lan.docker("stop", "-t", "0", "shop")
+    assert lan.dig("asker", "shop").found == [EVERYWHERE]
+    lan.docker("start", "shop")
+    assert lan.dig("asker", "nick").found == ["10.5.0.3"]
+    lan.docker("network", "disconnect", "red", "shop")
+    assert lan.dig("asker", "shop").found == [EVERYWHERE]
+
+
+def test_names_of_other_networks(lan: Lan) -> None:
+    """Only the networks one is on have names; the default one has none."""
+    lan.create("blue", "--subnet 10.6.0.0/24")
+    lan.run("away", "--network blue")
+    lan.run("plain")
+    for name in ("away", "away.blue", "plain"):
+        assert lan.dig("asker", name).found == [EVERYWHERE]
+    lan.docker("network", "connect", "blue", "asker")
+    assert lan.dig("asker", "away").found == ["10.6.0.2"]
+    assert lan.dig("asker", "away.blue").found == ["10.6.0.2"]
+
+
+def test_the_world_outside(lan: Lan) -> None:
+    """Other names are asked of the host's name server; the answer is passed on."""
+    before = len(asked(lan))
+    answer = lan.dig("asker", "www.example.com")
+    assert (answer.rcode, answer.found) == ("NOERROR", [EVERYWHERE])
+    assert asked(lan)[before:] == ["www.example.com."]
+
+
+def test_names_stay_in_the_house(lan: Lan) -> None:
+    """What is answered here is not asked outside, in no type."""
+    lan.run("web", "--network red")
+    before = len(asked(lan))
+    for kind in ("A", "AAAA"):
+        lan.dig("asker", "web", kind)
+    assert asked(lan)[before:] == []
+
+
+def test_internal_networks_ask_nobody(lan: Lan) -> None:
+    """On an internal network names work, but not one packet goes to a name server outside."""
+    lan.create("deep", "--internal --subnet 10.7.0.0/24")
+    lan.tools("hermit", "--network deep")
+    lan.run("web", "--network deep")
+    before = len(asked(lan))
+    assert lan.dig("hermit", "web").found == ["10.7.0.3"]
+    for transport in ("udp", "tcp"):
+        answer = lan.dig("hermit", "www.example.com", "A", transport)
+        assert (answer.rcode, answer.found) == ("SERVFAIL", [])
+    assert asked(lan)[before:] == []
+
+
+def test_the_default_bridge(lan: Lan) -> None:
+    """There a container asks the host's name server itself, and knows nobody by name."""
+    lan.tools("plain")
+    lan.run("web")
+    shown = lan.inside("plain", "cat /etc/resolv.conf")
+    assert f"nameserver {lan.neighbour.address}" in shown
+    assert RESOLVER not in shown
+    assert lan.dig("plain", "web", "A", "udp", str(lan.neighbour.address)).found == [EVERYWHERE]
+    assert lan.dig("plain", "web").found == []
+
+
+def test_links_on_the_default_bridge(lan: Lan) -> None:
+    """--link puts the other's name into /etc/hosts and follows it."""
+    lan.run("web", "--hostname webhost")
+    lan.run("app", "--link web:store")
+    line = next(
+        line for line in lan.inside("app", "cat /etc/hosts").splitlines() if "store" in line
+    )
+    assert line.split()[0] == lan.address("web", "bridge")
+    assert {"store", "web", "webhost"} <= set(line.split())
+    assert lan.reaches("app", "store")
+
+
+def test_links_on_a_network(lan: Lan) -> None:
+    """--link gives the one who links, and nobody else, another name for a neighbour."""
+    lan.run("web", "--network red")
+    lan.run("app", "--network red --link web:store")
+    assert lan.reaches("app", "store")
+    assert lan.dig("asker", "store").found == [EVERYWHERE]
+
+
+def test_the_files(lan: Lan) -> None:
+    """/etc/resolv.conf names the resolver, /etc/hosts the container itself."""
+    lan.run("web", "--network red --hostname web --add-host printer:10.9.9.9")
+    resolv = lan.inside("web", "cat /etc/resolv.conf").splitlines()
+    assert f"nameserver {RESOLVER}" in resolv
+    assert "options ndots:0" in resolv
+    hosts = [line.split() for line in lan.inside("web", "cat /etc/hosts").splitlines()]
+    assert ["10.5.0.3", "web"] in hosts
+    assert ["10.9.9.9", "printer"] in hosts
+    assert ["127.0.0.1", "localhost"] in hosts
+
+
+def test_a_name_server_of_choice(lan: Lan) -> None:
+    """--dns is where unknown names are asked, --dns-search what is appended."""
+    lan.tools("picky", f"--network red --dns {lan.neighbour.address} --dns-search corp.example")
+    before = len(asked(lan))
+    assert EVERYWHERE in lan.inside("picky", "getent hosts db")
+    assert "db.corp.example." in asked(lan)[before:]
+
+
+def test_a_name_server_in_a_container(lan: Lan) -> None:
+    """A container may serve on port 53 of all its addresses, and still ask names itself."""
+    words = [PYTHON, "-u", str(TALK), "serve", "udp:53", "tcp:53"]
+    lan.docker("exec", "-d", "asker", "sh", "-c", " ".join(words) + " >/tmp/said")
+    eventually(lambda: "ready" in lan.inside("asker", "cat /tmp/said"))
+    lan.tools("client", "--network red")
+    for protocol in ("udp", "tcp"):
+        assert lan.ask("client", protocol, "10.5.0.2", 53).startswith("10.5.0.3 ")
+    assert lan.dig("asker", "client").found == ["10.5.0.3"]
+    assert lan.dig("asker", "client", "A", "tcp").found == ["10.5.0.3"]
