@@ -1,6 +1,6 @@
 """Both ends of name resolution: `dig.py ask NAME TYPE [tcp]`, and `dig.py serve ADDRESS`.
 
-The server knows every name: all are at 203.0.113.9. It prints each question it gets.
+The server knows every name but `missing`: all are at 203.0.113.9. It prints what it is asked.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import dns.exception
 import dns.flags
 import dns.message
+import dns.name
 import dns.query
 import dns.rcode
 import dns.rrset
@@ -50,7 +51,10 @@ def serve(address: str) -> None:
         answer = dns.message.make_response(question)
         (asked,) = question.question
         print(asked.name, flush=True)
-        answer.answer.append(dns.rrset.from_text(asked.name, 60, "IN", "A", EVERYWHERE))
+        if asked.name == dns.name.from_text("missing"):
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+        else:
+            answer.answer.append(dns.rrset.from_text(asked.name, 60, "IN", "A", EVERYWHERE))
         sock.sendto(answer.to_wire(), peer)
 
 

@@ -11,6 +11,8 @@ from tests.docker.images import DIG, LENT, PYTHON, TALK, TOOLS
 from tests.docker.stage import eventually
 from tests.lab import Daemon, Machine
 
+DIG_PROGRAM = (sys.executable, str(DIG))
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -79,7 +81,7 @@ class Lan:
 
     def dig(self, name: str, question: str, kind: str = "A", *options: str) -> Answer:
         """Asks the name server of a container made by `tools`."""
-        words = (sys.executable, str(DIG), "ask", question, kind, *options)
+        words = (*DIG_PROGRAM, "ask", question, kind, *options)
         return Answer(**json.loads(self.docker("exec", name, *words)))
 
     def inside(self, name: str, command: str) -> str:

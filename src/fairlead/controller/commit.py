@@ -16,10 +16,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from fairlead.controller import documents, serving, want
@@ -36,12 +36,13 @@ from fairlead.dataplane.change import (
 )
 from fairlead.dataplane.change import Change as DataplaneChange
 from fairlead.dataplane.client import Dataplane
+from fairlead.firewall.policy import policy
 from fairlead.firewall.renderer import Renderer
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Kernel
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import IPAddress, Scope, State, Step
+from fairlead.model.state import ForgetFlows, IPAddress, Scope, State, Step
 from fairlead.model.world import Change, World
 from fairlead.plan.diff import diff
 from fairlead.store.sqlite import Store
@@ -97,9 +98,14 @@ class Committer:
     def plan(self, before: World, after: World, change: Change) -> tuple[Step, ...]:
         """The steps of a change, from what the world says is there."""
         nets, boxes = _scope(before, after, change)
-        old = self._part(before, nets, boxes)
-        new = self._part(after, nets, boxes)
-        return diff(new, old)
+        rules = policy(before) != policy(after)
+        old = self._part(before, nets, boxes, rules)
+        new = self._part(after, nets, boxes, rules)
+        steps = diff(new, old)
+        effects = tuple(_effects(before, after, boxes))
+        if not steps or not effects:
+            return steps
+        return (*steps[:-1], replace(steps[-1], then=effects))
 
     async def commit(
         self,
@@ -203,7 +209,7 @@ class Committer:
             taken += steps
         return tuple(taken)
 
-    def _part(self, world: World, nets: Iterable[str], boxes: Iterable[str]) -> State:
+    def _part(self, world: World, nets: Iterable[str], boxes: Iterable[str], rules: bool) -> State:
         found = [
             *(c for n in nets if n in world.networks for c in want.network(world.networks[n])),
             *(
@@ -212,7 +218,7 @@ class Committer:
                 if b in world.sandboxes
                 for c in want.sandbox(world, world.sandboxes[b])
             ),
-            *want.firewall(world, self.renderers, self.host),
+            *(want.firewall(world, self.renderers, self.host) if rules else ()),
         ]
         wanted, _ = want.states(found)
         return wanted
@@ -229,6 +235,21 @@ def _scope(before: World, after: World, change: Change) -> tuple[set[str], set[s
         else:
             boxes.add(thing.sandbox)
     return nets, boxes
+
+
+def _effects(before: World, after: World, boxes: Iterable[str]) -> Iterator[ForgetFlows]:
+    """What the kernel should forget: who left an address, and UDP ports that lead elsewhere now.
+
+    A client that keeps its port would otherwise be sent the old way for minutes.
+    """
+    for box in boxes:
+        here = {a.ip for e in after.in_sandbox(box) for a in e.addresses}
+        left = {a.ip for e in before.in_sandbox(box) for a in e.addresses} - here
+        yield from (ForgetFlows(address) for address in sorted(left, key=str))
+    old, new = (
+        {p for p in policy(world).ports if p.protocol == "udp"} for world in (before, after)
+    )
+    yield from (ForgetFlows(udp_port=n) for n in sorted({p.host_port for p in old ^ new}))
 
 
 def dataplane_changes(had: Serving, has: Serving, sockets: Sockets) -> list[DataplaneChange]:

@@ -1,4 +1,4 @@
-"""Forget connections: delete conntrack entries that mention an address.
+"""Forget connections: delete conntrack entries of an address or a port.
 
 An entry made before a port was published, or for a container that is gone,
 would keep sending packets the old way (linux/nfnetlink_conntrack.h).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Collection, Mapping
 
 from fairlead.kernel.netlink import (
     NESTED,
@@ -17,31 +18,35 @@ from fairlead.kernel.netlink import (
     attribute,
     attributes,
 )
-from fairlead.model.state import IPAddress
+from fairlead.model.state import ForgetFlows
 
 CTNETLINK = 1 << 8
 CT_NEW, CT_GET, CT_DELETE = 0, 1, 2
-CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_TUPLE_IP = 1, 2, 1
+CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2, 1, 2
+CTA_PROTO_NUM, CTA_PROTO_DST_PORT = 1, 3
 NFGENMSG = struct.Struct("=BBH")
 
 
-def forget(address: IPAddress) -> None:
-    """Delete every entry of which a source or destination, either way, is this address."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    header = NFGENMSG.pack(family, 0, 0)
+def forget(effects: Collection[ForgetFlows]) -> None:
+    """Delete the entries that one of the effects means, in either direction."""
+    addresses = {effect.address.packed for effect in effects if effect.address is not None}
+    ports = {effect.udp_port.to_bytes(2) for effect in effects if effect.udp_port}
     with Socket(NETLINK_NETFILTER) as netlink:
         doomed = []
-        for kind, data in netlink.dump(CTNETLINK | CT_GET, header):
+        for kind, data in netlink.dump(CTNETLINK | CT_GET, NFGENMSG.pack(socket.AF_UNSPEC, 0, 0)):
             row = attributes(data, NFGENMSG.size)
-            if kind == CTNETLINK | CT_NEW and _mentions(row, address.packed):
+            if kind == CTNETLINK | CT_NEW and _meant(row, addresses, ports):
                 original = attribute(CTA_TUPLE_ORIG | NESTED, row[CTA_TUPLE_ORIG])
-                doomed.append(Message(CTNETLINK | CT_DELETE, 0, header + original))
+                body = data[: NFGENMSG.size] + original
+                doomed.append(Message(CTNETLINK | CT_DELETE, 0, body))
         netlink.batch(doomed)
 
 
-def _mentions(row: dict[int, bytes], raw: bytes) -> bool:
-    for tuple_ in (CTA_TUPLE_ORIG, CTA_TUPLE_REPLY):
-        sides = attributes(attributes(row.get(tuple_, b"")).get(CTA_TUPLE_IP, b""))
-        if raw in sides.values():
+def _meant(row: Mapping[int, bytes], addresses: set[bytes], ports: set[bytes]) -> bool:
+    for side in (CTA_TUPLE_ORIG, CTA_TUPLE_REPLY):
+        found = attributes(attributes(row.get(side, b"")).get(CTA_TUPLE_IP, b""))
+        if not addresses.isdisjoint(found.values()):
             return True
-    return False
+    original = attributes(attributes(row.get(CTA_TUPLE_ORIG, b"")).get(CTA_TUPLE_PROTO, b""))
+    udp = original.get(CTA_PROTO_NUM, b"")[:1] == bytes([socket.IPPROTO_UDP])
+    return udp and original.get(CTA_PROTO_DST_PORT, b"")[:2] in ports

@@ -143,9 +143,8 @@ class LinuxKernel:
             except Refused as refused:
                 raise refused.after(tuple(done)) from refused
             done += batch
-        for step in done:
-            for effect in step.then:
-                conntrack.forget(effect.address)
+        if effects := [effect for step in done for effect in step.then]:
+            conntrack.forget(effects)
 
     def reap(self) -> None:
         """Delete the cables of dead sandboxes and the bridges of dead networks, all in one go."""

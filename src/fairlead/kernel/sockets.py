@@ -53,7 +53,8 @@ def resolver(namespaces: Namespaces, name: str) -> tuple[socket.socket, socket.s
 def reserve(protocol: str, address: IPAddress, port: int) -> socket.socket:
     """A socket bound to a port of the host (0: any), so that nobody else can have it.
 
-    Without SO_REUSEADDR: whoever listens there keeps it. Raises PortTaken.
+    Whoever listens there keeps it; a connection that is still winding down there
+    is no obstacle. Raises PortTaken.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     if protocol not in KINDS:
@@ -67,9 +68,11 @@ def reserve(protocol: str, address: IPAddress, port: int) -> socket.socket:
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if protocol == "tcp":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((str(address), port))
-        if kind & socket.SOCK_STREAM and protocol == "tcp":
-            # Two sockets may be bound to a port until one of them listens.
+        if protocol == "tcp":
+            # Only a socket that listens keeps others out.
             sock.listen(BACKLOG)
     except OSError as error:
         sock.close()

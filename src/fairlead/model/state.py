@@ -331,9 +331,10 @@ State = Mapping[Key, Resource]
 
 @dataclass(frozen=True, slots=True)
 class ForgetFlows:
-    """Drop the kernel's memory of connections to or from an address."""
+    """Drop the kernel's memory of connections with an address, or to a UDP port of the host."""
 
-    address: IPAddress
+    address: IPAddress | None = None
+    udp_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,19 @@ class World:
     networks: Mapping[str, Network] = field(default_factory=dict)
     sandboxes: Mapping[str, Sandbox] = field(default_factory=dict)
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    _members: Mapping[str, tuple[Endpoint, ...]] = field(init=False, repr=False, compare=False)
+    _joins: Mapping[str, tuple[Endpoint, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        members: dict[str, list[Endpoint]] = {}
+        joins: dict[str, list[Endpoint]] = {}
+        for endpoint in self.endpoints.values():
+            members.setdefault(endpoint.network, []).append(endpoint)
+            joins.setdefault(endpoint.sandbox, []).append(endpoint)
+        ordered = {box: sorted(mine, key=lambda e: e.order) for box, mine in joins.items()}
+        # A frozen value sets its indices once, while it is made.
+        object.__setattr__(self, "_members", {net: tuple(es) for net, es in members.items()})
+        object.__setattr__(self, "_joins", {box: tuple(es) for box, es in ordered.items()})
 
     def after(self, change: Change) -> World:
         """The world with a change made to it."""
@@ -53,12 +66,11 @@ class World:
 
     def on_network(self, network: str) -> tuple[Endpoint, ...]:
         """The endpoints of a network, oldest first."""
-        return tuple(e for e in self.endpoints.values() if e.network == network)
+        return self._members.get(network, ())
 
     def in_sandbox(self, sandbox: str) -> tuple[Endpoint, ...]:
         """The endpoints of a sandbox in the order of its joins."""
-        mine = [e for e in self.endpoints.values() if e.sandbox == sandbox]
-        return tuple(sorted(mine, key=lambda e: e.order))
+        return self._joins.get(sandbox, ())
 
     def gateway(self, sandbox: str, version: int = 4) -> Endpoint | None:
         """The endpoint through which a sandbox reaches the world, if any does.

@@ -61,7 +61,7 @@ class Oci:
     conmon_version = ""
 
     def __init__(self, run: Path, *, prefer: str = "", cgroup_parent: str = "/fairlead") -> None:
-        self._run = run
+        self._run = run = run.absolute()
         self._cgroup_parent = cgroup_parent
         self._prefer = prefer
         self._records = run / "containers"
@@ -127,7 +127,7 @@ class Oci:
         intent = Record(
             spec.id,
             runtime.name,
-            str(bundle),
+            str(bundle := bundle.absolute()),
             cgroup_path(spec, self._cgroup_parent),
             spec.process.terminal,
             boot=record.boot(),

@@ -77,7 +77,6 @@ def spawn(
     stdout: int = subprocess.DEVNULL,
     stderr: int = subprocess.DEVNULL,
     env: Mapping[str, str] | None = None,
-    cwd: str | None = None,
     pass_fds: Sequence[int] = (),
     session: bool = False,
 ) -> Child:
@@ -89,7 +88,7 @@ def spawn(
             stdout=stdout,
             stderr=stderr,
             env=env,
-            cwd=cwd,
+            cwd="/",  # Where we are must not be kept busy by who outlives us.
             pass_fds=pass_fds,
             start_new_session=session,
         )
@@ -105,7 +104,6 @@ async def run(
     *,
     stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
-    cwd: str | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Done:
     """Run a command to its end; cancelled, it is killed and reaped first."""
@@ -123,7 +121,6 @@ async def run(
             stdout=files[1],
             stderr=files[2],
             env=env,
-            cwd=cwd,
             pass_fds=pass_fds,
         )
         try:
