@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
 import signal
 import socket
@@ -21,6 +23,9 @@ from fairlead.model.container import (
 )
 from fairlead.model.errors import Conflict, Failed, Invalid, NotFound
 from fairlead.runtime import process
+from fairlead.runtime.bpf import ANNOTATION
+from fairlead.runtime.command import choose
+from fairlead.runtime.host import look
 from fairlead.runtime.oci import CannotRun, Oci
 from tests.runtime.conftest import Begin, MakeSpec
 
@@ -396,3 +401,23 @@ async def test_a_cancelled_create_leaves_nothing(oci: Oci, spec: MakeSpec, apart
         assert making.cancelled()
         with pytest.raises(NotFound):
             await oci.state("c1")
+
+
+async def test_the_prepared_filter_is_the_runtimes_own(
+    oci: Oci, spec: MakeSpec, apart: Path
+) -> None:
+    """crun is handed the program it would have made itself, byte for byte."""
+    if oci.name != "crun":
+        pytest.skip("only crun takes a prepared filter")
+    await oci.create(spec("sleep", "1"), apart / "c1", None)
+    config = json.loads((apart / "c1" / "config.json").read_text())
+    handed = base64.b64decode(config["annotations"].pop(ANNOTATION))
+    await oci.delete("c1", force=True)
+    (apart / "c1" / "config.json").write_text(json.dumps(config))
+    (runtime,) = (r for r in await choose(apart / "run", look(), "crun") if r.name == "crun")
+    made = await process.run([*runtime.argv, "create", f"--bundle={apart / 'c1'}", "plain"])
+    assert made.code == 0, made.complaint
+    own = (apart / "run" / "crun" / "plain" / "seccomp.bpf").read_bytes()
+    await process.run([*runtime.argv, "delete", "--force", "plain"])
+
+    assert handed == own

@@ -69,6 +69,33 @@ def _rules(world: World, resource: Resource, ids: set[str]) -> Iterator[str]:
     for spec in specs:
         if any(mark in f" {spec} " for mark in marks):
             yield f"rule    {where}: {spec}"
+            yield f"    because {_rule_reason(where, spec)}"
+
+
+RULE_REASONS = (
+    ("STAGE-1", "-STAGE-2", "what leaves a network for elsewhere is judged in STAGE-2"),
+    ("STAGE-1", "DROP", "the network is internal: nothing enters or leaves it"),
+    ("STAGE-2", "", "networks are closed to each other"),
+    ("-FORWARD", "RELATED,ESTABLISHED", "answers to what went out may come back"),
+    ("-FORWARD", "! -o", "containers may reach the outside"),
+    ("-FORWARD", "DROP", "icc is off: containers of the network do not reach each other"),
+    ("-FORWARD", "-i", "containers of one network reach each other"),
+    ("-FORWARD", "", "which ports are open is judged there"),
+    ("filter", "ACCEPT", "the port is published"),
+    ("filter", "DROP", "what is not published is closed from outside"),
+    ("nat", "RETURN", "what a container sends to a published port of the host the proxy takes"),
+    ("nat", "DNAT", "the port is published"),
+    ("nat", "", "the outside sees the host's address, not the container's"),
+    ("raw", "RETURN", "between our own networks the isolation chains judge"),
+    ("raw", "! -i lo", "the port is published on the loopback, for this host alone"),
+    ("raw", "", "a container's own address is closed from outside, published port or not"),
+)
+"""Part of where a rule is, part of the rule, and why such rules exist; the first that fits."""
+
+
+def _rule_reason(where: str, spec: str) -> str:
+    found = (why for place, part, why in RULE_REASONS if place in where and part in spec)
+    return next(found, "the policy asks for it")
 
 
 def describe(resource: Resource) -> str:

@@ -54,23 +54,24 @@ class Filters:
     """Finished filters by profile."""
 
     def __init__(self) -> None:
-        self._made: dict[bytes, str] = {}
+        self._made: dict[bytes, dict[str, str]] = {}
 
-    def annotation(self, profile: Mapping[str, Any]) -> str:
-        """The program in the annotation's form; empty where the runtime must make it."""
+    def annotation(self, profile: Mapping[str, Any]) -> dict[str, str]:
+        """The annotation that carries a profile; none where the runtime must make it."""
         key = msgspec.json.encode(profile, order="deterministic")
         if key not in self._made:
-            try:
-                library = ctypes.CDLL(_LIBRARY)
-            except OSError:
-                self._made[key] = ""  # No library here, so crun has its own way.
-            else:
-                self._made[key] = base64.b64encode(_program(library, profile)).decode()
+            program = _program(profile)
+            encoded = base64.b64encode(program).decode()
+            self._made[key] = {ANNOTATION: encoded} if program else {}
         return self._made[key]
 
 
-def _program(library: Any, profile: Mapping[str, Any]) -> bytes:
-    """Make a profile's program; empty when it has what we know nothing of."""
+def _program(profile: Mapping[str, Any]) -> bytes:
+    """Make a profile's program; empty when it, or the library, is not as we know it."""
+    try:
+        library = ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return b""  # Then crun has its own way.
     rules = profile["syscalls"]
     known = {profile["defaultAction"], *(rule["action"] for rule in rules)} <= set(_ACTIONS)
     if not known or profile.get("flags"):
@@ -80,10 +81,9 @@ def _program(library: Any, profile: Mapping[str, Any]) -> bytes:
         library.seccomp_init(_action(profile["defaultAction"], profile.get("defaultErrnoRet")))
     )
     try:
-        done = (
-            all(_architecture(library, context, name) for name in profile.get("architectures", ()))
-            and all(_rule(library, context, rule) for rule in rules)
-        )
+        done = all(
+            _architecture(library, context, name) for name in profile.get("architectures", ())
+        ) and all(_rule(library, context, rule) for rule in rules)
         return _exported(library, context) if done else b""
     finally:
         library.seccomp_release(context)
@@ -124,9 +124,7 @@ def _rule(library: Any, context: ctypes.c_void_p, rule: Mapping[str, Any]) -> bo
 def _groups(arguments: Sequence[Mapping[str, Any]]) -> list[list[_Argument]]:
     """All conditions at once; several on one argument mean either, so one by one."""
     made = [
-        _Argument(
-            each["index"], _COMPARISONS[each["op"]], each["value"], each.get("valueTwo") or 0
-        )
+        _Argument(each["index"], _COMPARISONS[each["op"]], each["value"], each.get("valueTwo") or 0)
         for each in arguments
     ]
     indices = [each["index"] for each in arguments]

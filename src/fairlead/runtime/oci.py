@@ -24,6 +24,7 @@ from fairlead.model.container import ContainerSpec, ExecSpec, Exit, Limits
 from fairlead.model.errors import Conflict, Failed, NotFound
 from fairlead.runtime import cgroup, conmon, execution, process, record, syscalls, top
 from fairlead.runtime.attach import Attachment, SocketAttachment
+from fairlead.runtime.bpf import Filters
 from fairlead.runtime.command import SEARCH, Runtime, choose, conmon_version
 from fairlead.runtime.execution import Exec
 from fairlead.runtime.host import Host, look
@@ -70,6 +71,7 @@ class Oci:
         self._runtimes: dict[str, Runtime] = {}
         self._host = Host()
         self._lives: dict[str, Life] = {}
+        self._filters = Filters()
 
     async def probe(self) -> None:
         """Find out what works here; once, at the daemon's start."""
@@ -115,7 +117,8 @@ class Oci:
         except asyncio.CancelledError:
             # A creation can be undone when it is whole, not while others work on it.
             await asyncio.wait([making])
-            await self.delete(spec.id, force=True)
+            if making.exception() is None:
+                await self.delete(spec.id, force=True)
             raise
 
     async def _make(
@@ -135,6 +138,8 @@ class Oci:
         life = self._lives[spec.id] = Life(intent, self._exits)
         try:
             config = oci_spec(spec, _identity(spec), self._host, intent.cgroup)
+            if runtime.name == "crun" and "seccomp" in config["linux"]:
+                config["annotations"] |= self._filters.annotation(config["linux"]["seccomp"])
             bundle.mkdir(parents=True, exist_ok=True)
             _sweep(bundle)
             (bundle / "config.json").write_bytes(msgspec.json.encode(config))

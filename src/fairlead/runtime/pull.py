@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.model.errors import Failed
+from fairlead.model.errors import Failed, Unsupported
 from fairlead.runtime.archive import diff_ids, layer
 from fairlead.runtime.blobs import Blobs
 from fairlead.runtime.catalog import Catalog, Entry
@@ -87,6 +87,11 @@ async def _fetch(
     finally:
         await asyncio.to_thread(shutil.rmtree, layout, ignore_errors=True)
     copied = msgspec.json.decode(blobs.read(index["manifests"][0]["digest"]))
+    if any(item["mediaType"].endswith("zstd") for item in copied["layers"]):
+        raise Unsupported(
+            f"{registry.reference.familiar}: layers compressed with zstd cannot be unpacked",
+            hint="ask for the image with gzip layers, or convert it with skopeo",
+        )
     teller.layers(copied["layers"])
     teller.done()
     config = copied["config"]["digest"]
