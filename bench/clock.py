@@ -10,17 +10,26 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wall_ms(work: Callable[[], object]) -> float:
+SETTLE_SECONDS = 0.1
+"""Network namespaces share locks of the kernel; what one daemon left it to do delays the other."""
+
+
+def settle() -> None:
+    """Lets the kernel finish what it does in the background."""
+    time.sleep(SETTLE_SECONDS)
+
+
+def wall_ms(work: Callable[..., object], *arguments: object) -> float:
     """How long a call takes."""
     begun = time.perf_counter()
-    work()
+    work(*arguments)
     return (time.perf_counter() - begun) * 1000
 
 
-def child_cpu_ms(work: Callable[[], object]) -> float:
+def child_cpu_ms(work: Callable[..., object], *arguments: object) -> float:
     """How much CPU the child processes of a call use that end in it."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    work()
+    work(*arguments)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return used * 1000

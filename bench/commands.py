@@ -14,5 +14,5 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
     figure = Figure("network ls", "ms CPU")
     for _, subject in alternating(subjects, rounds):
         run = subject.daemon.fairlead if subject.name == OURS else subject.daemon.docker
-        figure.add(subject.name, child_cpu_ms(lambda r=run: r("network", "ls")))
+        figure.add(subject.name, child_cpu_ms(run, "network", "ls"))
     return [figure]

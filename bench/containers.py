@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.clock import alternating, wall_ms
+from bench.clock import alternating, settle, wall_ms
 from bench.figures import Figure, Goal, difference
 from bench.subjects import IMAGE, Subject
 
@@ -28,7 +28,8 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
             _run(subject, flags)
     for _, subject in alternating(subjects, rounds):
         for kind, flags in FLAGS.items():
-            figures[kind].add(subject.name, wall_ms(lambda s=subject, f=flags: _run(s, f)))
+            settle()
+            figures[kind].add(subject.name, wall_ms(_run, subject, flags))
     for subject in subjects:
         subject.ask("DELETE", f"/networks/{NETWORK}")
     share = difference("the network's share", figures[USER], figures[NONE], Goal(15))

@@ -59,10 +59,8 @@ def table(title: str, figures: Iterable[Figure]) -> str:
     heads = ("", OURS, "Docker 20.10", "ratio", "others", "goal")
     used = [i for i, _ in enumerate(heads) if i == 0 or any(row[i] for row in rows)]
     widths = {i: max(len(row[i]) for row in [heads, *rows]) for i in used}
-    lines = [title]
-    for row in [heads, *rows]:
-        lines.append("  " + "  ".join(row[i].ljust(widths[i]) for i in used).rstrip())
-    return "\n".join(lines)
+    cells = (("  ".join(row[i].ljust(widths[i]) for i in used)).rstrip() for row in [heads, *rows])
+    return "\n".join([title, *(f"  {line}" for line in cells)])
 
 
 def _row(figure: Figure) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.lab import Machine
+
 from bench.clock import wall_ms
 from bench.figures import OURS, Figure
 from bench.subjects import Subject
@@ -29,7 +31,6 @@ from fairlead.model.state import (
     state,
 )
 from fairlead.plan.diff import diff
-from tests.lab import Machine
 
 BRIDGE = "br-bench"
 JOIN, LEAVE, REAP = "make an endpoint", "take it away", "reap all that were taken away"
@@ -46,15 +47,18 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
 def _samples(rounds: int, folder: Path) -> dict[str, list[float]]:
     kernel = LinuxKernel(folder, Marks("be9cbe9c", "BENCH"))
     gateway = ip_interface("10.9.0.1/16")
-    bridge = [Bridge(HOST, BRIDGE, "02:42:0a:09:00:01", 1500), Address(HOST, BRIDGE, gateway)]
+    bridge: list[Resource] = [
+        Bridge(HOST, BRIDGE, "02:42:0a:09:00:01", 1500),
+        Address(HOST, BRIDGE, gateway),
+    ]
     kernel.apply(diff(state(bridge), {}))
     found: dict[str, list[float]] = {JOIN: [], LEAVE: [], REAP: []}
     for number in range(1, rounds + 1):
-        wanted = state(_endpoint(number))
-        found[JOIN].append(wall_ms(lambda w=wanted: kernel.apply(diff(w, {}))))
+        steps = diff(state(_endpoint(number)), {})
+        found[JOIN].append(wall_ms(kernel.apply, steps))
     for number in range(1, rounds + 1):
-        had = state(_endpoint(number))
-        found[LEAVE].append(wall_ms(lambda h=had: kernel.apply(diff({}, h))))
+        steps = diff({}, state(_endpoint(number)))
+        found[LEAVE].append(wall_ms(kernel.apply, steps))
     found[REAP].append(wall_ms(kernel.reap))
     kernel.close()
     return found

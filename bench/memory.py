@@ -11,10 +11,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.lab import Machine
+
 from bench.clock import alternating
 from bench.figures import OURS, THEIRS, Figure
 from bench.subjects import Subject
-from tests.lab import Machine
 
 NETWORK = "bench-memory"
 PARTS = {
@@ -81,7 +82,7 @@ def _part(process: Path) -> str:
         words = (process / "cmdline").read_text(errors="replace").replace("\0", " ")
     except (FileNotFoundError, ProcessLookupError):  # it has ended since we listed it
         return ""
-    program = " ".join(words.split(" ")[:3])
+    program = " ".join(words.split(" ")[:5])
     return next((part for part, pattern in PARTS.items() if pattern.search(program)), "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.clock import alternating, wall_ms
+from bench.clock import alternating, settle, wall_ms
 from bench.figures import Figure, Goal
 from bench.subjects import Subject
 
@@ -32,7 +32,8 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
             (remove, "DELETE", f"/networks/{THIRD}", None),
         )
         for figure, *request in steps:
-            took = wall_ms(lambda s=subject, r=request: s.ask(*r))
+            settle()
+            took = wall_ms(subject.ask, *request)
             if number:  # the first round warms up
                 figure.add(subject.name, took)
     for subject in subjects:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
-from bench.figures import OURS, THEIRS
 from tests.lab import Daemon, Machine, Switch
-from bench.client import UnixConnection
 from tests.lab.debian import NoPackage, unpacked
+
+from bench.client import UnixConnection
+from bench.figures import OURS, THEIRS
 
 DOCKER_PROGRAMS = (
     ("docker.io", "usr/sbin"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.dataplane.conftest import proxy
 
-from fairlead.dataplane.change import DropProxy
+from fairlead.dataplane.change import DropProxy, PointProxy
 from fairlead.dataplane.proxy import UdpProxy
 
 if TYPE_CHECKING:
@@ -263,3 +263,54 @@ async def test_silent_udp_clients_are_forgotten(host: None) -> None:
         _, second = await asyncio.to_thread(server.recvfrom, 100)
         await silent.close()
     assert first[1] != second[1]
+
+
+async def test_pointing_elsewhere_breaks_no_connection(dataplane: Dataplane) -> None:
+    """A TCP connection that stands stays with its server; the next goes to the new one."""
+
+    def server(word: bytes) -> Handler:
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.read(1):
+                writer.write(word)
+            writer.close()
+
+        return handler
+
+    new = await asyncio.start_server(server(b"n"), "127.0.0.1", 0)
+    port = new.sockets[0].getsockname()[1]
+    async with proxied(dataplane, server(b"o")) as where:
+        reader, writer = await asyncio.open_connection(*where)
+        writer.write(b"?")
+        assert await reader.readexactly(1) == b"o"
+
+        await dataplane.apply([PointProxy("web", LOCAL, port)])
+        assert [held.to for held in (await dataplane.state()).proxies] == [(LOCAL, port)]
+        later_reader, later_writer = await asyncio.open_connection(*where)
+        for end in (writer, later_writer):
+            end.write(b"?")
+        assert await reader.readexactly(1) == b"o"
+        assert await later_reader.readexactly(1) == b"n"
+        for end in (writer, later_writer):
+            end.close()
+    new.close()
+
+
+async def test_udp_clients_follow_at_once(dataplane: Dataplane) -> None:
+    """A client in the middle of talking is heard at the new place, of either family."""
+    with (
+        bound(socket.SOCK_DGRAM) as old,
+        bound(socket.SOCK_DGRAM, "::1") as new,
+        bound(socket.SOCK_DGRAM) as sock,
+        bound(socket.SOCK_DGRAM) as client,
+    ):
+        for each in (old, new, client):
+            each.settimeout(5)
+        await dataplane.apply([proxy("dns", "udp", LOCAL, old.getsockname()[1], sock)])
+        client.sendto(b"one", sock.getsockname())
+        await asyncio.to_thread(_echo, old, 1)
+        assert client.recv(100) == b"re: one"
+
+        await dataplane.apply([PointProxy("dns", ip_address("::1"), new.getsockname()[1])])
+        client.sendto(b"two", sock.getsockname())
+        await asyncio.to_thread(_echo, new, 1)
+        assert client.recv(100) == b"re: two"

@@ -15,7 +15,7 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
-from tests.dataplane.conftest import addresses, fails, named, says, silent
+from tests.dataplane.conftest import addresses, descriptors, fails, named, says, silent
 
 from fairlead.dataplane.burst import Burst
 from fairlead.dataplane.change import Change, DropNames, DropResolver, SetView
@@ -365,6 +365,68 @@ async def test_a_sandbox_cannot_ask_without_end(
         reply = dns.message.from_wire(await asyncio.to_thread(client.recv, 4096))
     assert reply.rcode() == dns.rcode.REFUSED
     assert addresses(await sandbox.ask("web", timeout=3)) == ["172.18.0.2"]
+
+
+async def test_many_questions_share_ports(
+    dataplane: Dataplane, sandbox: Sandbox, server: ServerMaker
+) -> None:
+    """Of questions asked at once each gets its own answer, and the sockets are closed after."""
+
+    def echo(question: dns.message.Message) -> dns.message.Message:
+        number = int(question.question[0].name.labels[0][1:])
+        found = says(f"192.0.{number // 250}.{number % 250}")(question)
+        assert found is not None
+        return found
+
+    upstream = await server(echo)
+    await serve(dataplane, sandbox, replace(VIEW, upstreams=(upstream.upstream,)))
+    await sandbox.ask("n0.example")
+    pid = (await dataplane.state()).pid
+    client = sandbox.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    heard = {}
+    with client:
+        client.settimeout(5)
+        for start in range(0, 1000, 100):
+            for number in range(start, start + 100):
+                wire = dns.message.make_query(f"n{number}.example", "A", id=number).to_wire()
+                client.sendto(wire, (sandbox.address, sandbox.port))
+            for _ in range(100):
+                reply = dns.message.from_wire(await asyncio.to_thread(client.recv, 4096))
+                heard[reply.id] = addresses(reply)
+    assert heard == {number: [f"192.0.{number // 250}.{number % 250}"] for number in range(1000)}
+    assert len(upstream.ports) >= 1000 // 64
+    busy = descriptors(pid)
+    for _ in range(100):
+        if descriptors(pid) < busy - 4:
+            break
+        await asyncio.sleep(0.05)
+    else:
+        pytest.fail("sockets to the server stay open")
+
+
+async def test_a_server_that_goes_is_noticed_by_all(
+    dataplane: Dataplane, sandbox: Sandbox, server: ServerMaker
+) -> None:
+    """Many questions to a closed port are all answered by the second server."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        closed = Upstream(ip_address("127.0.0.1"), sock.getsockname()[1])
+    good = await server(says("192.0.2.80"))
+    # Named twice it is still one server, and each question gets one reply.
+    view = replace(VIEW, upstreams=(closed, closed, good.upstream))
+    await serve(dataplane, sandbox, view)
+    client = sandbox.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with client:
+        client.settimeout(3)
+        for number in range(100):
+            wire = dns.message.make_query(f"n{number}.example", "A", id=number).to_wire()
+            client.sendto(wire, (sandbox.address, sandbox.port))
+        replies = [await asyncio.to_thread(client.recv, 4096) for _ in range(100)]
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.recv(4096)
+    assert {dns.message.from_wire(reply).id for reply in replies} == set(range(100))
+    assert {str(addresses(dns.message.from_wire(reply))) for reply in replies} == {"['192.0.2.80']"}
 
 
 async def test_cut_answers_stay_cut(

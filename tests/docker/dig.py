@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import dns.exception
 import dns.flags
@@ -26,6 +28,7 @@ def ask(name: str, kind: str, transport: str = "udp", server: str = RESOLVER) ->
     """Asks once and prints the answer as JSON."""
     question = dns.message.make_query(name, kind)
     send = dns.query.tcp if transport == "tcp" else dns.query.udp
+    shown: dict[str, Any]
     try:
         answer = send(question, server, timeout=PATIENCE_SECONDS)
     except (dns.exception.Timeout, OSError) as error:
@@ -59,4 +62,5 @@ def serve(address: str) -> None:
 
 
 if __name__ == "__main__":
-    {"ask": ask, "serve": serve}[sys.argv[1]](*sys.argv[2:])
+    verbs: dict[str, Callable[..., None]] = {"ask": ask, "serve": serve}
+    verbs[sys.argv[1]](*sys.argv[2:])

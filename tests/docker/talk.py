@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import urllib.request
+from collections.abc import Callable
 
 PATIENCE_SECONDS = 2.0
 
@@ -94,5 +95,6 @@ def _asked(protocol: str, host: str, port: int, patience_seconds: float) -> str:
 
 
 if __name__ == "__main__":
+    verbs: dict[str, Callable[..., None]]
     verbs = {"serve": serve, "ask": ask, "converse": converse, "fetch": fetch}
     verbs[sys.argv[1]](*sys.argv[2:])

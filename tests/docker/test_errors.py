@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.docker.errors import CONNECT, CREATE, DISCONNECT, LOOK, Row
+from tests.docker.errors import CONNECT, DISCONNECT, LOOK, Row
+from tests.docker.errors_create import CREATE
 from tests.docker.stage import eventually
 from tests.docker.tidy import tidy
 from tests.lab import Daemon

@@ -23,7 +23,7 @@ QUESTIONS = "/tmp/questions"
 def upstream(neighbour: Machine, machine: Machine) -> Iterator[Machine]:
     """The neighbour is the host's name server; what it is asked stands in QUESTIONS."""
     machine.path("/etc/resolv.conf").write_text(f"nameserver {neighbour.address}\n")
-    with neighbour.path(QUESTIONS).open("w") as questions:
+    with neighbour.path(QUESTIONS).open("wb") as questions:
         words = [sys.executable, str(DIG), "serve", str(neighbour.address)]
         server = neighbour.popen(words, stdout=questions)
     eventually(lambda: "ready" in neighbour.path(QUESTIONS).read_text())

@@ -232,8 +232,8 @@ def test_conflict_with_a_process_of_the_host(ports: Ports) -> None:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            words = ("run", "--name", "late", "-p", "8080:80", "busybox")
-            refusal = ports.daemon.docker(*words, check=False)
+            run = ("run", "--name", "late", "-p", "8080:80", "busybox")
+            refusal = ports.daemon.docker(*run, check=False)
             again = ports.daemon.api("POST", "/containers/late/start")
         finally:
             process.kill()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.kernel import conntrack
+from fairlead.kernel.netlink import NETLINK_NETFILTER, Socket
 from fairlead.model.state import ForgetFlows
 from tests.contract.conftest import private_host  # noqa: F401
 
@@ -51,6 +52,7 @@ def test_what_is_meant_goes(talk: None, effect: ForgetFlows, left: set[tuple[str
     """By port of the host, and by address; the rest is remembered."""
     assert len(flows()) == 3
 
-    conntrack.forget([effect])
+    with Socket(NETLINK_NETFILTER) as netlink:
+        conntrack.forget(netlink, [effect])
 
     assert flows() == left

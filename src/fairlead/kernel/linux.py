@@ -21,7 +21,7 @@ from fairlead.kernel import conntrack, rtnetlink, sockets
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.iptables import Iptables, Tables, is_ours, ours, render
-from fairlead.kernel.netlink import Message, Socket
+from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import REDIRECT, TABLE, Context
 from fairlead.kernel.removal import Remover
@@ -63,12 +63,14 @@ class LinuxKernel:
         self.namespaces = Namespaces(folder)
         self.marks = marks
         self._host = Socket()
+        self._netfilter = Socket(NETLINK_NETFILTER)
         self._iptables = Iptables()
         self._remover = Remover(self._iptables)
         self._condemned: set[Key] = set()
 
     def close(self) -> None:
         self._host.close()
+        self._netfilter.close()
         self._remover.close()
         self.namespaces.close()
 
@@ -144,7 +146,7 @@ class LinuxKernel:
                 raise refused.after(tuple(done)) from refused
             done += batch
         if effects := [effect for step in done for effect in step.then]:
-            conntrack.forget(effects)
+            conntrack.forget(self._netfilter, effects)
 
     def reap(self) -> None:
         """Delete the cables of dead sandboxes and the bridges of dead networks, all in one go."""

@@ -38,6 +38,8 @@ ATTRIBUTE = struct.Struct("=HH")
 NESTED = 0x8000
 TYPE_MASK = 0x3FFF
 BUFFER_BYTES = 1 << 20
+MOST_MESSAGES = 128
+"""In one send: more of them, or their acknowledgements, may not fit into the buffers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,13 @@ class Socket:
         self.close()
 
     def batch(self, messages: Sequence[Message]) -> list[Answer]:
-        """Send all in one go; one answer per message, in order."""
-        if not messages:
-            return []
+        """Send all, in one go as far as the socket's buffers allow; their answers in order."""
+        answers: list[Answer] = []
+        for start in range(0, len(messages), MOST_MESSAGES):
+            answers += self._batch(messages[start : start + MOST_MESSAGES])
+        return answers
+
+    def _batch(self, messages: Sequence[Message]) -> list[Answer]:
         first = self._sequence + 1
         raw = bytearray()
         for message in messages:

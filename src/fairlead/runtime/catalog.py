@@ -16,7 +16,6 @@ import msgspec
 from fairlead.model.errors import Conflict, Invalid, NotFound
 from fairlead.runtime.reference import Reference, parse
 
-SHORTEST_ID = 1
 _HEX = set("0123456789abcdef")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,6 @@ class Host:
     init: str = ""
     swap_limit: bool = True
     cgroup2: bool = False
-    controllers: frozenset[str] = field(default_factory=frozenset)
 
 
 def look() -> Host:

@@ -12,20 +12,12 @@ import errno
 import os
 import struct
 
-MS_RDONLY = 0x1
-MS_REMOUNT = 0x20
-MS_BIND = 0x1000
-MS_REC = 0x4000
-MS_PRIVATE = 0x40000
-MS_SLAVE = 0x80000
 MNT_DETACH = 0x2
-CLONE_NEWNS = 0x00020000
 
 IN_MODIFY = 0x2
 IN_CLOSE_WRITE = 0x8
 IN_MOVED_TO = 0x80
 IN_CREATE = 0x100
-IN_DELETE_SELF = 0x400
 IN_NONBLOCK = 0o4000
 IN_CLOEXEC = 0o2000000
 
@@ -60,16 +52,6 @@ def mount(source: str, target: str, fstype: str, flags: int = 0, options: str = 
 def unmount(target: str, flags: int = 0) -> None:
     """Unmount what is on top at a place."""
     _check(_libc.umount2(os.fsencode(target), flags), target)
-
-
-def unshare(flags: int) -> None:
-    """Give the calling thread namespaces of its own."""
-    _check(_libc.unshare(flags), "unshare")
-
-
-def setns(fd: int, flags: int) -> None:
-    """Put the calling thread into the namespace a descriptor stands for."""
-    _check(_libc.setns(fd, flags), "setns")
 
 
 def open_in(root: int, path: str, flags: int, mode: int = 0) -> int:
