@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import tempfile
 from collections.abc import AsyncIterator
@@ -341,3 +342,18 @@ async def test_two_controllers_do_not_share_a_store(machine: Machine) -> None:
 
         assert "one" not in {n.name for n in other.controller.world.networks.values()}
         await other.halt()
+
+
+async def test_a_change_is_made_to_its_end(machine: Machine) -> None:
+    """Whoever asked may go away in the middle: the world and the host still agree."""
+    controller = machine.controller
+    asked = asyncio.create_task(controller.create_network(NetworkRequest("one")))
+    await asyncio.sleep(0)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+
+    await controller.create_network(NetworkRequest("two"))
+
+    assert {"one", "two"} <= {n.name for n in controller.world.networks.values()}
+    machine.is_right()

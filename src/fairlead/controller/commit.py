@@ -238,14 +238,16 @@ def _scope(before: World, after: World, change: Change) -> tuple[set[str], set[s
 
 
 def _effects(before: World, after: World, boxes: Iterable[str]) -> Iterator[ForgetFlows]:
-    """What the kernel should forget: who left an address, and UDP ports that lead elsewhere now.
+    """What the kernel should forget: flows to published ports that now lead elsewhere.
 
     A client that keeps its port would otherwise be sent the old way for minutes.
+    Of who left an address only if he was published: nobody else had flows led to him.
     """
     for box in boxes:
-        here = {a.ip for e in after.in_sandbox(box) for a in e.addresses}
-        left = {a.ip for e in before.in_sandbox(box) for a in e.addresses} - here
-        yield from (ForgetFlows(address) for address in sorted(left, key=str))
+        if box in before.sandboxes and before.sandboxes[box].ports:
+            here = {a.ip for e in after.in_sandbox(box) for a in e.addresses}
+            left = {a.ip for e in before.in_sandbox(box) for a in e.addresses} - here
+            yield from (ForgetFlows(address) for address in sorted(left, key=str))
     old, new = (
         {p for p in policy(world).ports if p.protocol == "udp"} for world in (before, after)
     )

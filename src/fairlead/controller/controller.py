@@ -11,9 +11,11 @@ import asyncio
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fairlead.controller import names, ports, requests, want
 from fairlead.controller.commit import Committer
@@ -31,6 +33,8 @@ from fairlead.model.state import IPAddress, Step
 from fairlead.model.world import Change, Thing, World
 from fairlead.plan.explain import explain
 
+P = ParamSpec("P")
+T = TypeVar("T")
 REAP_SECONDS = 0.02
 
 
@@ -41,6 +45,21 @@ class NetworkEvent:
     action: str
     network: Network
     container: str = ""
+
+
+def whole(
+    method: Callable[Concatenate[Controller, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Controller, P], Coroutine[Any, Any, T]]:
+    """A change that is made to its end, even if whoever asked for it has gone away."""
+
+    @wraps(method)
+    async def run(self: Controller, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        task = asyncio.ensure_future(method(self, *args, **kwargs))
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return await asyncio.shield(task)
+
+    return run
 
 
 class Controller:
@@ -63,6 +82,7 @@ class Controller:
         self._resolv_conf = resolv_conf
         self._draw = draw
         self._lock = asyncio.Lock()
+        self._changes: set[asyncio.Future[Any]] = set()
         self._reaper: asyncio.TimerHandle | None = None
         self._reaping: asyncio.Task[None] | None = None
 
@@ -81,6 +101,7 @@ class Controller:
 
     async def close(self) -> None:
         """Stop; what runs goes on running."""
+        await asyncio.gather(*self._changes, return_exceptions=True)
         if self._reaper is not None:
             self._reaper.cancel()
             await self._reap()
@@ -101,6 +122,7 @@ class Controller:
         """A network by name, id or start of an id. Raises NotFound."""
         return requests.lookup(self.world, ref)
 
+    @whole
     async def create_network(self, request: NetworkRequest) -> Network:
         """Make a network. Raises Invalid, Forbidden or Conflict in Docker's words."""
         async with self._lock:
@@ -115,6 +137,7 @@ class Controller:
             change = Change(put=(await self._new_network(request),))
             return self._committer.plan(self.world, self.world.after(change), change)
 
+    @whole
     async def remove_network(self, ref: str) -> Network:
         """Remove a network that nobody is on."""
         async with self._lock:
@@ -147,6 +170,7 @@ class Controller:
         """Where a sandbox's namespace is pinned."""
         return self._folder / sandbox[:12]
 
+    @whole
     async def open_sandbox(
         self,
         request: SandboxRequest,
@@ -179,6 +203,7 @@ class Controller:
             self._tell("connect", net, box.container)
         return box
 
+    @whole
     async def close_sandbox(self, sandbox: str) -> None:
         """Leave every network and let the namespace go. An unknown sandbox is no error."""
         async with self._lock:
@@ -192,6 +217,7 @@ class Controller:
         for net in nets:
             self._tell("disconnect", net, box.container)
 
+    @whole
     async def join(self, sandbox: str, network: str, request: EndpointRequest) -> Endpoint:
         """Put a running sandbox on one more network."""
         async with self._lock:
@@ -211,6 +237,7 @@ class Controller:
         change = Change(put=(endpoint,))
         return self._committer.plan(self.world, self.world.after(change), change)
 
+    @whole
     async def leave(self, sandbox: str, network: str) -> None:
         """Take a running sandbox off a network."""
         async with self._lock:
@@ -222,12 +249,14 @@ class Controller:
         self._reap_soon()
         self._tell("disconnect", net, box.container)
 
+    @whole
     async def publish(self, sandbox: str, wanted: Sequence[PortRequest]) -> tuple[Port, ...]:
         """Replace the ports that a running sandbox is published on."""
         async with self._lock:
             box = replace(self._box(sandbox), publish=tuple(wanted))
             return (await self._commit_sandbox(box)).ports
 
+    @whole
     async def rename(self, sandbox: str, name: str) -> None:
         """Give a sandbox another name; the others resolve it at once."""
         async with self._lock:
@@ -298,9 +327,8 @@ class Controller:
         return box
 
     async def _commit(self, change: Change, held: dict[str, socket.socket] | None = None) -> None:
-        # A client that goes away must not tear a commit in two.
-        work = self._committer.commit(self.world, change, self._upstreams(), held)
-        self.world = await asyncio.shield(asyncio.ensure_future(work))
+        committer = self._committer
+        self.world = await committer.commit(self.world, change, self._upstreams(), held)
 
     def _upstreams(self) -> tuple[IPAddress, ...]:
         try:

@@ -33,6 +33,7 @@ from fairlead.model.state import (
     Bridge,
     Chain,
     DnsRedirect,
+    ForgetFlows,
     IPAddress,
     IPNetwork,
     Key,
@@ -67,6 +68,7 @@ class LinuxKernel:
         self._iptables = Iptables()
         self._remover = Remover(self._iptables)
         self._condemned: set[Key] = set()
+        self._forgotten: set[ForgetFlows] = set()
 
     def close(self) -> None:
         self._host.close()
@@ -145,13 +147,28 @@ class LinuxKernel:
             except Refused as refused:
                 raise refused.after(tuple(done)) from refused
             done += batch
-        if effects := [effect for step in done for effect in step.then]:
-            conntrack.forget(self._netfilter, effects)
+        self._forget(done)
+
+    def _forget(self, done: Sequence[Step]) -> None:
+        """Flows are forgotten later, with what waits to be reaped: the kernel's table is long.
+
+        Unless somebody comes to an address of which flows are still to be forgotten.
+        """
+        arrived = {s.after.address.ip for s in done if isinstance(s.after, Address)}
+        if any(effect.address in arrived for effect in self._forgotten):
+            self._forget_now()
+        self._forgotten.update(effect for step in done for effect in step.then)
+
+    def _forget_now(self) -> None:
+        if self._forgotten:
+            conntrack.forget(self._netfilter, self._forgotten)
+            self._forgotten.clear()
 
     def reap(self) -> None:
         """Delete the cables of dead sandboxes and the bridges of dead networks, all in one go."""
         if any(row.alias == self.marks.dying for row in rtnetlink.links(self._host)):
             self._host.batch([rtnetlink.delete_group(self.marks.group)])
+        self._forget_now()
 
     def _observe_host(self, rows: list[rtnetlink.Link]) -> Iterator[Resource]:
         mine = [row for row in rows if row.alias == self.marks.alias]

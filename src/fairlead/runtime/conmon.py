@@ -60,6 +60,7 @@ async def create(
                 _argv(spec, bundle, command, exits, log=log, log_max_bytes=log_max_bytes),
                 env={"PATH": SEARCH, "_OCI_SYNCPIPE": str(writer)},
                 pass_fds=(writer,),
+                cwd=bundle,  # It writes a file called oom to where it stands.
             )
         finally:
             os.close(writer)

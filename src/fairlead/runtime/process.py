@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from fairlead.model.errors import Unavailable
 
@@ -78,6 +79,7 @@ def spawn(
     stderr: int = subprocess.DEVNULL,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    cwd: Path = Path("/"),  # Where we are must not be kept busy by who outlives us.
     session: bool = False,
 ) -> Child:
     """Start a program that inherits the named descriptors and nothing else."""
@@ -88,7 +90,7 @@ def spawn(
             stdout=stdout,
             stderr=stderr,
             env=env,
-            cwd="/",  # Where we are must not be kept busy by who outlives us.
+            cwd=cwd,
             pass_fds=pass_fds,
             start_new_session=session,
         )
@@ -105,6 +107,7 @@ async def run(
     stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    cwd: Path = Path("/"),
 ) -> Done:
     """Run a command to its end; cancelled, it is killed and reaped first."""
     with ExitStack() as stack:
@@ -122,6 +125,7 @@ async def run(
             stderr=files[2],
             env=env,
             pass_fds=pass_fds,
+            cwd=cwd,
         )
         try:
             code = await child.wait()
