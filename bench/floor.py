@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.lab import Machine
+from tests.lab.machine import CHECKOUT
 
 from bench.clock import wall_ms
 from bench.figures import OURS, Figure
@@ -40,7 +41,8 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
     """In a machine of its own, where no daemon is."""
     del subjects
     with Machine("floor") as machine:
-        said = machine.run([sys.executable, "-m", "bench.floor", str(rounds * 3)]).stdout
+        command = [sys.executable, "-m", "bench.floor", str(rounds * 3)]
+        said = machine.run(command, env={"PYTHONPATH": str(CHECKOUT)}).stdout
     return [Figure(name, "ms", samples={OURS: values}) for name, values in json.loads(said).items()]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from fairlead.engine.mounts import as_mounts
-from fairlead.engine.record import Container
+from fairlead.engine.record import Container, Record
 from fairlead.runtime import rootfs
 from fairlead.runtime.rootfs import PathStat, Place, Roots
 
@@ -14,8 +14,10 @@ from fairlead.runtime.rootfs import PathStat, Place, Roots
 class Copying:
     """Looks into the file systems of containers. A stopped one is mounted meanwhile."""
 
-    def __init__(self, roots: Roots) -> None:
+    def __init__(self, roots: Roots, files: Callable[[Record], Mapping[str, str]]) -> None:
         self._roots = roots
+        self._files = files
+        """Our own files in a container, /etc/hosts and such: target and source."""
 
     @asynccontextmanager
     async def _place(self, container: Container) -> AsyncIterator[Place]:
@@ -24,7 +26,8 @@ class Copying:
             async with container.lock:
                 root = await self._roots.mount(container.id, container.record.image)
             pid = container.record.state.pid if container.running else None
-            yield Place(pid, root, as_mounts(container.record.mounts, {}))
+            record = container.record
+            yield Place(pid, root, as_mounts(record.mounts, self._files(record)))
         finally:
             container.visitors -= 1
             async with container.lock:

@@ -101,7 +101,7 @@ class Engine:
             lifecycle=self._lifecycle,
             membership=Membership(shelf, networking, etc, events),
             changes=Changes(shelf, oci),
-            copying=Copying(roots),
+            copying=Copying(roots, etc.sources),
             streams=Streams(oci, self._tasks),
             networking=networking,
             events=events,

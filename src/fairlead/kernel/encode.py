@@ -125,8 +125,9 @@ class Encoder:
                 index = socket.if_nametoindex(veth.peer)
                 netlink.batch([rtnetlink.retire(index)])
         except OSError as error:
-            # The sandbox or its end of the cable is gone already.
-            if error.errno not in GONE:
+            # The sandbox or its end of the cable is gone already; of the latter
+            # if_nametoindex tells without an errno.
+            if error.errno is not None and error.errno not in GONE:
                 raise
 
     def _row(self, step: Step, item: Resource, delete: bool = False) -> Message:

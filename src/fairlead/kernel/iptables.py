@@ -1,8 +1,9 @@
-"""iptables: what is there, by iptables-save; one iptables-restore for each change.
+"""iptables: what is there, by iptables-save; changes, by an iptables-restore that is kept.
 
 A restore is atomic per table and leaves alone what it does not name. A chain
-that only gains rules gets them inserted, which is quick and leaves a person's
-edit of the others standing; any other change writes the chain anew.
+whose rules come and go gets them inserted and deleted, which is quick and
+leaves a person's edit of the others standing; it is written anew only when
+those that stay change their order.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fairlead.kernel.restorer import Restorer
 from fairlead.model.errors import Failed
 from fairlead.model.state import Chain, Marks, Policy, Resource, Rule, Step
 
@@ -133,11 +135,15 @@ class _Lines:
             self.delete.append(f"-D {before.chain} {before.spec}")
 
     def _chain(self, before: Resource | None, after: Chain) -> None:
-        added = insertions(before.rules, after.rules) if isinstance(before, Chain) else None
+        rules = before.rules if isinstance(before, Chain) else ()
+        stay = [rule for rule in rules if rule in after.rules]
+        added = insertions(stay, after.rules) if isinstance(before, Chain) else None
         if added is None:
             self.declare.append(f":{after.name} - [0:0]")
             self.fill.extend(f"-A {after.name} {rule}" for rule in after.rules)
         else:
+            gone = (rule for rule in rules if rule not in after.rules)
+            self.delete.extend(f"-D {after.name} {rule}" for rule in gone)
             self.fill.extend(f"-I {after.name} {place} {rule}" for place, rule in added)
 
 
@@ -154,10 +160,17 @@ def insertions(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, s
 
 
 class Iptables:
-    """The programs. They change the namespace that the calling thread is in."""
+    """The programs. They change the namespace that the calling thread is in at the first change."""
 
     def __init__(self, families: Sequence[str] = ("ip",)) -> None:
         self.families = families
+        self._restorers = {
+            family: Restorer((program, "-w", WAIT_SECONDS)) for family, program in RESTORE.items()
+        }
+
+    def close(self) -> None:
+        for restorer in self._restorers.values():
+            restorer.close()
 
     def version(self) -> str:
         """What the program says of itself: it names its kind, nf_tables or legacy."""
@@ -173,7 +186,7 @@ class Iptables:
     def restore(self, texts: Mapping[str, str]) -> None:
         """Apply one text per family. Raises Failed with the program's words."""
         for family, text in texts.items():
-            _run([RESTORE[family], "--noflush", "-w", WAIT_SECONDS], text)
+            self._restorers[family].apply(text)
 
 
 def _run(argv: list[str], text: str) -> str:

@@ -24,7 +24,6 @@ from fairlead.kernel.iptables import Iptables, Tables, is_ours, ours, render
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import REDIRECT, TABLE, Context
-from fairlead.kernel.removal import Remover
 from fairlead.kernel.sysctl import read_sysctl, write_sysctl
 from fairlead.model.errors import Failed
 from fairlead.model.state import (
@@ -66,14 +65,13 @@ class LinuxKernel:
         self._host = Socket()
         self._netfilter = Socket(NETLINK_NETFILTER)
         self._iptables = Iptables()
-        self._remover = Remover(self._iptables)
         self._condemned: set[Key] = set()
         self._forgotten: set[ForgetFlows] = set()
 
     def close(self) -> None:
         self._host.close()
         self._netfilter.close()
-        self._remover.close()
+        self._iptables.close()
         self.namespaces.close()
 
     def observe(self, scope: Scope) -> State:
@@ -263,7 +261,7 @@ class LinuxKernel:
             done.append(step)
 
     def _take_firewall(self, steps: Sequence[Step]) -> None:
-        if not steps or self._remover.remove(steps):
+        if not steps:
             return
         try:
             self._iptables.restore(render(steps))
