@@ -136,6 +136,14 @@ def test_auxiliary_addresses_and_range(lan: Lan) -> None:
         lan.run("dd", "--network red")
 
 
+def test_another_router(lan: Lan) -> None:
+    """The auxiliary address DefaultGatewayIPv4 is where containers send what is for elsewhere."""
+    lan.create("red", "--subnet 10.5.0.0/24 --aux-address DefaultGatewayIPv4=10.5.0.2")
+    lan.run("aa", "--network red")
+    assert "default via 10.5.0.2" in lan.inside("aa", "ip route")
+    assert lan.address("aa", "red") == "10.5.0.3"
+
+
 def test_a_full_network(lan: Lan) -> None:
     """A /29 holds five containers beside its gateway; a sixth is told why, and fits later."""
     lan.create("small", "--subnet 10.5.0.0/29")

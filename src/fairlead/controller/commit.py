@@ -36,7 +36,7 @@ from fairlead.dataplane.change import (
 )
 from fairlead.dataplane.change import Change as DataplaneChange
 from fairlead.dataplane.client import Dataplane
-from fairlead.firewall.policy import policy
+from fairlead.firewall.policy import published
 from fairlead.firewall.renderer import Renderer
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Kernel
@@ -98,7 +98,8 @@ class Committer:
     def plan(self, before: World, after: World, change: Change) -> tuple[Step, ...]:
         """The steps of a change, from what the world says is there."""
         nets, boxes = _scope(before, after, change)
-        rules = policy(before) != policy(after)
+        # Asked of what changes only: a host may have thousands of containers.
+        rules = bool(nets) or set(published(before, boxes)) != set(published(after, boxes))
         old = self._part(before, nets, boxes, rules)
         new = self._part(after, nets, boxes, rules)
         steps = diff(new, old)
@@ -249,7 +250,7 @@ def _effects(before: World, after: World, boxes: Iterable[str]) -> Iterator[Forg
             left = {a.ip for e in before.in_sandbox(box) for a in e.addresses} - here
             yield from (ForgetFlows(address) for address in sorted(left, key=str))
     old, new = (
-        {p for p in policy(world).ports if p.protocol == "udp"} for world in (before, after)
+        {p for p in published(world, boxes) if p.protocol == "udp"} for world in (before, after)
     )
     yield from (ForgetFlows(udp_port=n) for n in sorted({p.host_port for p in old ^ new}))
 

@@ -46,7 +46,7 @@ class Joiner:
             inside=_inside(net, request, mine) if cable else "",
             mac=check_mac(request.mac) if request.mac else mac(addresses, self._draw),
             addresses=addresses,
-            gateways=tuple(pool.gateway for pool in pools if pool.gateway is not None),
+            gateways=tuple(pool.way_out for pool in pools if pool.way_out is not None),
             aliases=tuple(request.aliases),
             links=tuple(_link(text) for text in request.links),
             options=dict(request.options),

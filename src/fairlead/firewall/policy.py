@@ -12,7 +12,7 @@ The rules of the house, whichever renderer writes them down:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fairlead.model.state import IPAddress, IPNetwork
@@ -53,7 +53,7 @@ class Policy:
 
 def policy(world: World) -> Policy:
     """The policy of a world."""
-    return Policy(tuple(_bridges(world)), tuple(_ports(world)))
+    return Policy(tuple(_bridges(world)), tuple(published(world, world.sandboxes)))
 
 
 def _bridges(world: World) -> Iterator[BridgePolicy]:
@@ -70,8 +70,9 @@ def _bridges(world: World) -> Iterator[BridgePolicy]:
             )
 
 
-def _ports(world: World) -> Iterator[PortPolicy]:
-    for box in world.sandboxes.values():
+def published(world: World, boxes: Iterable[str]) -> Iterator[PortPolicy]:
+    """The published ports of some sandboxes, those that are there."""
+    for box in (world.sandboxes[id_] for id_ in boxes if id_ in world.sandboxes):
         for port in box.ports:
             way = world.gateway(box.id, port.host_ip.version)
             if way is None:

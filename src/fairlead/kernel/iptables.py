@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fairlead.kernel.restorer import Restorer
@@ -21,6 +21,7 @@ WAIT_SECONDS = "10"
 SAVE = {"ip": "iptables-save", "ip6": "ip6tables-save"}
 RESTORE = {"ip": "iptables-restore", "ip6": "ip6tables-restore"}
 NAT_OF_BRIDGE = re.compile(r"-s \S+ ! -o (\S+) -j (?:MASQUERADE|SNAT --to-source \S+)")
+INTERFACE = re.compile(r"-[io] (\S+)")
 JUMP = re.compile(r"-j (\S+)$")
 
 
@@ -55,12 +56,20 @@ def parse(family: str, text: str) -> dict[tuple[str, str], Table]:
 
 
 def ours(tables: Tables, marks: Marks, owns: Callable[[str], bool]) -> list[Resource]:
-    """Our chains and rules in tables that carry our marker. `owns` judges names of bridges."""
+    """Our chains and rules in tables that carry our marker. `owns` judges names of bridges.
+
+    A bridge that our chains speak of is ours also when somebody has deleted it.
+    """
     found: list[Resource] = []
+    spoken_of = set(_interfaces(tables, marks))
+
+    def known(bridge: str) -> bool:
+        return bridge in spoken_of or owns(bridge)
+
     for (family, name), table in tables.items():
         if marks.chain in table.chains:
             for chain, rules in table.chains.items():
-                found.extend(_owned(marks, owns, (family, name, chain), tuple(rules)))
+                found.extend(_owned(marks, known, (family, name, chain), tuple(rules)))
         else:
             user = f"{marks.prefix}-USER"
             if user in table.chains:
@@ -83,6 +92,14 @@ def _owned(
             place = rules.index(spec) + 1 if chain == "FORWARD" and table == "filter" else 0
             found.append(Rule(family, table, chain, spec, place))
     return found
+
+
+def _interfaces(tables: Tables, marks: Marks) -> Iterator[str]:
+    for table in tables.values():
+        if marks.chain in table.chains:
+            for chain, rules in table.chains.items():
+                if is_ours(marks, chain) and chain != f"{marks.prefix}-USER":
+                    yield from (name for rule in rules for name in INTERFACE.findall(rule))
 
 
 def is_ours(marks: Marks, chain: str) -> bool:

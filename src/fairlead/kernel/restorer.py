@@ -25,10 +25,15 @@ class Restorer:
     """The program, started when first needed and anew after an error."""
 
     def __init__(self, argv: tuple[str, ...]) -> None:
-        self._argv = (*argv, "--noflush", "--verbose")
+        self.argv = (*argv, "--noflush", "--verbose")
         self._child: subprocess.Popen[bytes] | None = None
         self._heard = -1
         self._count = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The program that runs now."""
+        return self._child.pid if self._child is not None else None
 
     def close(self) -> None:
         """End it."""
@@ -52,14 +57,14 @@ class Restorer:
             # It ends at the first error.
             self.close()
             words = said.decode(errors="replace").strip().splitlines()
-            raise Failed("; ".join(words[:2]) or f"{self._argv[0]} has ended")
+            raise Failed("; ".join(words[:2]) or f"{self.argv[0]} has ended")
 
     def _start(self) -> None:
         self._heard, slave = os.openpty()
         tty.setraw(slave)
         try:
             self._child = subprocess.Popen(
-                self._argv,
+                self.argv,
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=slave,
@@ -69,7 +74,7 @@ class Restorer:
         except FileNotFoundError as error:
             os.close(self._heard)
             hint = "install the package iptables"
-            raise Failed(f"{self._argv[0]} is not installed", hint=hint) from error
+            raise Failed(f"{self.argv[0]} is not installed", hint=hint) from error
         finally:
             os.close(slave)
 

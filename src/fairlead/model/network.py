@@ -26,6 +26,11 @@ class Pool:
     ip_range: IPNetwork | None = None
     auxiliary: Mapping[str, IPAddress] = field(default_factory=dict)
 
+    @property
+    def way_out(self) -> IPAddress | None:
+        """Where containers send what is for elsewhere: a router set aside, else the gateway."""
+        return self.auxiliary.get(f"DefaultGatewayIPv{self.subnet.version}", self.gateway)
+
 
 @dataclass(frozen=True, slots=True)
 class PoolRequest:
