@@ -15,7 +15,14 @@ from fairlead.controller.start import Settings
 from fairlead.dataplane.change import Change
 from fairlead.kernel.errors import Refused
 from fairlead.model.endpoint import EndpointRequest, PortRequest
-from fairlead.model.errors import Conflict, Failed, FairleadError, Forbidden, NotFound
+from fairlead.model.errors import (
+    Conflict,
+    Failed,
+    FairleadError,
+    Forbidden,
+    NotFound,
+    Unavailable,
+)
 from fairlead.model.network import NetworkRequest, PoolRequest
 from fairlead.model.state import HOST, Bridge, Step, Veth
 from fairlead.plan.explain import plan_lines
@@ -357,3 +364,23 @@ async def test_a_change_is_made_to_its_end(machine: Machine) -> None:
 
     assert {"one", "two"} <= {n.name for n in controller.world.networks.values()}
     machine.is_right()
+
+
+async def test_a_full_disk_undoes_everything(machine: Machine) -> None:
+    """What cannot be written down has not happened: not in the kernel, nor for names and ports."""
+    controller = machine.controller
+    await controller.create_network(NetworkRequest("one"))
+    before = dict(machine.kernel.state)
+
+    def full(number: int, documents: object) -> None:
+        raise Unavailable("the store cannot be written: database or disk is full")
+
+    machine.store.finish = full  # type: ignore[method-assign]
+    with pytest.raises(Unavailable, match="disk is full"):
+        await controller.open_sandbox(machine.box("c"), [("one", EndpointRequest())], [WEB])
+
+    assert machine.kernel.state == before
+    assert machine.dataplane.views == {}
+    assert machine.dataplane.entries == {}
+    assert machine.dataplane.proxies == {}
+    assert controller.world.sandboxes == {}

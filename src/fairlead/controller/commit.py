@@ -131,14 +131,13 @@ class Committer:
             number = await self.on_thread(
                 lambda: self._program(before, after, change, fresh, sockets)
             )
-            changes = dataplane_changes(had, has, sockets)
-            if changes:
-                try:
-                    await self.dataplane.apply(changes)
-                except BaseException:
-                    await asyncio.shield(self._revert(before, after, change, number))
-                    raise
-        await self.on_thread(lambda: self.store.finish(number, documents.documents(change)))
+            try:
+                await self.dataplane.apply(dataplane_changes(had, has, sockets))
+                done = documents.documents(change)
+                await self.on_thread(lambda: self.store.finish(number, done))
+            except BaseException:
+                await asyncio.shield(self._revert(before, after, change, number))
+                raise
         return after
 
     async def _revert(self, before: World, after: World, change: Change, number: int) -> None:

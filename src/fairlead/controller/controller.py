@@ -26,7 +26,7 @@ from fairlead.controller.start import Settings, start
 from fairlead.driver.interface import DRIVERS
 from fairlead.ipam.addresses import check_endpoint
 from fairlead.model.endpoint import Endpoint, EndpointRequest, Port, PortRequest
-from fairlead.model.errors import Conflict, Failed, Forbidden, NotFound
+from fairlead.model.errors import Conflict, Failed, FairleadError, Forbidden, NotFound
 from fairlead.model.network import Network, NetworkRequest
 from fairlead.model.sandbox import Sandbox, SandboxRequest
 from fairlead.model.state import IPAddress, Step
@@ -327,8 +327,16 @@ class Controller:
         return box
 
     async def _commit(self, change: Change, held: dict[str, socket.socket] | None = None) -> None:
-        committer = self._committer
-        self.world = await committer.commit(self.world, change, self._upstreams(), held)
+        committer, upstreams = self._committer, self._upstreams()
+        try:
+            self.world = await committer.commit(self.world, change, upstreams, held)
+        except FairleadError as error:
+            # The dataplane may have heard of it already: tell it again how things are.
+            try:
+                await resume(committer, self.world, upstreams)
+            except FairleadError as second:
+                raise error from second
+            raise
 
     def _upstreams(self) -> tuple[IPAddress, ...]:
         try:
