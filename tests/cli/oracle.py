@@ -135,6 +135,9 @@ def pruned(value: Any) -> Any:
             made[key] = kept
             continue
         item = pruned(item)  # noqa: PLW2901
+        if key == "Env" and item:
+            # Docker's client puts what -e gives into a map, and so in any order.
+            item = sorted(item)  # noqa: PLW2901
         nothing = not item
         unset = (key, item) in (("MemorySwappiness", -1), ("ConsoleSize", [0, 0]))
         if not nothing and not unset:

@@ -51,7 +51,8 @@ mount -t tmpfs -o mode=1777 lab /var/tmp
 
 for pair in $kept; do
     mkdir -p "${pair#*:}"
-    mount --bind "/proc/self/fd/${pair%%:*}" "${pair#*:}"
+    # Not by its name: that leads to the private file system by now.
+    mount --no-canonicalize --bind "/proc/self/fd/${pair%%:*}" "${pair#*:}"
 done
 
 # A fresh sysfs shows this network namespace's links; the cgroup mounts move over to it.
@@ -216,7 +217,9 @@ def _covered() -> list[str]:
     """Returns folders the tests need that the machine's private file systems would hide."""
     private = ("/run/", "/tmp/", "/var/lib/", "/var/tmp/")
     needed = {str(CHECKOUT), str(CACHE), sys.base_prefix, sys.prefix}
-    return sorted(path for path in needed if path.startswith(private) and os.path.isdir(path))
+    hidden = sorted(path for path in needed if path.startswith(private) and os.path.isdir(path))
+    # What lies in another of them comes along with it.
+    return [path for path in hidden if not any(path.startswith(f"{p}/") for p in hidden)]
 
 
 def _environment(given: Mapping[str, str] | None) -> dict[str, str]:
