@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docker.images import make_tools
+from tests.docker.tidy import Traces
 from tests.lab import Daemon, Machine, Switch
 
 
@@ -36,3 +37,9 @@ def daemon(machine: Machine) -> Iterator[Daemon]:
         running.import_busybox()
         make_tools(running)
         yield running
+
+
+@pytest.fixture(scope="module")
+def traces(daemon: Daemon) -> Traces:
+    """The machine as it was when the daemon had done nothing yet."""
+    return Traces(daemon)

@@ -242,6 +242,16 @@ CREATE = (
         **option("com.docker.network.container_iface_prefix", "lan"),
     ),
     created("trusted iface nonexist", 201, **option(f"{BRIDGE}trusted_host_interfaces", "nosuch0")),
+    created("v6 subnet without EnableIPv6", 201, **pool(Subnet="fd00:1::/64")),
+    created("EnableIPv6 no subnet", 201, EnableIPv6=True),
+    created("EnableIPv4 false + v6", 201, EnableIPv4=False, EnableIPv6=True),
+    created("config-only ok", 201, ConfigOnly=True),
+    created(
+        "config-from missing",
+        404,
+        'configuration network "nosuch" does not exist',
+        ConfigFrom={"Network": "nosuch"},
+    ),
     Row("bad json", "POST", "/networks/create", b'{"Name":', 400, "invalid JSON: unexpected EOF"),
     Row(
         "extra data",

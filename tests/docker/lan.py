@@ -58,7 +58,8 @@ class Lan:
         """Runs a container that tells everyone under which address it sees them."""
         words = ("run", "-d", "--name", name, "--hostname", name, *options.split(), *LENT, TOOLS)
         self.docker(*words, PYTHON, "-u", str(TALK), "serve", end)
-        eventually(lambda: "ready" in self.docker("logs", name))
+        logs = f"/containers/{name}/logs?stdout=1"
+        eventually(lambda: b"ready" in self.daemon.api("GET", logs).body)
 
     def ask(self, name: str, protocol: str, host: object, port: int) -> str:
         """Asks a talking server from a container made by `tools`."""
@@ -100,7 +101,7 @@ class Lan:
 
     def endpoints(self, name: str) -> dict[str, Any]:
         """Returns a container's networks as inspect shows them."""
-        (shown,) = json.loads(self.docker("inspect", name))
+        shown = self.daemon.api("GET", f"/containers/{name}/json").json
         found: dict[str, Any] = shown["NetworkSettings"]["Networks"]
         return found
 
@@ -110,8 +111,7 @@ class Lan:
 
     def network(self, name: str) -> Any:
         """Returns a network as inspect shows it."""
-        (shown,) = json.loads(self.docker("network", "inspect", name))
-        return shown
+        return self.daemon.api("GET", f"/networks/{name}").json
 
     def subnet(self, name: str) -> str:
         """Returns a network's subnet."""

@@ -15,8 +15,14 @@ from tests.lab import Daemon
 
 pytestmark = pytest.mark.root
 
+IPV6 = (501, "IPv6 networks are not supported by this version", "not yet there")
+CONFIGURATION = (501, "configuration networks are not supported by this version", "not yet there")
 DIFFERENT: dict[str, tuple[int, str, str]] = {
     "static ip on auto-subnet net": (200, "", "an address of choice hurts no subnet"),
+    "EnableIPv6 no subnet": IPV6,
+    "EnableIPv4 false + v6": IPV6,
+    "config-only ok": CONFIGURATION,
+    "config-from missing": CONFIGURATION,
 }
 """Rows where fairlead answers otherwise on purpose: with what, and why."""
 

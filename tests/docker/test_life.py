@@ -10,7 +10,7 @@ import pytest
 from tests.docker.images import PYTHON, TALK
 from tests.docker.lan import DIG_PROGRAM, Lan
 from tests.docker.stage import eventually
-from tests.docker.tidy import tidy
+from tests.docker.tidy import Traces, tidy
 from tests.lab import CommandFailed, Daemon, Machine
 from tests.lab.process import Process
 
@@ -18,29 +18,20 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def bare(machine: Machine) -> str:
-    """The machine before any daemon."""
-    return machine.snapshot()
-
-
-@pytest.fixture(scope="module")
-def fresh(bare: str, daemon: Daemon) -> str:
+def fresh(daemon: Daemon) -> str:
     """The machine with a daemon that has done nothing yet."""
     return daemon.machine.snapshot()
 
 
 @pytest.fixture
-def lan(fresh: str, daemon: Daemon, neighbour: Machine) -> Iterator[Lan]:
+def lan(traces: Traces, daemon: Daemon, neighbour: Machine) -> Iterator[Lan]:
     """A network `red` with a server `web` on port 8080 of the host, and a `client`."""
     made = Lan(daemon, neighbour)
     made.create("red")
     made.serve("web", "tcp:80", "--network red -p 8080:80 --network-alias nick")
     made.tools("client", "--network red")
     yield made
-    if not daemon.running:
-        daemon.start()
-    tidy(daemon)
-    eventually(lambda: daemon.machine.snapshot() == fresh)
+    traces.none()
 
 
 class Talk:
@@ -228,7 +219,7 @@ def test_two_daemons(lan: Lan) -> None:
     assert outside(lan).endswith(" web")
 
 
-def test_after_a_crowd(lan: Lan, fresh: str) -> None:
+def test_after_a_crowd(fresh: str, lan: Lan) -> None:
     """When all that was made is removed, nothing of it is left on the host."""
     for number in range(3):
         lan.create(f"net{number}")

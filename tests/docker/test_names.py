@@ -11,7 +11,7 @@ from tests.docker.dig import EVERYWHERE, RESOLVER
 from tests.docker.images import DIG, PYTHON, TALK
 from tests.docker.lan import Lan
 from tests.docker.stage import eventually
-from tests.docker.tidy import tidy
+from tests.docker.tidy import Traces
 from tests.lab import Daemon, Machine
 
 pytestmark = pytest.mark.root
@@ -44,16 +44,13 @@ def daemon(upstream: Machine, machine: Machine) -> Iterator[Daemon]:
 
 
 @pytest.fixture
-def lan(daemon: Daemon, upstream: Machine) -> Iterator[Lan]:
+def lan(traces: Traces, daemon: Daemon, upstream: Machine) -> Iterator[Lan]:
     """A network `red` with a container `asker` that can dig."""
-    tidy(daemon)
-    before = daemon.machine.snapshot()
     made = Lan(daemon, upstream)
     made.create("red", "--subnet 10.5.0.0/24")
     made.tools("asker", "--network red --ip 10.5.0.2")
     yield made
-    tidy(daemon)
-    eventually(lambda: daemon.machine.snapshot() == before)
+    traces.none()
 
 
 def asked(lan: Lan) -> list[str]:

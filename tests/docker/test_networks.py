@@ -10,20 +10,17 @@ import pytest
 
 from tests.docker.lan import Lan
 from tests.docker.stage import eventually
-from tests.docker.tidy import tidy
+from tests.docker.tidy import Traces, tidy
 from tests.lab import CommandFailed, Daemon, Machine
 
 pytestmark = pytest.mark.root
 
 
 @pytest.fixture
-def lan(daemon: Daemon, neighbour: Machine) -> Iterator[Lan]:
+def lan(traces: Traces, daemon: Daemon, neighbour: Machine) -> Iterator[Lan]:
     """A clean start for each test, and no trace after it."""
-    tidy(daemon)
-    before = daemon.machine.snapshot()
     yield Lan(daemon, neighbour)
-    tidy(daemon)
-    eventually(lambda: daemon.machine.snapshot() == before)
+    traces.none()
 
 
 def test_who_reaches_whom(lan: Lan) -> None:

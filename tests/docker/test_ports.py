@@ -12,7 +12,7 @@ import pytest
 
 from tests.docker.images import LENT, PYTHON, TALK, TOOLS
 from tests.docker.stage import eventually
-from tests.docker.tidy import tidy
+from tests.docker.tidy import Traces, tidy
 from tests.lab import CommandFailed, Daemon, Machine
 
 pytestmark = pytest.mark.root
@@ -36,7 +36,8 @@ class Ports:
 
     def ready(self, name: str) -> None:
         """Waits until the container's server listens."""
-        eventually(lambda: "ready" in self.daemon.docker("logs", name).stdout)
+        logs = f"/containers/{name}/logs?stdout=1"
+        eventually(lambda: b"ready" in self.daemon.api("GET", logs).body)
 
     def idle(self, name: str, options: str = "") -> None:
         """Runs a container that does nothing but can be asked to ask."""
@@ -62,13 +63,10 @@ class Ports:
 
 
 @pytest.fixture
-def ports(daemon: Daemon, machine: Machine, neighbour: Machine) -> Iterator[Ports]:
+def ports(traces: Traces, daemon: Daemon, machine: Machine, neighbour: Machine) -> Iterator[Ports]:
     """A clean start for each test, and no trace after it."""
-    tidy(daemon)
-    before = machine.snapshot()
     yield Ports(daemon, machine, neighbour)
-    tidy(daemon)
-    eventually(lambda: machine.snapshot() == before)
+    traces.none()
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

@@ -15,8 +15,7 @@ from docker.types import IPAMConfig, IPAMPool
 
 import docker
 from docker.errors import APIError, ContainerError, ImageNotFound, NotFound
-from tests.docker.stage import eventually
-from tests.docker.tidy import tidy
+from tests.docker.tidy import Traces
 from tests.lab import Daemon
 
 pytestmark = [
@@ -30,16 +29,13 @@ Client = Any  # the library's stubs promise less than it keeps
 
 
 @pytest.fixture
-def client(daemon: Daemon) -> Iterator[Client]:
+def client(traces: Traces, daemon: Daemon) -> Iterator[Client]:
     """A client of its own for each test, and no trace after it."""
-    tidy(daemon)
-    before = daemon.machine.snapshot()
     made = docker.DockerClient(base_url=f"unix://{daemon.socket}", version="auto")
     yield made
     made.close()
     gc.collect()  # what the library forgot is let go of here, not in another test
-    tidy(daemon)
-    eventually(lambda: daemon.machine.snapshot() == before)
+    traces.none()
 
 
 def archive(name: str, content: bytes) -> bytes:

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from tests.docker.stage import eventually
 from tests.lab import Daemon
+
+
+class Traces:
+    """Sees to it that a test leaves the machine as it found it."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._before = daemon.machine.snapshot()
+
+    def none(self) -> None:
+        """Removes what the test made and waits until nothing tells of it."""
+        if not self._daemon.running:
+            self._daemon.start()
+        tidy(self._daemon)
+        before, self._before = self._before, self._daemon.machine.snapshot()
+        if self._before != before:
+            eventually(lambda: self._daemon.machine.snapshot() == before)
+            self._before = before
 
 
 def tidy(daemon: Daemon) -> None:

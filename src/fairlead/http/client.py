@@ -1,20 +1,21 @@
 """A small synchronous client for the Engine API, over a unix socket or TCP.
 
 Rule: cheap to import and to start, for it is what the command line waits for;
-neither asyncio nor h11 is loaded. One connection serves one request, so a
+neither asyncio nor h11 is loaded, nor the standard library's client, which
+loads TLS and mail. One connection serves one request, so a
 reply that streams for hours is in nobody's way.
 """
 
 from __future__ import annotations
 
-import io
+import contextlib
 import json
 import socket
 from collections.abc import Iterator, Mapping
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from fairlead.http.exchange import Answer, Malformed, receive, send
 from fairlead.model.errors import Failed, Invalid, Unavailable
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 TCP_PORT = 2375
-CHUNK_BYTES = 65536
 
 # None sends nothing; bytes, a binary file or an iterator of bytes are sent as
 # they are, the latter two in chunks; anything else is sent as JSON.
@@ -51,11 +51,10 @@ class Interrupted(Failed):
 class Reply:
     """An answer: its head at once, its body as it is read."""
 
-    def __init__(self, response: HTTPResponse, connection: HTTPConnection) -> None:
-        self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
-        self._response = response
-        self._connection = connection
+    def __init__(self, answer: Answer) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self._answer = answer
 
     def read(self) -> bytes:
         """Return all that is left of the body."""
@@ -68,22 +67,15 @@ class Reply:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body in pieces, as they arrive."""
-        missing = self._response.length  # http.client does not notice a cut itself
         try:
-            while missing != 0 and (piece := self._response.read1(CHUNK_BYTES)):
-                if missing is not None:
-                    missing -= len(piece)
-                yield piece
-            if missing:
-                raise IncompleteRead(b"", missing)
-        except (HTTPException, OSError) as error:
+            yield from self._answer.body()
+        except (Malformed, OSError) as error:
             raise Interrupted("the daemon closed the connection during its answer") from error
         finally:
             self.close()
 
     def lines(self) -> Iterator[bytes]:
         """Yield the body line by line, each as soon as it is complete."""
-        # Not the response's own readline: it takes a cut for an end.
         rest = b""
         for piece in self.chunks():
             *whole, rest = (rest + piece).split(b"\n")
@@ -94,8 +86,7 @@ class Reply:
 
     def close(self) -> None:
         """Hang up; the daemon stops what it was sending."""
-        self._response.close()
-        self._connection.close()
+        self._answer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -132,40 +123,21 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Send a request and return its reply; a status of 400 or more raises ApiError."""
-        connection = self._open()
-        response = exchange(
-            connection,
-            method,
-            target(path, query),
-            body,
-            {"Connection": "close", **(headers or {})},
-        )
-        return accepted(Reply(response, connection))
+        last = {"Connection": "close", **(headers or {})}
+        return accepted(Reply(exchange(self._dial(), method, target(path, query), body, last)))
 
     def hijack(
         self, method: str, path: str, query: Query | None = None, body: Body = None
     ) -> socket.socket:
         """Send a request and return the raw connection it turned into.
 
-        Nothing of what the daemon sends after its head is lost: the head is
-        read byte by byte, so all that follows is still in the socket.
+        Nothing of what the daemon sends after its head is lost: no more than the
+        head is taken, so all that follows is still in the socket.
         """
-        connection = self._open()
-        connection.response_class = UnbufferedResponse
         upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        response = exchange(connection, method, target(path, query), body, upgrade)
-        if response.status >= 400:
-            response.fp = io.BufferedReader(cast("io.RawIOBase", response.fp))
-        accepted(Reply(response, connection))
-        sock = cast("socket.socket", connection.sock)
-        connection.sock = None
-        response.close()
+        sock = self._dial()
+        accepted(Reply(exchange(sock, method, target(path, query), body, upgrade)))
         return sock
-
-    def _open(self) -> HTTPConnection:
-        connection = HTTPConnection("fairlead", blocksize=CHUNK_BYTES)
-        connection.sock = self._dial()
-        return connection
 
     def _dial(self) -> socket.socket:
         try:
@@ -193,15 +165,6 @@ class Client:
             ) from error
 
 
-class UnbufferedResponse(HTTPResponse):
-    """A response that takes from the socket no byte more than its own head."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp.close()
-        self.fp = cast("io.BufferedReader", sock.makefile("rb", buffering=0))
-
-
 def target(path: str, query: Query | None) -> str:
     """The path with its query: None is left out, truth is 1 or 0, mappings are JSON."""
     words = {}
@@ -216,28 +179,24 @@ def target(path: str, query: Query | None) -> str:
 
 
 def exchange(
-    connection: HTTPConnection, method: str, where: str, body: Body, headers: Mapping[str, str]
-) -> HTTPResponse:
-    """Send a request and wait for the head of the response."""
+    sock: socket.socket, method: str, where: str, body: Body, headers: Mapping[str, str]
+) -> Answer:
+    """Send a request and wait for the head of the answer."""
     kind = ""
     if isinstance(body, bytes | bytearray | Iterator) or hasattr(body, "read"):
         kind = "application/x-tar"
     elif body is not None:
         kind, body = "application/json", json.dumps(body).encode()
     try:
-        try:
-            connection.request(
-                method, where, body, {"Content-Type": kind, **headers} if kind else headers
-            )
-        except (BrokenPipeError, ConnectionResetError):
-            # The daemon refused the body before its end; it has said why.
-            return connection.getresponse()
-        return connection.getresponse()
-    except (HTTPException, OSError) as error:
-        connection.close()
+        # A daemon that refuses a body before its end says why, and hangs up.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            send(sock, method, where, body, {"Content-Type": kind, **headers} if kind else headers)
+        return receive(sock, method)
+    except (Malformed, OSError) as error:
+        sock.close()
         raise Interrupted("the daemon closed the connection without an answer") from error
     except BaseException:
-        connection.close()
+        sock.close()
         raise
 
 
