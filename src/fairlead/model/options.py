@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from fairlead.model.errors import Failed, Invalid
@@ -97,6 +98,13 @@ def interface_name(text: str, what: str) -> str:
 
 def bridge_options(options: Mapping[str, str]) -> BridgeOptions:
     """Options as values. Unknown keys are left alone; bad values raise Invalid."""
+    return _bridge_options(frozenset(options.items()))
+
+
+# A plan asks for the same options many times over.
+@lru_cache(maxsize=4096)
+def _bridge_options(items: frozenset[tuple[str, str]]) -> BridgeOptions:
+    options = dict(items)
     name = options.get(NAME, "")
     prefix = options.get(PREFIX, "") or "eth"
     if name:
