@@ -379,7 +379,8 @@ class Lifecycle:
             # Nobody knows how it ended when the runtime has forgotten it.
             self.settle(container, how or Exit(UNKNOWN, self._clock()), "exited")
         record = container.record
-        if record.removing or (record.host.auto_remove and container.status == "exited"):
+        over = container.status in ("created", "exited")
+        if record.removing or (record.host.auto_remove and over):
             await self._removal.erase(container, volumes=True)
         elif record != before:
             self._shelf.save(container)
