@@ -19,12 +19,12 @@ from bench.clock import wall_ms
 from bench.figures import OURS, Figure
 from bench.subjects import Subject
 from fairlead.kernel.linux import LinuxKernel
+from fairlead.model.marks import Marks
 from fairlead.model.state import (
     HOST,
     Address,
     Bridge,
     DnsRedirect,
-    Marks,
     Namespace,
     Resource,
     Route,

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # What the program drives, then what its tests compare it with.
-PACKAGES="crun runc conmon skopeo umoci golang-github-containers-common
+PACKAGES="crun runc conmon tini skopeo umoci golang-github-containers-common
     iptables nftables libnftables1 iproute2 bridge-utils busybox-static
     util-linux procps kmod ca-certificates python3 python3-venv
     docker-registry dnsmasq-base conntrack tcpdump dnsperf"

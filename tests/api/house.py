@@ -22,7 +22,7 @@ from fairlead.dataplane.client import Dataplane
 from fairlead.engine.engine import Engine
 from fairlead.firewall.iptables import IptablesRenderer
 from fairlead.kernel.fake import FakeKernel
-from fairlead.model.state import Marks
+from fairlead.model.marks import Marks
 from fairlead.runtime.image import Images
 from fairlead.runtime.oci import Oci
 from fairlead.store.sqlite import Store

@@ -25,8 +25,9 @@ from fairlead.dataplane.change import (
 )
 from fairlead.firewall.iptables import IptablesRenderer
 from fairlead.kernel.fake import FakeKernel
+from fairlead.model.marks import Marks
 from fairlead.model.sandbox import SandboxRequest
-from fairlead.model.state import HOST, Marks, Policy, Scope, Step, Sysctl, state
+from fairlead.model.state import HOST, Policy, Scope, Step, Sysctl, state
 from fairlead.store.sqlite import Document, Store
 
 T = TypeVar("T")

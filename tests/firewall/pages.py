@@ -13,9 +13,10 @@ from pathlib import Path
 from fairlead.firewall.iptables import IptablesRenderer
 from fairlead.firewall.policy import policy
 from fairlead.model.endpoint import Endpoint, Port
+from fairlead.model.marks import Marks
 from fairlead.model.network import Network, Pool
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import Chain, Marks, Resource, Rule
+from fairlead.model.state import Chain, Resource, Rule
 from fairlead.model.world import Change, World
 
 FOLDER = Path(__file__).parents[2] / "docs" / "firewall"

@@ -38,8 +38,8 @@ from fairlead.firewall.iptables import IptablesRenderer
 from fairlead.http.server import Server
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.model.errors import Conflict, Failed, FairleadError
+from fairlead.model.marks import Marks
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import Marks
 from fairlead.runtime.image import Images
 from fairlead.runtime.oci import Oci
 from fairlead.store.sqlite import Store

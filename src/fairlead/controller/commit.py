@@ -125,28 +125,40 @@ class Committer:
         had = serving.serving(before, upstreams, wide)
         has = serving.serving(after, upstreams, wide)
         fresh = has.views.keys() - had.views.keys()
+        done = documents.documents(change)
         with ExitStack() as stack:
             sockets = Sockets(ports=held or {})
             stack.callback(sockets.close)
-            number = await self.on_thread(
-                lambda: self._program(before, after, change, fresh, sockets)
-            )
+
+            def program() -> int | None:
+                number = self._program(before, after, change, fresh, sockets)
+                if held or fresh or had != has:
+                    return number
+                # Nobody else has to hear of it: one trip to the thread is enough.
+                try:
+                    self.store.finish(number, done)
+                except BaseException:
+                    self._undo(before, after, change, number)
+                    raise
+                return None
+
+            number = await self.on_thread(program)
+            if number is None:
+                return after
             try:
                 await self.dataplane.apply(dataplane_changes(had, has, sockets))
-                done = documents.documents(change)
                 await self.on_thread(lambda: self.store.finish(number, done))
             except BaseException:
-                await asyncio.shield(self._revert(before, after, change, number))
+                undo = self.on_thread(lambda: self._undo(before, after, change, number))
+                await asyncio.shield(undo)
                 raise
         return after
 
-    async def _revert(self, before: World, after: World, change: Change, number: int) -> None:
-        def work() -> None:
-            steps = self.plan(before, after, change)
-            self.kernel.apply([step.undo() for step in reversed(steps)])
-            self.store.abandon(number)
-
-        await self.on_thread(work)
+    def _undo(self, before: World, after: World, change: Change, number: int) -> None:
+        """Take back a change that the kernel has made."""
+        steps = self.plan(before, after, change)
+        self.kernel.apply([step.undo() for step in reversed(steps)])
+        self.store.abandon(number)
 
     def _program(
         self,

@@ -27,7 +27,8 @@ from fairlead.driver.interface import DRIVERS
 from fairlead.ipam.addresses import check_endpoint
 from fairlead.model.endpoint import Endpoint, EndpointRequest, Port, PortRequest
 from fairlead.model.errors import Conflict, Failed, FairleadError, Forbidden, NotFound
-from fairlead.model.network import Network, NetworkRequest
+from fairlead.model.network import Network, NetworkRequest, bridge_name
+from fairlead.model.options import bridge_options
 from fairlead.model.sandbox import Sandbox, SandboxRequest
 from fairlead.model.state import IPAddress, Step
 from fairlead.model.world import Change, Thing, World
@@ -157,11 +158,15 @@ class Controller:
 
     async def _new_network(self, request: NetworkRequest) -> Network:
         requests.check_request(self.world, request)
-        kernel = self._committer.kernel
-        occupied = await self._committer.on_thread(kernel.occupied)
+        kernel, options = self._committer.kernel, request.options
+        id_ = self._draw(32)
+        name = bridge_options(options).name or bridge_name(id_)
+        # Both questions in one trip to the kernel thread.
+        occupied, there = await self._committer.on_thread(
+            lambda: (kernel.occupied(), kernel.is_bridge(name))
+        )
         found = requests.pools(self.world, request, self.settings.bases, occupied)
-        net = requests.network(request, self._draw(32), time.time_ns(), found)
-        there = await self._committer.on_thread(lambda: kernel.is_bridge(net.ifname))
+        net = requests.network(request, id_, time.time_ns(), found)
         return requests.check_bridge(self.world, net, there)
 
     # Sandboxes

@@ -9,27 +9,10 @@ import msgspec
 
 from fairlead.engine import ports
 from fairlead.engine.documents import Config, HostConfig, words
-from fairlead.model.container import MIB
+from fairlead.model.container import MASKED_PATHS, MIB, READONLY_PATHS
 from fairlead.model.errors import Invalid
 
 SHM_BYTES = 64 * MIB
-
-# What inspect shows when nobody asked for a list of one's own.
-MASKED_PATHS = (
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)
-READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 def with_image(config: Config, image: Mapping[str, Any]) -> Config:

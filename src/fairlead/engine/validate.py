@@ -14,7 +14,7 @@ import msgspec
 
 from fairlead.engine import ports, restart
 from fairlead.engine.documents import Config, EndpointSettings, HostConfig
-from fairlead.model.container import MIB
+from fairlead.model.container import IPC_SYSCTLS, MIB
 from fairlead.model.errors import Failed, Invalid, Unsupported
 
 MAC_WARNING = (
@@ -26,17 +26,6 @@ HOST_PORTS_WARNING = "Published ports are discarded when using host network mode
 LEAST_MEMORY_BYTES = 6 * MIB
 INTERFACE_SYSCTLS = "com.docker.network.endpoint.sysctls"
 
-# Kernel settings that a namespace has its own copy of; all others are the host's.
-_IPC_SYSCTLS = {
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_rmid_forced",
-}
 _INTERFACE_SYSCTL = re.compile(r"net\.(ipv4|ipv6|mpls)\.(\w+)\.([^.]+)\.(.+)")
 _MAC = re.compile("([0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(\\2[0-9a-fA-F]{2}){4})")
 
@@ -220,7 +209,7 @@ def interface_sysctls(host: HostConfig, api: tuple[int, int]) -> tuple[dict[str,
 def sysctls_at_start(host: HostConfig) -> None:
     """Refuse kernel settings that would change the host. Raises Failed."""
     for name in host.sysctls or {}:
-        if name in _IPC_SYSCTLS or name.startswith("fs.mqueue."):
+        if name in IPC_SYSCTLS or name.startswith("fs.mqueue."):
             if host.ipc_mode == "host":
                 raise _runtime(f'sysctl "{name}" is not allowed in the hosts ipc namespace')
         elif name.startswith("net."):

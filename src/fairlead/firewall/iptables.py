@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 from fairlead.firewall.policy import BridgePolicy, Policy, PortPolicy
-from fairlead.model.state import Chain, Marks, Resource, Rule
+from fairlead.model.marks import Marks
+from fairlead.model.state import Chain, Resource, Rule
 
 FAMILY = {4: "ip", 6: "ip6"}
 RETURN = "-j RETURN"

@@ -15,11 +15,11 @@ from fairlead.kernel import rtnetlink
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.netlink import Answer, Message, Socket
 from fairlead.kernel.netns import Namespaces
+from fairlead.model.marks import Marks
 from fairlead.model.state import (
     Address,
     Bridge,
     Key,
-    Marks,
     Neighbour,
     Resource,
     Route,

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from fairlead.kernel.restorer import Restorer
 from fairlead.model.errors import Failed
-from fairlead.model.state import Chain, Marks, Policy, Resource, Rule, Step
+from fairlead.model.marks import Marks
+from fairlead.model.state import Chain, Policy, Resource, Rule, Step
 
 WAIT_SECONDS = "10"
 SAVE = {"ip": "iptables-save", "ip6": "ip6tables-save"}

@@ -26,6 +26,7 @@ from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import REDIRECT, TABLE, Context
 from fairlead.kernel.sysctl import read_sysctl, write_sysctl
 from fairlead.model.errors import Failed
+from fairlead.model.marks import Marks
 from fairlead.model.state import (
     HOST,
     Address,
@@ -36,7 +37,6 @@ from fairlead.model.state import (
     IPAddress,
     IPNetwork,
     Key,
-    Marks,
     Namespace,
     Neighbour,
     Policy,
@@ -118,6 +118,11 @@ class LinuxKernel:
 
     def is_bridge(self, name: str) -> bool | None:
         """Whether an interface of the host is a bridge; None when there is no such interface."""
+        try:
+            socket.if_nametoindex(name)
+        except OSError:
+            # Nearly always so, and much quicker than to look through all links.
+            return None
         found = {row.name: row for row in rtnetlink.links(self._host)}.get(name)
         if found is not None and found.alias == self.marks.dying:
             self.reap()

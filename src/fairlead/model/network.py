@@ -93,7 +93,7 @@ class Network:
     @property
     def ifname(self) -> str:
         """The name of its bridge on the host."""
-        return self.options.get("com.docker.network.bridge.name") or f"br-{self.id[:12]}"
+        return self.options.get("com.docker.network.bridge.name") or bridge_name(self.id)
 
     @property
     def default_bridge(self) -> bool:
@@ -103,3 +103,8 @@ class Network:
     @property
     def user_defined(self) -> bool:
         return not self.predefined
+
+
+def bridge_name(id_: str) -> str:
+    """The name of a network's bridge when nobody chose one."""
+    return f"br-{id_[:12]}"

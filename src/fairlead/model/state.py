@@ -379,36 +379,6 @@ class Scope:
     namespaces: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """How this engine's objects are told from everybody else's.
-
-    `tag`, eight hex digits, is in the alias of links and in the name of a marker
-    chain; `prefix` begins the names of our firewall chains.
-    """
-
-    tag: str
-    prefix: str = "DOCKER"
-
-    @property
-    def alias(self) -> str:
-        return f"fairlead:{self.tag}"
-
-    @property
-    def dying(self) -> str:
-        """The alias of a link that waits to be deleted with others."""
-        return f"{self.alias}:dying"
-
-    @property
-    def group(self) -> int:
-        """The link group in which it waits."""
-        return int(self.tag, 16) & 0x7FFFFFFF
-
-    @property
-    def chain(self) -> str:
-        return f"FAIRLEAD-{self.tag}"
-
-
 def state(resources: Mapping[Key, Resource] | list[Resource] | tuple[Resource, ...]) -> State:
     """A state from resources. Two different ones with one key are an error: ValueError."""
     if isinstance(resources, Mapping):

@@ -12,6 +12,7 @@ import asyncio
 import errno
 import os
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
@@ -50,9 +51,9 @@ class Attachment(Protocol):
         ...
 
 
-class _Frames:
-    async def read(self) -> tuple[int, bytes] | None:
-        raise NotImplementedError
+class _Frames(ABC):
+    @abstractmethod
+    async def read(self) -> tuple[int, bytes] | None: ...
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
         while (frame := await self.read()) is not None:

@@ -12,27 +12,11 @@ from typing import Any
 
 import msgspec
 
-from fairlead.model.container import ContainerSpec
+from fairlead.model.container import IPC_SYSCTLS, MASKED_PATHS, READONLY_PATHS, ContainerSpec
 from fairlead.model.errors import Failed, Invalid
 from fairlead.runtime.host import Host, Node, every_node, nodes
 from fairlead.runtime.limits import resources
 from fairlead.runtime.seccomp import oci_seccomp
-
-MASKED = (
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)
-READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 _EVERYTHING = {"allow": True, "access": "rwm"}
 
@@ -53,25 +37,15 @@ _OWN_NETWORK = {
     "net.ipv4.ip_unprivileged_port_start": "0",
     "net.ipv4.ping_group_range": "0 2147483647",
 }
-_IPC_SYSCTLS = (
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_rmid_forced",
-)
 _SYSCTL_NAME = re.compile(r"[a-z0-9_-]+([./][A-Za-z0-9_*-]+)+")
 
 
 def linux(container: ContainerSpec, caps: Sequence[str], host: Host, cgroup: str) -> dict[str, Any]:
     """The ``linux`` object of a container's config.json."""
     usual = container.masked_paths is None and not container.privileged
-    masked = MASKED if usual else container.masked_paths or ()
+    masked = MASKED_PATHS if usual else container.masked_paths or ()
     usual = container.readonly_paths is None and not container.privileged
-    readonly = READONLY if usual else container.readonly_paths or ()
+    readonly = READONLY_PATHS if usual else container.readonly_paths or ()
     given, rules = _devices(container)
     made: dict[str, Any] = {
         "namespaces": list(_namespaces(container)),
@@ -164,7 +138,7 @@ def _allowed(name: str, container: ContainerSpec) -> None:
     if dotted.startswith("net."):
         if container.network_namespace is None:
             raise Failed(f'{refused} "{name}" not allowed in host network namespace: unknown')
-    elif dotted in _IPC_SYSCTLS or dotted.startswith("fs.mqueue."):
+    elif dotted in IPC_SYSCTLS or dotted.startswith("fs.mqueue."):
         if container.ipc == "host":
             raise Failed(f'{refused} "{name}" not allowed in host ipc namespace: unknown')
     elif dotted != "kernel.domainname" or container.uts == "host":
