@@ -156,6 +156,18 @@ async def test_what_a_vandal_broke_is_mended_on_the_way(machine: Machine) -> Non
     machine.is_right()
 
 
+async def test_so_is_what_can_neither_be_done_nor_undone(machine: Machine) -> None:
+    """A sandbox whose bridge and rules somebody deleted still closes, and the host is right."""
+    controller = machine.controller
+    box = await controller.open_sandbox(machine.box("c"), [("bridge", EndpointRequest())], [WEB])
+    machine.kernel.lose(("link", HOST, "docker0"))
+    machine.kernel.lose(("chain", "ip", "filter", "DOCKER"))
+
+    await controller.close_sandbox(box.id)
+
+    machine.is_right()
+
+
 async def test_a_port_in_use_names_the_container(machine: Machine) -> None:
     """The second container is refused in Docker's words, before anything is programmed."""
     controller = machine.controller

@@ -192,7 +192,8 @@ class Committer:
         """Apply, or leave no trace; once more after a repair if the kernel surprised us."""
         try:
             self._try(steps)
-        except Refused:
+        except (Refused, ExceptionGroup):
+            # What could not be undone, because its ground is gone as well, the repair restores.
             self.kernel.reap()
             self.repair(before)
             self._try(steps)
