@@ -152,7 +152,9 @@ class Machine:
             (IptablesRenderer(MARKS),),
             want.Host(),
         )
-        self.controller = Controller(committer, self.settings, Path("/run/netns"), self.resolv_conf)
+        self.controller = Controller(
+            committer, self.settings, Path("/run/netns"), self.resolv_conf, self.draw
+        )
         return await self.controller.start()
 
     async def halt(self) -> None:
