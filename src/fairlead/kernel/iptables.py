@@ -190,10 +190,6 @@ class Iptables:
         for restorer in self._restorers.values():
             restorer.close()
 
-    def version(self) -> str:
-        """What the program says of itself: it names its kind, nf_tables or legacy."""
-        return _run(["iptables", "--version"], "")
-
     def save(self) -> Tables:
         """All tables as they stand."""
         tables: dict[tuple[str, str], Table] = {}

@@ -17,7 +17,6 @@ from functools import cache
 
 from fairlead.model.errors import Failed
 
-OUTPUT_HANDLE = 1 << 3
 TABLE = "fairlead_dns"
 RESOLVER = "127.0.0.11"
 RESOLVER_PORT = 61053
@@ -49,7 +48,6 @@ def _load() -> ctypes.CDLL:
     library.nft_ctx_free.argtypes = [ctypes.c_void_p]
     library.nft_ctx_buffer_output.argtypes = [ctypes.c_void_p]
     library.nft_ctx_buffer_error.argtypes = [ctypes.c_void_p]
-    library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
     library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
     library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
     library.nft_ctx_get_output_buffer.argtypes = [ctypes.c_void_p]
@@ -61,23 +59,18 @@ def _load() -> ctypes.CDLL:
 class Context:
     """A libnftables context of the namespace that its thread is in."""
 
-    def __init__(self, handles: bool = False) -> None:
+    def __init__(self) -> None:
         self._library = _load()
         self._context = self._library.nft_ctx_new(0)
         if not self._context:
             raise OSError(errno.ENOMEM, "nft_ctx_new")
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
-        if handles:
-            self._library.nft_ctx_output_set_flags(self._context, OUTPUT_HANDLE)
 
     def __enter__(self) -> Context:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         self._library.nft_ctx_free(self._context)
 
     def run(self, commands: str) -> str:
