@@ -84,7 +84,8 @@ class House:
 
     async def _build(self, root: Path) -> None:
         store = Store(root / "fairlead.db")
-        renderers = [IptablesRenderer(Marks("test"))]
+        marks = Marks("test")
+        renderers = [IptablesRenderer(marks, 4), IptablesRenderer(marks, 6)]
         committer = Committer(store, FakeKernel(), self._dataplane, renderers, Host())
         self.controller = Controller(committer, NetworkSettings(), root / "netns")
         await self.controller.start()

@@ -149,7 +149,7 @@ class Machine:
             self.store,
             self.kernel,
             self.dataplane,  # type: ignore[arg-type]
-            (IptablesRenderer(MARKS),),
+            (IptablesRenderer(MARKS, 4), IptablesRenderer(MARKS, 6)),
             want.Host(),
         )
         self.controller = Controller(

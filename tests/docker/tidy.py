@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import unified_diff
+
 from tests.docker.stage import eventually
 from tests.lab import Daemon
 
@@ -20,7 +22,12 @@ class Traces:
         tidy(self._daemon)
         before, self._before = self._before, self._daemon.machine.snapshot()
         if self._before != before:
-            eventually(lambda: self._daemon.machine.snapshot() == before)
+            machine, want = self._daemon.machine, before.splitlines()
+            try:
+                eventually(lambda: machine.snapshot() == before)
+            except AssertionError:
+                left = "\n".join(unified_diff(want, machine.snapshot().splitlines(), lineterm=""))
+                raise AssertionError(f"not as it was before the test:\n{left}") from None
             self._before = before
 
 

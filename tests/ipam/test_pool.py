@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.ipam.addresses import AddressInUse, PoolFull, assign, check_endpoint
-from fairlead.ipam.pool import DEFAULT_BASES, check, choose
+from fairlead.ipam.pool import DEFAULT_BASES, choose, parse, settle
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import FairleadError, Invalid
 from fairlead.model.network import Network, Pool, PoolRequest
+
+GATEWAYS = {4: True, 6: True}
 
 
 def test_the_default_pools_in_docker_s_order() -> None:
@@ -64,7 +66,7 @@ def test_routes_of_the_host_are_avoided() -> None:
 def test_what_docker_refuses(request_: PoolRequest, status: int, message: str) -> None:
     """Status and words are Docker's."""
     with pytest.raises(FairleadError) as refused:
-        check([request_], [ip_network("172.17.0.0/16")])
+        settle(parse([request_]), [ip_network("172.17.0.0/16")], GATEWAYS)
 
     assert refused.value.status == status
     assert message in refused.value.message
@@ -73,7 +75,7 @@ def test_what_docker_refuses(request_: PoolRequest, status: int, message: str) -
 @pytest.mark.parametrize("subnet", ["10.0.0.0/29", "10.0.0.0/30", "10.0.0.0/31", "10.0.0.0/32"])
 def test_small_subnets_are_taken(subnet: str) -> None:
     """Docker takes them, so do we; the gateway is inside."""
-    (pool,) = check([PoolRequest(subnet)], [])
+    (pool,) = settle(parse([PoolRequest(subnet)]), [], GATEWAYS)
 
     assert pool.gateway in pool.subnet
 

@@ -111,7 +111,7 @@ def ports_json(exposed: Iterable[str], ports: Iterable[Port]) -> Json:
     found: Json = dict.fromkeys(exposed)
     for port in ports:
         key = f"{port.container_port}/{port.protocol}"
-        binding = {"HostIp": str(port.host_ip), "HostPort": str(port.host_port)}
+        binding = {"HostIp": str(port.host_ip), "HostPort": str(port.host_port or "")}
         found[key] = [*(found.get(key) or ()), binding]
     return {key: found[key] for key in sorted(found, key=_port_order)}
 

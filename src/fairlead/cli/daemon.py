@@ -175,8 +175,12 @@ async def _put_together(stack: AsyncExitStack, config: Config) -> tuple[Server, 
         config.exec_root / "dataplane" / "control.sock", config.exec_root / "dataplane.log"
     )
     stack.push_async_callback(dataplane.close)
-    host = Host(forwarding=config.ip_forward, firewall=config.iptables)
-    renderers = (IptablesRenderer(marks),)
+    host = Host(
+        forwarding=config.ip_forward,
+        no_drop=config.ip_forward_no_drop,
+        firewall=config.iptables,
+    )
+    renderers = (IptablesRenderer(marks, 4), IptablesRenderer(marks, 6))
     committer = Committer(store, kernel, dataplane, renderers, host)
     controller = Controller(committer, network_settings(config), config.exec_root / "netns")
     stack.push_async_callback(controller.close)

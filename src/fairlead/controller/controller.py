@@ -25,6 +25,7 @@ from fairlead.controller.serving import RESOLVER
 from fairlead.controller.start import Settings, start
 from fairlead.driver.interface import DRIVERS
 from fairlead.ipam.addresses import check_endpoint
+from fairlead.ipam.pool import unique_local
 from fairlead.model.endpoint import Endpoint, EndpointRequest, Port, PortRequest
 from fairlead.model.errors import Conflict, Failed, FairleadError, Forbidden, NotFound
 from fairlead.model.network import Network, NetworkRequest, bridge_name
@@ -75,6 +76,7 @@ class Controller:
         draw: Draw = secrets.token_hex,
     ) -> None:
         self.world = World()
+        self.unique_local = unique_local(bytes(5))
         self.settings = settings
         self.listeners: list[Callable[[NetworkEvent], None]] = []
         self.warnings: list[str] = []
@@ -97,6 +99,7 @@ class Controller:
                 self._committer, self.settings, alive, self._upstreams(), self._draw
             )
         self.world = begun.world
+        self.unique_local = begun.unique_local
         self.warnings = begun.warnings
         return begun.steps
 
@@ -157,15 +160,18 @@ class Controller:
         return self._committer.plan(self.world, self.world.after(change), change)
 
     async def _new_network(self, request: NetworkRequest) -> Network:
+        request = requests.settled(self.world, request)
         requests.check_request(self.world, request)
-        kernel, options = self._committer.kernel, request.options
+        kernel = self._committer.kernel
         id_ = self._draw(32)
-        name = bridge_options(options).name or bridge_name(id_)
-        # Both questions in one trip to the kernel thread.
-        occupied, there = await self._committer.on_thread(
-            lambda: (kernel.occupied(), kernel.is_bridge(name))
+        name = bridge_options(request.options).name or bridge_name(id_)
+        # All questions in one trip to the kernel thread.
+        surroundings, there = await self._committer.on_thread(
+            lambda: (kernel.surroundings(), kernel.is_bridge(name))
         )
-        found = requests.pools(self.world, request, self.settings.bases, occupied)
+        request = requests.with_mtu(request, surroundings.mtu)
+        bases = (*self.settings.bases, self.unique_local)
+        found = requests.pools(self.world, request, bases, surroundings.routes)
         net = requests.network(request, id_, time.time_ns(), found)
         return requests.check_bridge(self.world, net, there)
 
@@ -299,6 +305,8 @@ class Controller:
 
     def _joinable(self, ref: str) -> Network:
         net = self.network(ref)
+        if net.config_only:
+            raise Forbidden("cannot create endpoint on configuration-only network")
         if net.driver not in DRIVERS:
             raise Forbidden(f"network {net.name} has no driver here")
         return net
@@ -306,30 +314,37 @@ class Controller:
     async def _commit_sandbox(
         self, box: Sandbox, put: tuple[Endpoint, ...] = (), drop: tuple[Endpoint, ...] = ()
     ) -> Sandbox:
-        """Commit a sandbox with endpoints that come or go; its ports follow its gateway."""
+        """Commit a sandbox with endpoints that come or go; its ports follow its ways out."""
         after = self.world.after(Change(put=(box, *put), drop=drop))
-        way = after.gateway(box.id)
         old = self.world.sandboxes.get(box.id)
-        same = old is not None and old.publish == box.publish and bool(old.ports) == bool(way)
+        leads = ports.ways(after, box.id)
         held = None
-        if way is None or not box.publish:
+        if not leads or not box.publish:
             box = replace(box, ports=())
-        elif not same:
-            default = after.networks[way.network].bridge.host_binding or self.settings.binding
-            wanted, world = box.publish, self.world
-            try:
-                found, held = await self._committer.on_thread(
-                    lambda: ports.bind(self._committer.kernel, world, wanted, default)
-                )
-            except Failed as error:
-                start = "driver failed programming external connectivity on endpoint"
-                raise Failed(
-                    f"{start} {box.name} ({way.id}): {error.message}", hint=error.hint
-                ) from error
-            box = replace(box, ports=found)
+        elif old is None or old.publish != box.publish or leads != ports.ways(self.world, box.id):
+            box, held = await self._bind(after, box, leads, old.ports if old else ())
         things: tuple[Thing, ...] = (box, *put)
         await self._commit(Change(put=things, drop=drop), held)
         return box
+
+    async def _bind(
+        self, after: World, box: Sandbox, leads: ports.Ways, had: tuple[Port, ...]
+    ) -> tuple[Sandbox, dict[str, socket.socket]]:
+        """Hold the ports that a sandbox is to be published on, as far as it does not yet."""
+        way = after.gateway(box.id, min(leads))
+        assert way is not None
+        default = after.networks[way.network].bridge.host_binding or self.settings.binding
+        kernel, wanted, world = self._committer.kernel, box.publish, self.world
+        try:
+            found, held = await self._committer.on_thread(
+                lambda: ports.bind(kernel, world, wanted, default, leads, had)
+            )
+        except Failed as error:
+            start = "driver failed programming external connectivity on endpoint"
+            raise Failed(
+                f"{start} {box.name} ({way.id}): {error.message}", hint=error.hint
+            ) from error
+        return replace(box, ports=found), held
 
     async def _commit(self, change: Change, held: dict[str, socket.socket] | None = None) -> None:
         committer, upstreams = self._committer, self._upstreams()

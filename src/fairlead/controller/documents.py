@@ -109,6 +109,7 @@ READERS: Mapping[str, Callable[[Any], object]] = {
     "scope": Scope,
     "addresses": _each(ip_interface),
     "gateways": _each(ip_address),
+    "link_local": _each(ip_interface),
     "links": _each(tuple),
 }
 

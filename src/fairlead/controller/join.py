@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fairlead.driver.interface import DRIVERS
-from fairlead.ipam.addresses import assign, check_endpoint, check_mac
+from fairlead.ipam.addresses import assign, check_endpoint, check_mac, link_local
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import Failed, Forbidden
 from fairlead.model.network import Network
@@ -47,6 +47,7 @@ class Joiner:
             mac=check_mac(request.mac) if request.mac else mac(addresses, self._draw),
             addresses=addresses,
             gateways=tuple(pool.way_out for pool in pools if pool.way_out is not None),
+            link_local=link_local(request) if cable else (),
             aliases=tuple(request.aliases),
             links=tuple(_link(text) for text in request.links),
             options=dict(request.options),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from fairlead.kernel.port import Kernel
 from fairlead.kernel.sockets import PortTaken
 from fairlead.model.endpoint import Port, PortRequest
 from fairlead.model.errors import Failed, Invalid
+from fairlead.model.options import Mode
 from fairlead.model.state import IPAddress
 from fairlead.model.world import World
 
@@ -19,23 +20,42 @@ NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 ANY4, ANY6 = IPv4Address("0.0.0.0"), IPv6Address("::")
 
 
+Ways = Mapping[int, Mode]
+"""The families in which a sandbox has a way out, and how that way's gateway works."""
+
+
+def ways(world: World, box: str) -> Ways:
+    """How a sandbox is reached from the world, by version."""
+    found = {}
+    for version in (4, 6):
+        way = world.gateway(box, version)
+        if way is not None:
+            found[version] = world.networks[way.network].bridge.mode(version)
+    return found
+
+
 def bind(
     kernel: Kernel,
     world: World,
     requests: Sequence[PortRequest],
     default: IPAddress | None,
+    leads: Ways,
+    had: Sequence[Port] = (),
 ) -> tuple[tuple[Port, ...], dict[str, socket.socket]]:
     """Hold every port that was asked for; all or none. Blocks: kernel thread.
 
-    Raises Failed in Docker's words, naming who holds a port that is taken.
+    Those of `had` that still fit are kept and need no socket. Raises Failed in
+    Docker's words, naming who holds a port that is taken.
     """
     ports: list[Port] = []
     held: dict[str, socket.socket] = {}
+    spare = list(had)
     try:
         for request in requests:
-            for port, sock in _one(kernel, world, request, default):
+            for port, sock in _one(kernel, world, request, default, leads, spare):
                 ports.append(port)
-                held[port.id] = sock
+                if sock is not None:
+                    held[port.id] = sock
     except BaseException:
         for sock in held.values():
             sock.close()
@@ -56,11 +76,52 @@ def addresses(text: str, default: IPAddress | None) -> tuple[IPAddress, ...]:
 
 
 def _one(
-    kernel: Kernel, world: World, request: PortRequest, default: IPAddress | None
-) -> Iterator[tuple[Port, socket.socket]]:
+    kernel: Kernel,
+    world: World,
+    request: PortRequest,
+    default: IPAddress | None,
+    leads: Ways,
+    spare: list[Port],
+) -> Iterator[tuple[Port, socket.socket | None]]:
     hosts = addresses(request.host_ip, default)
+    modes = set(leads.values())
+    found: dict[IPAddress, tuple[Port, socket.socket | None]] = {}
+    for host in hosts:
+        if leads.get(host.version) is Mode.ROUTED:
+            found[host] = Port(request.protocol, request.container_port, host, 0), None
+        elif (port := _kept(request, host, spare)) is not None:
+            spare.remove(port)
+            found[host] = port, None
+    # The proxy leads one family's port to the other family, but never into a routed network.
+    missing = tuple(h for h in hosts if h not in found and modes != {Mode.ROUTED})
+    if missing:
+        number = max((port.host_port for port, _ in found.values()), default=0)
+        for port, sock in _fresh(kernel, world, request, missing, number):
+            found[port.host_ip] = port, sock
+    yield from (found[host] for host in hosts if host in found)
+
+
+def _kept(request: PortRequest, host: IPAddress, spare: Sequence[Port]) -> Port | None:
+    """The port that was bound for this already."""
+    last = max(request.host_port_end, request.host_port)
+    for port in spare:
+        same = (port.protocol, port.container_port, port.host_ip)
+        if same == (request.protocol, request.container_port, host) and (
+            request.host_port == 0 or request.host_port <= port.host_port <= last
+        ):
+            return port
+    return None
+
+
+def _fresh(
+    kernel: Kernel,
+    world: World,
+    request: PortRequest,
+    hosts: tuple[IPAddress, ...],
+    only: int,
+) -> Iterator[tuple[Port, socket.socket]]:
     refusal: PortTaken | None = None
-    for number in _numbers(request):
+    for number in (only,) if only else _numbers(request):
         try:
             yield from _everywhere(kernel, hosts, request, number)
         except PortTaken as error:
@@ -88,7 +149,7 @@ def _everywhere(
             try:
                 sock = kernel.reserve(request.protocol, host, number)
             except PortTaken as error:
-                if host == ANY6 and len(hosts) > 1 and error.code in NO_IPV6:
+                if host == ANY6 and not request.host_ip and error.code in NO_IPV6:
                     continue
                 raise
             number = sock.getsockname()[1]

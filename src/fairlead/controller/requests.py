@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from fairlead.driver.interface import DRIVERS
-from fairlead.ipam.pool import Base, check, choose
-from fairlead.model.errors import Conflict, Failed, Forbidden, Invalid, NotFound, Unsupported
-from fairlead.model.network import Network, NetworkRequest, Pool
-from fairlead.model.options import bridge_options
+from fairlead.ipam.pool import Base, choose, parse, settle
+from fairlead.model.errors import Conflict, Failed, Forbidden, Invalid, NotFound
+from fairlead.model.network import (
+    Network,
+    NetworkRequest,
+    Pool,
+    PoolRequest,
+    gateway_reserved,
+)
+from fairlead.model.options import MTU, USUAL_MTU, Mode, bridge_options
 from fairlead.model.state import IPNetwork
 from fairlead.model.world import World
 
-MODES = ("nat", "nat-unprotected", "routed", "isolated")
 PREDEFINED = ("bridge", "host", "none", "default")
 SINGLE = {"host": "host", "null": "null", "none": "null"}
 NO_SWARM = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
     "to connect this node to swarm and try again."
+)
+DEPENDENT = "are not supported if the network depends on a configuration network"
+ONLY_CONFIGURATION = (
+    "configuration network can only contain network specific fields. Network operator fields "
+    "like [ ingress | internal | attachable | scope ] are not supported."
 )
 
 
@@ -43,22 +53,16 @@ def check_request(world: World, request: NetworkRequest) -> None:
         raise Conflict(
             f"network with name {request.name} already exists", hint="`network ls` shows it"
         )
-    bridge_options(request.options)
     _check_modes(request)
 
 
 def _check_modes(request: NetworkRequest) -> None:
-    for version in ("ipv4", "ipv6"):
-        key = f"com.docker.network.bridge.gateway_mode_{version}"
-        mode = request.options.get(key, "nat")
-        if mode not in MODES:
-            raise Invalid(f"failed to parse {key} value: {mode} (unknown gateway mode {mode})")
-        if mode == "isolated" and not request.internal:
-            raise Failed("gateway mode 'isolated' can only be used for an internal network")
-        if mode != "nat":
-            raise Unsupported(
-                f"gateway mode {mode!r} is not supported by this version", hint="use nat"
-            )
+    options = bridge_options(request.options)
+    if Mode.ISOLATED in (options.mode4, options.mode6) and not request.internal:
+        raise Failed(
+            "gateway mode 'isolated' can only be used for an internal network",
+            hint="add --internal",
+        )
 
 
 def _check_driver(request: NetworkRequest) -> None:
@@ -75,15 +79,55 @@ def _check_driver(request: NetworkRequest) -> None:
         if request.ipam_driver == "null":
             raise Invalid("ipv4 pool is empty", hint="the bridge driver needs addresses")
         raise NotFound(f'plugin "{request.ipam_driver}" not found')
-    if request.enable_ipv6 or not request.enable_ipv4:
-        raise Unsupported(
-            "IPv6 networks are not supported by this version", hint="leave out --ipv6"
-        )
-    if request.config_only or request.config_from:
-        raise Unsupported(
-            "configuration networks are not supported by this version",
-            hint="give each network its options",
-        )
+
+
+def settled(world: World, request: NetworkRequest) -> NetworkRequest:
+    """The request with what the configuration network says that it names.
+
+    Raises NotFound, or Forbidden when it says something of its own as well.
+    """
+    if request.config_only:
+        if request.config_from:
+            raise Forbidden(
+                "a configuration network cannot depend on another configuration network"
+            )
+        if request.internal or request.attachable or request.ingress or request.scope:
+            raise Forbidden(ONLY_CONFIGURATION)
+    if not request.config_from:
+        return request
+    own = (request.pools, request.ipam_options, request.labels, request.enable_ipv6)
+    if any(own) or request.ipam_driver not in ("", "default"):
+        raise Forbidden(f"user-specified configurations {DEPENDENT}")
+    if request.options:
+        raise Forbidden(f"network driver options {DEPENDENT}")
+    for net in world.networks.values():
+        if net.config_only and net.name == request.config_from:
+            return replace(
+                request,
+                pools=tuple(_said(pool) for pool in net.pools),
+                options=net.options,
+                labels=net.labels,
+                ipam_options=net.ipam_options,
+                enable_ipv4=net.enable_ipv4,
+                enable_ipv6=net.enable_ipv6,
+            )
+    raise NotFound(f'configuration network "{request.config_from}" does not exist')
+
+
+def with_mtu(request: NetworkRequest, uplink: int) -> NetworkRequest:
+    """The request with the MTU of the way out, in bytes, where that is not the usual one."""
+    if MTU in request.options or uplink in (0, USUAL_MTU) or request.config_only:
+        return request
+    return replace(request, options={**request.options, MTU: str(uplink)})
+
+
+def _said(pool: Pool) -> PoolRequest:
+    return PoolRequest(
+        subnet=str(pool.subnet),
+        ip_range=str(pool.ip_range or ""),
+        gateway=str(pool.gateway or ""),
+        auxiliary={name: str(address) for name, address in pool.auxiliary.items()},
+    )
 
 
 def pools(
@@ -92,11 +136,27 @@ def pools(
     bases: Sequence[Base],
     occupied: Sequence[IPNetwork],
 ) -> tuple[Pool, ...]:
-    """The pools of a network to be: the ones asked for, else the lowest free."""
-    taken = [pool.subnet for net in world.networks.values() for pool in net.pools]
-    if any(r.subnet or r.gateway or r.ip_range or r.auxiliary for r in request.pools):
-        return check(request.pools, taken)
-    return (choose(bases, taken, occupied),)
+    """The pools of a network to be: the ones asked for, else the lowest free of each family."""
+    said = [r for r in request.pools if r.subnet or r.gateway or r.ip_range or r.auxiliary]
+    asked = parse(said)
+    if request.config_only:
+        return asked
+    options = bridge_options(request.options)
+    reserved = {v: gateway_reserved(options, request.internal, v) for v in (4, 6)}
+    enabled = {4: request.enable_ipv4, 6: request.enable_ipv6}
+    taken = [pool.subnet for net in allocated(world) for pool in net.pools]
+    found = settle([p for p in asked if enabled[p.subnet.version]], taken, reserved)
+    for version in (4, 6):
+        if enabled[version] and not any(p.subnet.version == version for p in found):
+            ranges = [base for base in bases if base.range.version == version]
+            held = [*taken, *(p.subnet for p in found)]
+            found = (*found, choose(ranges, held, occupied, reserved[version]))
+    return tuple(sorted(found, key=lambda p: p.subnet.version))
+
+
+def allocated(world: World) -> Iterator[Network]:
+    """The networks that hold their pools: not those that only say what others are to be like."""
+    return (net for net in world.networks.values() if not net.config_only)
 
 
 def network(request: NetworkRequest, id_: str, created: int, found: tuple[Pool, ...]) -> Network:
@@ -104,7 +164,7 @@ def network(request: NetworkRequest, id_: str, created: int, found: tuple[Pool, 
     return Network(
         id=id_,
         name=request.name,
-        driver=request.driver or "bridge",
+        driver="null" if request.config_only else request.driver or "bridge",
         created=created,
         pools=found,
         options=dict(request.options),
@@ -112,11 +172,17 @@ def network(request: NetworkRequest, id_: str, created: int, found: tuple[Pool, 
         ipam_options=request.ipam_options,
         internal=request.internal,
         attachable=request.attachable,
+        enable_ipv4=request.enable_ipv4,
+        enable_ipv6=request.enable_ipv6,
+        config_only=request.config_only,
+        config_from=request.config_from,
     )
 
 
 def check_bridge(world: World, net: Network, is_bridge: bool | None) -> Network:
     """A network whose bridge's name is nobody else's; a bridge of the user's is adopted."""
+    if net.config_only:
+        return net
     for other in world.networks.values():
         if other.driver == "bridge" and other.ifname == net.ifname:
             raise Forbidden(
@@ -151,6 +217,8 @@ def check_removable(world: World, net: Network) -> None:
     """Raises Forbidden for a predefined network or one that is in use."""
     if net.predefined:
         raise Forbidden(f"{net.name} is a pre-defined network and cannot be removed")
+    if net.config_only and any(n.config_from == net.name for n in world.networks.values()):
+        raise Forbidden(f'configuration network "{net.name}" is in use')
     users = world.on_network(net.id)
     if users:
         names: Mapping[str, str] = {e.id: world.sandboxes[e.sandbox].name for e in users}

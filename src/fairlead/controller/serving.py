@@ -53,11 +53,20 @@ def serving(
     ports = {}
     for box in chosen:
         for port in box.ports:
-            way = world.gateway(box.id, port.host_ip.version) or world.gateway(box.id)
-            address = way and (way.ipv4 or way.ipv6)
-            if address:
-                ports[port.id] = Target(port, address.ip)
+            address = None if port.routed else _lead(world, box, port.host_ip.version)
+            if address is not None:
+                ports[port.id] = Target(port, address)
     return Serving(registered, views, ports)
+
+
+def _lead(world: World, box: Sandbox, version: int) -> IPAddress | None:
+    """Where a port of the host's leads: in its own family, else the proxy changes it."""
+    for family in (version, 10 - version):
+        way = world.gateway(box.id, family)
+        address = way and (way.ipv4 if family == 4 else way.ipv6)
+        if address:
+            return address.ip
+    return None
 
 
 def view(world: World, box: Sandbox, upstreams: tuple[IPAddress, ...]) -> View:

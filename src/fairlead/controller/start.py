@@ -10,8 +10,10 @@ from ipaddress import ip_interface
 from fairlead.controller import documents, want
 from fairlead.controller.commit import Committer
 from fairlead.controller.join import Draw
+from fairlead.controller.requests import allocated
 from fairlead.controller.resume import resume
-from fairlead.ipam.pool import DEFAULT_BASES, Base, choose
+from fairlead.controller.want import FORWARDING
+from fairlead.ipam.pool import DEFAULT_BASES, Base, choose, unique_local
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Conflict, Invalid
 from fairlead.model.network import Network, Pool
@@ -22,6 +24,7 @@ from fairlead.model.options import (
     MASQUERADE,
     MTU,
     NAME,
+    USUAL_MTU,
 )
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import HOST, IPAddress, IPNetwork, Scope, Step, Sysctl
@@ -31,16 +34,23 @@ from fairlead.store.sqlite import Document
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the daemon's flags and daemon.json say about networks. Empty `bip`: choose."""
+    """What the daemon's flags and daemon.json say about networks.
+
+    An empty `bip` means: choose. `mtu` in bytes, 0 for that of the way out.
+    """
 
     bridge: str = "docker0"
+    ipv6: bool = False
     bip: str = ""
-    mtu: int = 1500
+    bip6: str = ""
+    mtu: int = 0
     icc: bool = True
     masquerade: bool = True
     binding: IPAddress | None = None
     fixed_cidr: IPNetwork | None = None
+    fixed_cidr_v6: IPNetwork | None = None
     default_gateway: IPAddress | None = None
+    default_gateway_v6: IPAddress | None = None
     bases: Sequence[Base] = DEFAULT_BASES
 
 
@@ -49,6 +59,7 @@ class Begun:
     """The world at the start, what it took to make it real, and what could not be done."""
 
     world: World
+    unique_local: Base
     steps: tuple[Step, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
@@ -61,7 +72,7 @@ async def start(
     draw: Draw,
 ) -> Begun:
     """Load, complete, check, repair; then bring the dataplane to the same state."""
-    begun = Begun(World())
+    begun = Begun(World(), _unique_local(committer, draw))
 
     def work() -> None:
         world, rubbish = _load(committer, alive)
@@ -127,13 +138,15 @@ def _predefined(committer: Committer, begun: Begun, settings: Settings, draw: Dr
     old = present.get("bridge")
     if settings.bridge == "none":
         return Change(tuple(put), (old,) if old and not world.on_network(old.id) else ())
-    new = _default_bridge(committer, world, settings, old or _plain("bridge", "bridge", draw))
+    base = old or _plain("bridge", "bridge", draw)
+    new = _default_bridge(committer, world, settings, base, begun.unique_local)
     if old is not None and world.on_network(old.id) and new.pools != old.pools:
+        subnets = ", ".join(str(pool.subnet) for pool in old.pools)
         begun.warnings.append(
-            f"{old.ifname} keeps {old.pools[0].subnet} while containers run on it; "
+            f"{old.ifname} keeps {subnets} while containers run on it; "
             "stop them and restart to change it"
         )
-        new = replace(new, pools=old.pools)
+        new = replace(new, pools=old.pools, enable_ipv6=old.enable_ipv6)
     if new != old:
         put.append(new)
     return Change(tuple(put), tuple(drop))
@@ -144,42 +157,66 @@ def _plain(name: str, driver: str, draw: Draw) -> Network:
 
 
 def _default_bridge(
-    committer: Committer, world: World, settings: Settings, base: Network
+    committer: Committer, world: World, settings: Settings, base: Network, local: Base
 ) -> Network:
+    around = committer.kernel.surroundings()
     options = {
         DEFAULT_BRIDGE: "true",
         ICC: str(settings.icc).lower(),
         MASQUERADE: str(settings.masquerade).lower(),
         HOST_BINDING: str(settings.binding or "0.0.0.0"),
         NAME: settings.bridge,
-        MTU: str(settings.mtu),
+        MTU: str(settings.mtu or around.mtu or USUAL_MTU),
     }
-    others = [
-        pool.subnet for net in world.networks.values() if net.id != base.id for pool in net.pools
-    ]
-    kept = base.pools[0] if base.pools else None
-    if settings.bip:
-        pool = _bip(settings, others)
-    else:
-        # As with Docker, docker0 keeps its subnet until another is asked for.
-        pool = kept or choose(settings.bases, others, committer.kernel.occupied())
-    reserved = {"DefaultGatewayIPv4": settings.default_gateway} if settings.default_gateway else {}
-    pool = replace(pool, ip_range=settings.fixed_cidr, auxiliary=reserved)
-    return replace(base, options=options, pools=(pool,))
+    others = [pool.subnet for net in allocated(world) if net.id != base.id for pool in net.pools]
+
+    def pool(version: int, wanted: _Wanted) -> Pool:
+        kept = next((p for p in base.pools if p.subnet.version == version), None)
+        if wanted.address:
+            found = _interface(wanted, others)
+        elif wanted.range is not None and version == 6:
+            found = _interface(replace(wanted, address=_first(wanted.range)), others)
+        else:
+            bases = [b for b in (*settings.bases, local) if b.range.version == version]
+            # As with Docker, docker0 keeps its subnet until another is asked for.
+            found = kept or choose(bases, others, around.routes)
+        router = {f"DefaultGatewayIPv{version}": wanted.router} if wanted.router else {}
+        return replace(found, ip_range=wanted.range, auxiliary=router)
+
+    four = _Wanted("bip", settings.bip, settings.fixed_cidr, settings.default_gateway)
+    six = _Wanted("bip6", settings.bip6, settings.fixed_cidr_v6, settings.default_gateway_v6)
+    pools = (pool(4, four), *((pool(6, six),) if settings.ipv6 else ()))
+    return replace(base, options=options, pools=pools, enable_ipv6=settings.ipv6)
 
 
-def _bip(settings: Settings, others: Sequence[IPNetwork]) -> Pool:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the settings say of one family on the default bridge."""
+
+    key: str
+    address: str
+    range: IPNetwork | None
+    router: IPAddress | None
+
+
+def _first(subnet: IPNetwork) -> str:
+    return f"{subnet[1]}/{subnet.prefixlen}"
+
+
+def _interface(wanted: _Wanted, others: Sequence[IPNetwork]) -> Pool:
+    """The pool of a bridge that has the address which was asked for."""
     try:
-        interface = ip_interface(settings.bip)
-        if "/" not in settings.bip:
+        interface = ip_interface(wanted.address)
+        if "/" not in wanted.address:
             raise ValueError
     except ValueError:
         raise Invalid(
-            f"invalid bip {settings.bip!r}", hint='give an address with its prefix: "172.17.0.1/16"'
+            f"invalid {wanted.key} {wanted.address!r}",
+            hint='give an address with its prefix: "172.17.0.1/16"',
         ) from None
     for other in others:
         if other.version == interface.version and other.overlaps(interface.network):
-            raise Invalid(f"bip {settings.bip} overlaps the network {other}")
+            raise Invalid(f"{wanted.key} {wanted.address} overlaps the network {other}")
     return Pool(interface.network, interface.ip)
 
 
@@ -201,12 +238,26 @@ def _refuse_strangers(committer: Committer, world: World) -> None:
 
 
 def _note_forwarding(committer: Committer) -> None:
-    """Remember across restarts whether it was us who turned forwarding on."""
-    kept = committer.store.load("fact").get("forwarding")
-    if kept is None:
-        setting = Sysctl(HOST, "net/ipv4/ip_forward", "1")
-        found = committer.kernel.observe(Scope(frozenset({setting.key}), frozenset()))
-        kept = b"theirs" if found.get(setting.key) == setting else b"ours"
-        committer.store.put("fact", "forwarding", kept)
-    if committer.host.forwarding:
-        committer.host = replace(committer.host, drop_forwarded=kept == b"ours")
+    """Remember across restarts whether it was us who turned forwarding on, for each family."""
+    dropped = set()
+    for version, path in FORWARDING.items():
+        fact = "forwarding" if version == 4 else "forwarding6"
+        kept = committer.store.load("fact").get(fact)
+        if kept is None:
+            setting = Sysctl(HOST, path, "1")
+            found = committer.kernel.observe(Scope(frozenset({setting.key}), frozenset()))
+            kept = b"theirs" if found.get(setting.key) == setting else b"ours"
+            committer.store.put("fact", fact, kept)
+        if kept == b"ours":
+            dropped.add(version)
+    if committer.host.forwarding and not committer.host.no_drop:
+        committer.host = replace(committer.host, drop_forwarded=frozenset(dropped))
+
+
+def _unique_local(committer: Committer, draw: Draw) -> Base:
+    """The /48 of this host, drawn once: RFC 4193 wants it unlikely to meet another's."""
+    drawn = committer.store.load("fact").get("unique-local")
+    if drawn is None:
+        drawn = bytes.fromhex(draw(5))
+        committer.store.put("fact", "unique-local", drawn)
+    return unique_local(drawn)

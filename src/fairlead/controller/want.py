@@ -29,6 +29,8 @@ from fairlead.model.state import Policy as Verdict
 from fairlead.model.world import World
 
 EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
+FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+FAMILY = {4: "ip", 6: "ip6"}
 FIREWALL = "firewall"
 """The owner of what belongs to no single network or sandbox."""
 
@@ -38,8 +40,10 @@ class Host:
     """What the daemon wants of the host whatever networks there are."""
 
     forwarding: bool = True
-    drop_forwarded: bool = False
-    """Forwarding was off before us: strangers' packets are not to pass because of us."""
+    drop_forwarded: frozenset[int] = frozenset()
+    """The families whose forwarding was off before us: strangers are not to pass because of us."""
+    no_drop: bool = False
+    """The user does not want that."""
     firewall: bool = True
 
 
@@ -91,10 +95,20 @@ def firewall(world: World, renderers: Iterable[Renderer], host: Host) -> Iterato
         for renderer in renderers:
             for resource in renderer.resources(rules):
                 yield Claim(resource, FIREWALL)
-        if host.drop_forwarded:
-            yield Claim(Verdict("ip", "filter", "FORWARD", "DROP"), FIREWALL)
+        for version in sorted(host.drop_forwarded & forwarded(world)):
+            yield Claim(Verdict(FAMILY[version], "filter", "FORWARD", "DROP"), FIREWALL)
     if host.forwarding:
-        yield Claim(Sysctl(HOST, "net/ipv4/ip_forward", "1"), FIREWALL)
+        for version in sorted(forwarded(world)):
+            yield Claim(Sysctl(HOST, FORWARDING[version], "1"), FIREWALL)
+
+
+def forwarded(world: World) -> frozenset[int]:
+    """The families that the host is to forward: IPv6 only when a network has it.
+
+    A host that forwards IPv6 no longer learns its own routes from advertisements.
+    """
+    six = any(net.enable_ipv6 and net.driver == "bridge" for net in world.networks.values())
+    return frozenset({4, 6} if six else {4})
 
 
 def uses_resolver(world: World, sandbox: str) -> bool:

@@ -23,6 +23,8 @@ def network(net: Network) -> Iterator[Resource]:
     yield Bridge(HOST, net.ifname, mac(net), options.mtu)
     # A container may forge router advertisements; the host must not believe them.
     yield Sysctl(HOST, f"net/ipv6/conf/{net.ifname}/accept_ra", "0", net.ifname)
+    if net.enable_ipv6:
+        yield Sysctl(HOST, f"net/ipv6/conf/{net.ifname}/disable_ipv6", "0", net.ifname)
     for pool in net.pools:
         inhibited = options.inhibit_ipv4 and pool.subnet.version == 4
         if pool.gateway is not None and not inhibited:
@@ -33,10 +35,25 @@ def network(net: Network) -> Iterator[Resource]:
 def endpoint(net: Network, ep: Endpoint, box: Sandbox) -> Iterator[Resource]:
     """The cable and the addresses at its far end."""
     yield Veth(ep.ifname, net.ifname, box.namespace, ep.inside, ep.mac, net.bridge.mtu)
-    for path, value in endpoint_sysctls(ep.options):
+    for path, value in _sysctls(ep).items():
         yield Sysctl(box.namespace, path.replace("IFNAME", ep.inside), value, ep.inside)
-    for address in ep.addresses:
+    for address in (*ep.addresses, *ep.link_local):
         yield Address(box.namespace, ep.inside, address)
+
+
+def _sysctls(ep: Endpoint) -> dict[str, str]:
+    """Settings of the interface in the sandbox; the user's word counts.
+
+    IPv6 is off on interfaces of a sandbox unless they have such an address. A
+    neighbour may forge router advertisements here, too.
+    """
+    usual = {}
+    if any(address.version == 6 for address in (*ep.addresses, *ep.link_local)):
+        usual = {
+            "net/ipv6/conf/IFNAME/disable_ipv6": "0",
+            "net/ipv6/conf/IFNAME/accept_ra": "0",
+        }
+    return {**usual, **dict(endpoint_sysctls(ep.options))}
 
 
 def mac(net: Network) -> str:

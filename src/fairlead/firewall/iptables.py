@@ -23,13 +23,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
-from fairlead.firewall.policy import BridgePolicy, Policy, PortPolicy
+from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Policy, PortPolicy
 from fairlead.model.marks import Marks
-from fairlead.model.state import Chain, Resource, Rule
+from fairlead.model.options import Mode
+from fairlead.model.state import Chain, IPAddress, Resource, Rule
 
 FAMILY = {4: "ip", 6: "ip6"}
 RETURN = "-j RETURN"
 LOCAL = "-m addrtype --dst-type LOCAL"
+KNOWN = "-m conntrack --ctstate RELATED,ESTABLISHED"
+CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 
 
 class IptablesRenderer:
@@ -45,11 +48,12 @@ class IptablesRenderer:
 
     def resources(self, policy: Policy) -> Iterator[Resource]:
         """Every chain, and our rules in the built-in ones."""
-        bridges = policy.bridges
-        ports = [p for p in policy.ports if p.host_ip.version == self.version]
-        yield from self._filter(bridges, ports)
-        yield from self._nat(bridges, ports)
-        yield from self._raw(bridges, ports)
+        mine = policy.of(self.version)
+        yield from self._filter(mine)
+        yield from self._nat(mine)
+        yield from self._raw(mine)
+        if any(b.mss_clamp for b in mine.bridges):
+            yield from self._mangle(mine)
 
     def _chain(self, table: str, suffix: str, rules: list[str], theirs: bool = False) -> Chain:
         return Chain(self.family, table, self.prefix + suffix, tuple(rules), theirs)
@@ -60,96 +64,128 @@ class IptablesRenderer:
     def _rule(self, table: str, chain: str, spec: str, place: int = 0) -> Rule:
         return Rule(self.family, table, chain, spec, place)
 
-    def _filter(
-        self, bridges: tuple[BridgePolicy, ...], ports: list[PortPolicy]
-    ) -> Iterator[Resource]:
+    def _filter(self, policy: Policy) -> Iterator[Resource]:
         p = self.prefix
         yield self._marker("filter")
         yield self._chain("filter", "-USER", [RETURN], theirs=True)
         yield self._rule("filter", "FORWARD", f"-j {p}-USER", 1)
         yield self._rule("filter", "FORWARD", f"-j {p}-ISOLATION-STAGE-1", 2)
         yield self._rule("filter", "FORWARD", f"-j {p}-FORWARD", 3)
-        internal = [rule for b in bridges if b.internal for rule in self._internal(b)]
-        ways = [b for b in bridges if not b.internal]
-        first = [f"-i {b.ifname} ! -o {b.ifname} -j {p}-ISOLATION-STAGE-2" for b in ways]
-        second = [f"-o {b.ifname} -j DROP" for b in ways]
-        yield self._chain("filter", "-ISOLATION-STAGE-1", [*internal, *first, RETURN])
-        yield self._chain("filter", "-ISOLATION-STAGE-2", [*second, RETURN])
-        yield self._chain(
-            "filter", "-FORWARD", [rule for b in bridges for rule in self._forward(b)]
-        )
+        yield from self._isolation(policy.bridges)
+        forward = [rule for b in policy.bridges for rule in self._forward(b)]
+        yield self._chain("filter", "-FORWARD", forward)
         opened = [
-            f"-d {t.address}/{t.address.max_prefixlen} ! -i {t.ifname} -o {t.ifname} "
+            f"-d {_host(t.address)} ! -i {t.ifname} -o {t.ifname} "
             f"-p {t.protocol} -m {t.protocol} --dport {t.port} -j ACCEPT"
-            for t in ports
+            for t in policy.ports
         ]
         # One container port may be published twice: the door is the same.
         doors = list(dict.fromkeys(reversed(opened)))
-        closed = [f"! -i {b.ifname} -o {b.ifname} -j DROP" for b in ways]
-        yield self._chain("filter", "", [*doors, *closed])
+        linked = [rule for link in policy.links for rule in _linked(link)]
+        last = [rule for b in policy.bridges if not b.internal for rule in self._last(b)]
+        yield self._chain("filter", "", [*doors, *linked, *last])
 
-    def _internal(self, bridge: BridgePolicy) -> Iterator[str]:
-        for subnet in self._subnets(bridge):
-            yield f"! -s {subnet} -o {bridge.ifname} -j DROP"
-            yield f"! -d {subnet} -i {bridge.ifname} -j DROP"
+    def _isolation(self, bridges: tuple[BridgePolicy, ...]) -> Iterator[Resource]:
+        ways = [b for b in bridges if not b.internal]
+        routed = [
+            rule
+            for b in ways
+            if b.mode is Mode.ROUTED
+            for rule in (f"-i {b.ifname} {KNOWN} -j ACCEPT", f"-o {b.ifname} {RETURN}")
+        ]
+        internal = [
+            rule
+            for b in bridges
+            if b.internal
+            for rule in (
+                f"! -s {b.subnet} -o {b.ifname} -j DROP",
+                f"! -d {b.subnet} -i {b.ifname} -j DROP",
+            )
+        ]
+        first = [f"-i {b.ifname} ! -o {b.ifname} -j {self.prefix}-ISOLATION-STAGE-2" for b in ways]
+        second = [f"-o {b.ifname} -j DROP" for b in ways]
+        stage = [*internal, *routed, *first, RETURN]
+        yield self._chain("filter", "-ISOLATION-STAGE-1", stage)
+        yield self._chain("filter", "-ISOLATION-STAGE-2", [*second, RETURN])
+
+    def _last(self, bridge: BridgePolicy) -> Iterator[str]:
+        """What becomes of packets for a network that no door let in."""
+        here = f"! -i {bridge.ifname} -o {bridge.ifname}"
+        if bridge.mode is Mode.UNPROTECTED:
+            yield f"{here} -j ACCEPT"
+            return
+        if bridge.mode is Mode.ROUTED:
+            yield f"{here} -p {'icmp' if self.version == 4 else 'ipv6-icmp'} -j ACCEPT"
+        yield f"{here} -j DROP"
 
     def _forward(self, bridge: BridgePolicy) -> Iterator[str]:
         b = bridge.ifname
         if not bridge.internal:
-            yield f"-o {b} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+            yield f"-o {b} {KNOWN} -j ACCEPT"
             yield f"-o {b} -j {self.prefix}"
             yield f"-i {b} ! -o {b} -j ACCEPT"
         yield f"-i {b} -o {b} -j {'ACCEPT' if bridge.icc else 'DROP'}"
 
-    def _nat(
-        self, bridges: tuple[BridgePolicy, ...], ports: list[PortPolicy]
-    ) -> Iterator[Resource]:
+    def _nat(self, policy: Policy) -> Iterator[Resource]:
         p = self.prefix
         loopback = "127.0.0.0/8" if self.version == 4 else "::1/128"
         yield self._marker("nat")
         yield self._rule("nat", "PREROUTING", f"{LOCAL} -j {p}")
         # Connections to the loopback are the proxy's: there is no route back from a container.
         yield self._rule("nat", "OUTPUT", f"! -d {loopback} {LOCAL} -j {p}")
-        returns = [f"-i {b.ifname} -j RETURN" for b in bridges if not b.internal]
-        yield self._chain("nat", "", [*reversed(returns), *(self._dnat(t) for t in ports)])
-        for bridge in bridges:
-            for subnet in self._subnets(bridge) if bridge.masquerade else ():
-                yield self._rule("nat", "POSTROUTING", self._source_nat(bridge, str(subnet)))
-
-    def _source_nat(self, bridge: BridgePolicy, subnet: str) -> str:
-        snat = bridge.snat
-        fixed = snat is not None and snat.version == self.version
-        target = f"SNAT --to-source {snat}" if fixed else "MASQUERADE"
-        return f"-s {subnet} ! -o {bridge.ifname} -j {target}"
+        returns = [f"-i {b.ifname} {RETURN}" for b in policy.bridges if not b.internal]
+        led = [self._dnat(t) for t in policy.ports if t.host_port]
+        yield self._chain("nat", "", [*reversed(returns), *led])
+        for bridge in policy.bridges:
+            if bridge.masquerade:
+                snat = bridge.snat
+                target = f"SNAT --to-source {snat}" if snat else "MASQUERADE"
+                spec = f"-s {bridge.subnet} ! -o {bridge.ifname} -j {target}"
+                yield self._rule("nat", "POSTROUTING", spec)
 
     def _dnat(self, port: PortPolicy) -> str:
         wild = port.host_ip in (IPv4Address("0.0.0.0"), IPv6Address("::"))
-        to_host = "" if wild else f"-d {port.host_ip}/{port.host_ip.max_prefixlen} "
+        to_host = "" if wild else f"-d {_host(port.host_ip)} "
         target = f"[{port.address}]" if port.address.version == 6 else str(port.address)
+        # A neighbour on the link asks from such an address; no container could answer it.
+        near = "! -s fe80::/10 " if self.version == 6 else ""
         return (
-            f"{to_host}! -i {port.ifname} -p {port.protocol} -m {port.protocol} "
+            f"{near}{to_host}! -i {port.ifname} -p {port.protocol} -m {port.protocol} "
             f"--dport {port.host_port} -j DNAT --to-destination {target}:{port.port}"
         )
 
-    def _raw(
-        self, bridges: tuple[BridgePolicy, ...], ports: list[PortPolicy]
-    ) -> Iterator[Resource]:
+    def _raw(self, policy: Policy) -> Iterator[Resource]:
         yield self._marker("raw")
         yield self._rule("raw", "PREROUTING", f"-j {self.prefix}-DIRECT")
         # Rules of one kind stand together; a new one goes to the end of its block.
         looped = [
-            f"-d {t.host_ip}/{t.host_ip.max_prefixlen} ! -i lo -p {t.protocol} "
-            f"-m {t.protocol} --dport {t.host_port} -j DROP"
-            for t in ports
-            if t.host_ip.is_loopback
+            f"-d {_host(t.host_ip)} ! -i lo -p {t.protocol} -m {t.protocol} "
+            f"--dport {t.host_port} -j DROP"
+            for t in policy.ports
+            if t.host_ip.is_loopback and t.host_port
         ]
-        own = [f"-i {b.ifname} -j RETURN" for b in bridges]
-        direct = [
-            f"-d {subnet} -m addrtype ! --dst-type LOCAL -j DROP"
-            for b in bridges
-            for subnet in self._subnets(b)
-        ]
-        yield self._chain("raw", "-DIRECT", [*looped, *own, *direct])
+        own = [f"-i {b.ifname} {RETURN}" for b in policy.bridges]
+        closed = [b for b in policy.bridges if not b.direct]
+        trusted = [f"-d {b.subnet} -i {name} {RETURN}" for b in closed for name in b.trusted]
+        direct = [f"-d {b.subnet} -m addrtype ! --dst-type LOCAL -j DROP" for b in closed]
+        yield self._chain("raw", "-DIRECT", [*looped, *own, *trusted, *direct])
 
-    def _subnets(self, bridge: BridgePolicy) -> list[str]:
-        return [str(s) for s in bridge.subnets if s.version == self.version]
+    def _mangle(self, policy: Policy) -> Iterator[Resource]:
+        """Segments that fit the way also where no message comes back that says what fits."""
+        p = f"{self.prefix}-MSS"
+        yield self._marker("mangle")
+        yield self._rule("mangle", "FORWARD", f"-j {p}")
+        names = [b.ifname for b in policy.bridges if b.mss_clamp]
+        rules = [f"-{way} {name} {CLAMP}" for name in names for way in "io"]
+        yield self._chain("mangle", "-MSS", rules)
+
+
+def _host(address: IPAddress) -> str:
+    return f"{address}/{address.max_prefixlen}"
+
+
+def _linked(link: LinkPolicy) -> Iterator[str]:
+    there = f"-i {link.ifname} -o {link.ifname} -p {link.protocol} -m {link.protocol}"
+    client, server = _host(link.client), _host(link.server)
+    yield f"-s {client} -d {server} {there} --dport {link.port} -j ACCEPT"
+    yield f"-s {server} -d {client} {there} --sport {link.port} -j ACCEPT"

@@ -1,12 +1,17 @@
 """Policy: what the networks and published ports of a world allow, as data.
 
-The rules of the house, whichever renderer writes them down:
+The rules of the house, whichever renderer writes them down, for IPv4 and IPv6
+alike:
 
 1. Containers of one network reach each other, unless icc is off.
-2. Containers of different networks do not, whatever the host routes.
-3. Containers reach the outside through the host's address, unless internal.
-4. From outside only published ports are reachable, at the host's addresses;
-   a container's own address is not, published or not.
+2. Containers of different networks do not, whatever the host routes; those of
+   a routed network are reached on published ports.
+3. Containers reach the outside through the host's address, unless internal; a
+   routed network keeps their own.
+4. From outside only published ports are reachable, at the host's addresses; a
+   container's own address is not, published or not. A routed network is reached
+   at its published ports by a container's own address, an unprotected one
+   wholly; trusted interfaces of the host reach published ports that way, too.
 5. A port published on a loopback address is reachable from this host only.
 """
 
@@ -15,25 +20,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from fairlead.model.network import Network
+from fairlead.model.options import Mode
 from fairlead.model.state import IPAddress, IPNetwork
 from fairlead.model.world import World
 
 
 @dataclass(frozen=True, slots=True)
 class BridgePolicy:
-    """What a bridge network allows."""
+    """What a bridge network allows, for one address family."""
 
     ifname: str
-    subnets: tuple[IPNetwork, ...]
+    subnet: IPNetwork
     internal: bool = False
     icc: bool = True
     masquerade: bool = True
     snat: IPAddress | None = None
+    mode: Mode = Mode.NAT
+    trusted: tuple[str, ...] = ()
+    mss_clamp: bool = False
+
+    @property
+    def direct(self) -> bool:
+        """Whether a container's own address may be reached from elsewhere."""
+        return self.mode in (Mode.ROUTED, Mode.UNPROTECTED) and not self.internal
 
 
 @dataclass(frozen=True, slots=True)
 class PortPolicy:
-    """A published port: packets to the host's address and port go to the container's."""
+    """A published port: packets to the host's address and port go to the container's.
+
+    Host port 0: only the container's own address and port are open.
+    """
 
     ifname: str
     protocol: str
@@ -44,30 +62,60 @@ class PortPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkPolicy:
+    """A port that one container may reach at another's in spite of icc."""
+
+    ifname: str
+    client: IPAddress
+    server: IPAddress
+    protocol: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Everything the firewall has to say. Oldest network first."""
 
     bridges: tuple[BridgePolicy, ...] = ()
     ports: tuple[PortPolicy, ...] = ()
+    links: tuple[LinkPolicy, ...] = ()
+
+    def of(self, version: int) -> Policy:
+        """The part about one address family."""
+        return Policy(
+            tuple(b for b in self.bridges if b.subnet.version == version),
+            tuple(p for p in self.ports if p.address.version == version),
+            tuple(link for link in self.links if link.server.version == version),
+        )
 
 
 def policy(world: World) -> Policy:
     """The policy of a world."""
-    return Policy(tuple(_bridges(world)), tuple(published(world, world.sandboxes)))
+    return Policy(
+        tuple(b for net in world.networks.values() for b in _bridges(net)),
+        tuple(published(world, world.sandboxes)),
+    )
 
 
-def _bridges(world: World) -> Iterator[BridgePolicy]:
-    for net in world.networks.values():
-        if net.driver == "bridge":
-            options = net.bridge
-            yield BridgePolicy(
-                ifname=net.ifname,
-                subnets=tuple(pool.subnet for pool in net.pools),
-                internal=net.internal,
-                icc=options.icc,
-                masquerade=options.masquerade and not net.internal,
-                snat=options.snat,
-            )
+def _bridges(net: Network) -> Iterator[BridgePolicy]:
+    if net.driver != "bridge":
+        return
+    options = net.bridge
+    for pool in net.pools:
+        version = pool.subnet.version
+        snat = options.snat(version)
+        mode = options.mode(version)
+        yield BridgePolicy(
+            ifname=net.ifname,
+            subnet=pool.subnet,
+            internal=net.internal,
+            icc=options.icc,
+            masquerade=options.masquerade and not net.internal and mode is not Mode.ROUTED,
+            snat=snat if snat is not None and snat.version == version else None,
+            mode=mode,
+            trusted=options.trusted,
+            mss_clamp=options.mss_clamp,
+        )
 
 
 def published(world: World, boxes: Iterable[str]) -> Iterator[PortPolicy]:

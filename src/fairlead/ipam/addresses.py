@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 
 from fairlead.ipam.bitmap import first_free, parse, reserved
 from fairlead.model.endpoint import Endpoint, EndpointRequest
@@ -108,6 +108,13 @@ def check_endpoint(network: Network, request: EndpointRequest) -> None:
         raise Invalid("invalid endpoint settings:\n" + "\n".join(lines))
     if request.mac:
         check_mac(request.mac)
+
+
+def link_local(request: EndpointRequest) -> tuple[IPInterface, ...]:
+    """The link-local addresses that were asked for, in 169.254.0.0/16 or fe80::/10."""
+    prefixes = {4: 16, 6: 10}
+    found = (ip_address(text) for text in request.link_local)
+    return tuple(ip_interface(f"{address}/{prefixes[address.version]}") for address in found)
 
 
 def _address_faults(network: Network, text: str, version: int) -> list[str]:

@@ -6,7 +6,7 @@ exist, so that there is no second truth to fall out of step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address, ip_network
 
@@ -33,8 +33,16 @@ DEFAULT_BASES = (
 INVALID = "invalid network config:\n"
 
 
+def unique_local(drawn: bytes) -> Base:
+    """Where IPv6 pools come from when nobody says: fd, 40 drawn bits, /64 each (RFC 4193)."""
+    return Base(ip_network((b"\xfd" + drawn[:5] + bytes(10), 48)), 64)
+
+
 def choose(
-    bases: Sequence[Base], taken: Iterable[IPNetwork], occupied: Iterable[IPNetwork]
+    bases: Sequence[Base],
+    taken: Iterable[IPNetwork],
+    occupied: Iterable[IPNetwork],
+    gateway: bool = True,
 ) -> Pool:
     """The lowest pool that overlaps neither a network nor a route of the host.
 
@@ -43,7 +51,7 @@ def choose(
     blocked = sorted([*taken, *occupied], key=lambda n: (n.version, n))
     for subnet in _cut(bases):
         if not any(n.version == subnet.version and n.overlaps(subnet) for n in blocked):
-            return Pool(subnet, gateway=first_free(subnet, None, frozenset()))
+            return Pool(subnet, first_free(subnet, None, frozenset()) if gateway else None)
     raise Invalid(
         "all predefined address pools have been fully subnetted",
         hint="remove networks that are not used (`network prune`), give --subnet, or set "
@@ -56,14 +64,25 @@ def _cut(bases: Sequence[Base]) -> Iterator[IPNetwork]:
         yield from base.range.subnets(new_prefix=base.size)
 
 
-def check(requests: Sequence[PoolRequest], taken: Sequence[IPNetwork]) -> tuple[Pool, ...]:
-    """The pools that a user asked for. Raises Invalid with every fault, Forbidden for overlap."""
+def parse(requests: Sequence[PoolRequest]) -> tuple[Pool, ...]:
+    """The pools that a user asked for, as said. Raises Invalid with every fault."""
     faults: list[str] = []
     pools = [pool for request in requests if (pool := _parse(request, faults)) is not None]
     if faults:
         raise Invalid(INVALID + "\n".join(faults))
-    if len([p for p in pools if p.subnet.version == 4]) > 1:
-        raise Forbidden("bridge driver doesn't support multiple subnets")
+    return tuple(pools)
+
+
+def settle(
+    pools: Sequence[Pool], taken: Sequence[IPNetwork], gateways: Mapping[int, bool]
+) -> tuple[Pool, ...]:
+    """Pools with their gateways, of the families (4, 6) that have them.
+
+    Raises Forbidden for an overlap, Failed for an address that cannot be the gateway's.
+    """
+    for version in (4, 6):
+        if len([p for p in pools if p.subnet.version == version]) > 1:
+            raise Forbidden("bridge driver doesn't support multiple subnets")
     done: list[Pool] = []
     for pool in pools:
         others = [*taken, *(p.subnet for p in done)]
@@ -73,7 +92,7 @@ def check(requests: Sequence[PoolRequest], taken: Sequence[IPNetwork]) -> tuple[
                     "invalid pool request: Pool overlaps with other one on this address space",
                     hint=f"{pool.subnet} overlaps {other}",
                 )
-        done.append(_settle(pool))
+        done.append(_settle(pool, gateways[pool.subnet.version]))
     return tuple(done)
 
 
@@ -131,14 +150,14 @@ def _inside(
     return address
 
 
-def _settle(pool: Pool) -> Pool:
+def _settle(pool: Pool, reserve: bool) -> Pool:
     """Give a pool its gateway; what it keeps back must not clash."""
     held = reserved(pool.subnet)
     if pool.gateway is not None and pool.gateway in held:
         raise Failed(f"failed to allocate gateway ({pool.gateway}): Address already in use")
     gateway = pool.gateway
     others = frozenset(pool.auxiliary.values())
-    if gateway is None:
+    if gateway is None and reserve:
         gateway = first_free(pool.subnet, pool.ip_range, others)
     used = {gateway}
     for name, address in pool.auxiliary.items():

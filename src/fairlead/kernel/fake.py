@@ -14,12 +14,12 @@ import socket
 from collections.abc import Callable, Collection, Sequence
 
 from fairlead.kernel.errors import Refused
+from fairlead.kernel.port import Surroundings
 from fairlead.kernel.sockets import PortTaken
 from fairlead.model.state import (
     HOST,
     Bridge,
     IPAddress,
-    IPNetwork,
     Key,
     Namespace,
     Resource,
@@ -45,7 +45,7 @@ class FakeKernel:
     def __init__(self, settings: State | None = None) -> None:
         self.state: dict[Key, Resource] = dict(settings or {})
         self.foreign: set[Key] = set()
-        self.routes: tuple[IPNetwork, ...] = ()
+        self.around = Surroundings()
         self.fault: Callable[[Step], None] | None = None
         self.taken: list[Step] = []
         self.taken_ports: set[int] = set()
@@ -76,8 +76,8 @@ class FakeKernel:
     def strangers(self, keys: Collection[Key]) -> tuple[Key, ...]:
         return tuple(key for key in keys if key in self.foreign)
 
-    def occupied(self) -> tuple[IPNetwork, ...]:
-        return self.routes
+    def surroundings(self) -> Surroundings:
+        return self.around
 
     def reap(self) -> None:
         """Nothing is slow here."""

@@ -24,6 +24,7 @@ from fairlead.kernel.iptables import Iptables, Tables, is_ours, ours, render
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import REDIRECT, TABLE, Context
+from fairlead.kernel.port import Surroundings
 from fairlead.kernel.sysctl import read_sysctl, write_sysctl
 from fairlead.model.errors import Failed
 from fairlead.model.marks import Marks
@@ -35,7 +36,6 @@ from fairlead.model.state import (
     DnsRedirect,
     ForgetFlows,
     IPAddress,
-    IPNetwork,
     Key,
     Namespace,
     Neighbour,
@@ -64,7 +64,7 @@ class LinuxKernel:
         self.marks = marks
         self._host = Socket()
         self._netfilter = Socket(NETLINK_NETFILTER)
-        self._iptables = Iptables()
+        self._iptables = Iptables(("ip", "ip6"))
         self._condemned: set[Key] = set()
         self._forgotten: set[ForgetFlows] = set()
 
@@ -106,14 +106,17 @@ class LinuxKernel:
                     found.append(key)
         return tuple(found)
 
-    def occupied(self) -> tuple[IPNetwork, ...]:
-        rows = rtnetlink.links(self._host)
-        names = {row.index: row.name for row in rows if row.alias != self.marks.alias}
-        routes = rtnetlink.routes(self._host, HOST, names)
-        return tuple(
-            row.route.destination
-            for row in routes
-            if row.route.destination.prefixlen and not row.ours
+    def surroundings(self) -> Surroundings:
+        links = {
+            row.name: row
+            for row in rtnetlink.links(self._host)
+            if not row.alias.startswith(self.marks.alias)
+        }
+        names = {row.index: row.name for row in links.values()}
+        routes = [r.route for r in rtnetlink.routes(self._host, HOST, names) if not r.ours]
+        ways = [links[r.link].mtu for r in routes if not r.destination.prefixlen]
+        return Surroundings(
+            tuple(r.destination for r in routes if r.destination.prefixlen), min(ways, default=0)
         )
 
     def is_bridge(self, name: str) -> bool | None:

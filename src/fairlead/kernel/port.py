@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from fairlead.model.state import IPAddress, IPNetwork, Key, Scope, State, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the host already reaches by routes that are not ours, and the MTU of its way out.
+
+    The MTU is in bytes; 0 when there is no default route.
+    """
+
+    routes: tuple[IPNetwork, ...] = ()
+    mtu: int = 0
 
 
 class Kernel(Protocol):
@@ -25,8 +37,8 @@ class Kernel(Protocol):
     def strangers(self, keys: Collection[Key]) -> tuple[Key, ...]:
         """Those of the keys under which something exists that is not ours."""
 
-    def occupied(self) -> tuple[IPNetwork, ...]:
-        """Prefixes that the host already reaches by a route, without our own."""
+    def surroundings(self) -> Surroundings:
+        """The network that the host is in."""
 
     def reap(self) -> None:
         """Finish off what `apply` left to die because the kernel is slow to delete it."""

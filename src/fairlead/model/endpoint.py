@@ -21,7 +21,10 @@ class PortRequest:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A published port: this host address and port lead to that container port."""
+    """A published port: this host address and port lead to that container port.
+
+    Host port 0 means none: the container's own port is open to the world, on a routed network.
+    """
 
     protocol: str
     container_port: int
@@ -33,6 +36,11 @@ class Port:
         """One name for it everywhere: ``tcp/0.0.0.0:8080``."""
         host = f"[{self.host_ip}]" if self.host_ip.version == 6 else str(self.host_ip)
         return f"{self.protocol}/{host}:{self.host_port}"
+
+    @property
+    def routed(self) -> bool:
+        """Whether it is reached at the container's address and not at the host's."""
+        return self.host_port == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,8 @@ class Endpoint:
     mac: str
     addresses: tuple[IPInterface, ...] = ()
     gateways: tuple[IPAddress, ...] = ()
+    link_local: tuple[IPInterface, ...] = ()
+    """More addresses on the interface, that nobody else hears of."""
     aliases: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     """Pairs of alias and the sandbox's name it stands for, for this sandbox alone."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from fairlead.model.options import BridgeOptions, bridge_options
+from fairlead.model.options import BridgeOptions, Mode, bridge_options
 from fairlead.model.state import IPAddress, IPNetwork
 
 
@@ -82,6 +82,10 @@ class Network:
     enable_ipv4: bool = True
     enable_ipv6: bool = False
     predefined: bool = False
+    config_only: bool = False
+    """It only holds settings for networks that name it; nothing stands for it."""
+    config_from: str = ""
+    """The name of the network whose settings it took."""
     adopted: bool = False
     """The bridge stood before us; it is used and never changed or removed."""
 
@@ -89,6 +93,10 @@ class Network:
     def bridge(self) -> BridgeOptions:
         """The options of a bridge network; they were checked when it was made."""
         return bridge_options(self.options)
+
+    def gateway_reserved(self, version: int) -> bool:
+        """Whether an address of each pool is set aside for the bridge or a router."""
+        return gateway_reserved(self.bridge, self.internal, version)
 
     @property
     def ifname(self) -> str:
@@ -103,6 +111,12 @@ class Network:
     @property
     def user_defined(self) -> bool:
         return not self.predefined
+
+
+def gateway_reserved(options: BridgeOptions, internal: bool, version: int) -> bool:
+    """Not where nobody would answer at it: an isolated network, or an inhibited internal one."""
+    inhibited = options.inhibit_ipv4 and version == 4
+    return options.mode(version) is not Mode.ISOLATED and not (internal and inhibited)
 
 
 def bridge_name(id_: str) -> str:

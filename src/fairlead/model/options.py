@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -16,8 +17,13 @@ MASQUERADE = BRIDGE + "enable_ip_masquerade"
 HOST_BINDING = BRIDGE + "host_binding_ipv4"
 DEFAULT_BRIDGE = BRIDGE + "default_bridge"
 INHIBIT_IPV4 = BRIDGE + "inhibit_ipv4"
+GATEWAY_MODE = BRIDGE + "gateway_mode_ipv"
+"""With the version behind it: ``…gateway_mode_ipv6``."""
+TRUSTED = BRIDGE + "trusted_host_interfaces"
 MTU = "com.docker.network.driver.mtu"
-HOST_IPV4 = "com.docker.network.host_ipv4"
+SNAT = "com.docker.network.host_ipv"
+"""With the version behind it: ``…host_ipv4``."""
+MSS_CLAMP = "fairlead.mss_clamp"
 PREFIX = "com.docker.network.container_iface_prefix"
 ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls"
 ENDPOINT_IFNAME = "com.docker.network.endpoint.ifname"
@@ -25,6 +31,20 @@ ENDPOINT_IFNAME = "com.docker.network.endpoint.ifname"
 TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 FALSE = {"0", "f", "F", "FALSE", "false", "False"}
 IFNAMSIZ = 15
+USUAL_MTU = 1500
+
+
+class Mode(StrEnum):
+    """How a network's gateway leads to the world, for one address family."""
+
+    NAT = "nat"
+    """Out through the host's address; in by published ports only."""
+    UNPROTECTED = "nat-unprotected"
+    """As NAT, but a container's own address is open to whoever has a route to it."""
+    ROUTED = "routed"
+    """No translation: who has a route reaches the published ports at a container's own address."""
+    ISOLATED = "isolated"
+    """The bridge has no address, so that not even the host is reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +52,26 @@ class BridgeOptions:
     """What a bridge network was asked for beyond its addresses. `mtu` in bytes."""
 
     name: str = ""
-    mtu: int = 1500
+    mtu: int = USUAL_MTU
     icc: bool = True
     masquerade: bool = True
     host_binding: IPv4Address | IPv6Address | None = None
-    snat: IPv4Address | IPv6Address | None = None
+    snat4: IPv4Address | IPv6Address | None = None
+    snat6: IPv4Address | IPv6Address | None = None
+    mode4: Mode = Mode.NAT
+    mode6: Mode = Mode.NAT
     inhibit_ipv4: bool = False
+    trusted: tuple[str, ...] = ()
+    mss_clamp: bool = False
     prefix: str = "eth"
+
+    def mode(self, version: int) -> Mode:
+        """How the gateway works for IPv4 or IPv6."""
+        return self.mode4 if version == 4 else self.mode6
+
+    def snat(self, version: int) -> IPv4Address | IPv6Address | None:
+        """The address of the host that containers show to the world, if it was chosen."""
+        return self.snat4 if version == 4 else self.snat6
 
 
 def _flag(options: Mapping[str, str], key: str, default: bool) -> bool:
@@ -66,10 +99,22 @@ def _address(options: Mapping[str, str], key: str) -> IPv4Address | IPv6Address 
         raise Invalid(f"failed to parse {key} value: {text} (nil ip)") from None
 
 
+def _mode(options: Mapping[str, str], version: int) -> Mode:
+    key = f"{GATEWAY_MODE}{version}"
+    text = options.get(key, "") or Mode.NAT
+    try:
+        return Mode(text)
+    except ValueError:
+        raise Invalid(
+            f"failed to parse {key} value: {text} (unknown gateway mode {text})",
+            hint=f"choose one of {', '.join(Mode)}",
+        ) from None
+
+
 def _mtu(options: Mapping[str, str]) -> int:
     text = options.get(MTU)
     if text is None:
-        return 1500
+        return USUAL_MTU
     try:
         mtu = int(text)
     except ValueError:
@@ -116,8 +161,17 @@ def _bridge_options(items: frozenset[tuple[str, str]]) -> BridgeOptions:
         icc=_flag(options, ICC, True),
         masquerade=_flag(options, MASQUERADE, True),
         host_binding=_address(options, HOST_BINDING),
-        snat=_address(options, HOST_IPV4),
+        snat4=_address(options, f"{SNAT}4"),
+        snat6=_address(options, f"{SNAT}6"),
+        mode4=_mode(options, 4),
+        mode6=_mode(options, 6),
         inhibit_ipv4=_flag(options, INHIBIT_IPV4, False),
+        trusted=tuple(
+            interface_name(text, "the trusted interface")
+            for text in options.get(TRUSTED, "").split(":")
+            if text
+        ),
+        mss_clamp=_flag(options, MSS_CLAMP, False),
         prefix=prefix,
     )
 

@@ -75,12 +75,13 @@ class World:
     def gateway(self, sandbox: str, version: int = 4) -> Endpoint | None:
         """The endpoint through which a sandbox reaches the world, if any does.
 
-        Highest priority first, then the name of the network: the order that
-        Docker documents since 28.
+        Highest priority first, then one with both families, then the name of
+        the network: the order that Docker documents since 28.
         """
 
-        def rank(endpoint: Endpoint) -> tuple[int, str]:
-            return (-endpoint.priority, self.networks[endpoint.network].name)
+        def rank(endpoint: Endpoint) -> tuple[int, bool, str]:
+            single = len(endpoint.gateways) < 2
+            return (-endpoint.priority, single, self.networks[endpoint.network].name)
 
         ways = [
             e
