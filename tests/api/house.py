@@ -20,7 +20,7 @@ from fairlead.controller.start import Settings as NetworkSettings
 from fairlead.controller.want import Host
 from fairlead.dataplane.client import Dataplane
 from fairlead.engine.engine import Engine
-from fairlead.firewall.iptables import IptablesRenderer
+from fairlead.firewall.backends import firewall
 from fairlead.kernel.fake import FakeKernel
 from fairlead.model.marks import Marks
 from fairlead.runtime.image import Images
@@ -85,8 +85,8 @@ class House:
     async def _build(self, root: Path) -> None:
         store = Store(root / "fairlead.db")
         marks = Marks("test")
-        renderers = [IptablesRenderer(marks, 4), IptablesRenderer(marks, 6)]
-        committer = Committer(store, FakeKernel(), self._dataplane, renderers, Host())
+        walls = firewall("iptables", marks)
+        committer = Committer(store, FakeKernel(), self._dataplane, walls, Host())
         self.controller = Controller(committer, NetworkSettings(), root / "netns")
         await self.controller.start()
         images = Images(root / "images")

@@ -16,6 +16,7 @@ import pytest
 
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Kernel
+from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
     Address,
@@ -56,9 +57,30 @@ jump = Rule("ip", "filter", "FORWARD", "-j TEST", 1)
 marker_nat = Chain("ip", "nat", "FAIRLEAD-c0ffee00", ())
 masquerade = Rule("ip", "nat", "POSTROUTING", "-s 10.9.0.0/24 ! -o br-one -j MASQUERADE")
 
+table = NftTable("ip", "fairlead-test", "fairlead:c0ffee00")
+doors = NftSet("ip", "fairlead-test", "s_doors", "set", "type inet_proto . inet_service")
+ports = NftSet(
+    "ip", "fairlead-test", "m_ranges", "map", "type inet_service : ipv4_addr; flags interval"
+)
+ways = NftSet("ip", "fairlead-test", "m_to", "map", "type ifname : verdict")
+hooked = NftChain(
+    "ip",
+    "fairlead-test",
+    "c_forward",
+    ("oifname vmap @m_to", "meta l4proto . th dport @s_doors accept"),
+    "type filter hook forward priority filter; policy accept;",
+)
+called = NftChain("ip", "fairlead-test", "c_to_br-one", ("drop",))
+empty = NftChain("ip", "fairlead-test", "c_empty", ())
+door = NftElement("ip", "fairlead-test", "s_doors", "tcp . 80")
+second = NftElement("ip", "fairlead-test", "s_doors", "udp . 53")
+span = NftElement("ip", "fairlead-test", "m_ranges", "9000-9010", "10.9.0.2")
+way = NftElement("ip", "fairlead-test", "m_to", '"br-one"', "jump c_to_br-one")
+NFT: list[Resource] = [table, doors, ports, ways, hooked, called, empty, door, second, span, way]
+
 NETWORK: list[Resource] = [bridge, gateway]
 JOINED: list[Resource] = [*NETWORK, box, redirect, veth, inside, default, onlink, peer]
-FIREWALL: list[Resource] = [marker, forward, user, jump, marker_nat, masquerade]
+FIREWALL: list[Resource] = [marker, forward, user, jump, marker_nat, masquerade, *NFT]
 
 
 def reach(kernel: Kernel, want: list[Resource], scope: Scope = EVERYTHING) -> State:
@@ -114,6 +136,10 @@ def test_a_state_reached_needs_no_steps(kernel: Kernel) -> None:
         Neighbour(BOX, "eth0", ip_address("10.9.0.7"), "02:42:0a:09:00:08"),
         Chain("ip", "filter", "TEST", ("-o br-one -j DROP",)),
         Chain("ip", "filter", "TEST", ("-i lo -j ACCEPT", *forward.rules, "-o lo -j RETURN")),
+        NftChain("ip", "fairlead-test", "c_to_br-one", ("accept",)),
+        NftElement("ip", "fairlead-test", "m_ranges", "9000-9010", "10.9.0.3"),
+        NftSet("ip", "fairlead-test", "s_doors", "set", "type inet_service"),
+        NftTable("ip", "fairlead-test", "fairlead:c0ffee01"),
         Veth("va", "br-one", BOX, "eth7", "02:42:0a:09:00:02", 1500),
         Address(BOX, "eth0", ip_interface("10.9.0.2/16")),
     ],
@@ -126,8 +152,29 @@ def test_a_change_arrives(kernel: Kernel, changed: Resource) -> None:
     want = {**start, changed.key: changed}
     if isinstance(changed, Veth) and changed.peer != "eth0":
         want = {k: v for k, v in want.items() if getattr(v, "link", "") != "eth0"}
+    if isinstance(changed, NftSet):
+        # What was in it and what asks it is of another type.
+        want = {k: v for k, v in want.items() if v not in (door, second, hooked)}
 
     assert converge(kernel, want) == want
+
+
+def test_ipv6_inside_a_sandbox(kernel: Kernel) -> None:
+    """An interface gets IPv6 where it is asked for, its address and a way out; and lets them go."""
+    enabled = Sysctl(BOX, "net/ipv6/conf/eth0/disable_ipv6", "0", "eth0")
+    want: list[Resource] = [
+        *JOINED,
+        Address(HOST, "br-one", ip_interface("fd09::1/64")),
+        Address(BOX, "eth0", ip_interface("fd09::2/64")),
+        Route(BOX, ip_network("::/0"), ip_address("fd09::1"), "eth0"),
+    ]
+    asked = Scope(settings=frozenset({enabled.key}))
+
+    found = reach(kernel, [*want, enabled], asked)
+
+    assert found == state([*want, enabled])
+    assert diff(state(want), found) == ()
+    assert reach(kernel, JOINED) == state(JOINED)
 
 
 def test_what_somebody_set_down_comes_up(kernel: Kernel) -> None:

@@ -23,7 +23,7 @@ from fairlead.dataplane.change import (
     PutNames,
     SetView,
 )
-from fairlead.firewall.iptables import IptablesRenderer
+from fairlead.firewall.backends import firewall
 from fairlead.kernel.fake import FakeKernel
 from fairlead.model.marks import Marks
 from fairlead.model.sandbox import SandboxRequest
@@ -128,6 +128,7 @@ class Machine:
         self.resolv_conf = folder / "resolv.conf"
         self.resolv_conf.write_text("nameserver 192.0.2.53\n")
         self.store: DyingStore
+        self.walls = firewall("iptables", MARKS)
         self._drawn = 0
         self.controller: Controller
 
@@ -149,7 +150,7 @@ class Machine:
             self.store,
             self.kernel,
             self.dataplane,  # type: ignore[arg-type]
-            (IptablesRenderer(MARKS, 4), IptablesRenderer(MARKS, 6)),
+            self.walls,
             want.Host(),
         )
         self.controller = Controller(
@@ -189,9 +190,7 @@ class Machine:
     def is_right(self) -> None:
         """The kernel and the dataplane hold what the world calls for, and nothing else."""
         committer = self.controller._committer
-        wanted, _ = want.states(
-            want.claims(self.controller.world, committer.renderers, committer.host)
-        )
+        wanted, _ = want.states(want.claims(self.controller.world, committer.walls, committer.host))
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         assert self.kernel.observe(scope) == wanted
         world = self.controller.world

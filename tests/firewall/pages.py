@@ -11,17 +11,21 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
 from fairlead.firewall.iptables import IptablesRenderer
+from fairlead.firewall.nftables import NftablesRenderer
 from fairlead.firewall.policy import policy
 from fairlead.model.endpoint import Endpoint, Port
 from fairlead.model.marks import Marks
 from fairlead.model.network import Network, Pool
+from fairlead.model.nftables import NftChain, NftElement, NftSet
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import Chain, Resource, Rule
 from fairlead.model.world import Change, World
+from fairlead.plan.reasons import SETS, of_iptables, of_nftables
 
 FOLDER = Path(__file__).parents[2] / "docs" / "firewall"
 MARKS = Marks("5eed5eed")
 ICC_OFF = {"com.docker.network.bridge.enable_icc": "false"}
+MODE = "com.docker.network.bridge.gateway_mode_ipv"
 NO_MASQ = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
 
@@ -36,17 +40,20 @@ class Page:
     world: World = field(default_factory=World)
 
 
-def network(name: str, number: int, **more: object) -> Network:
-    """A bridge network; docker0 is number 17."""
+def network(name: str, number: int, six: bool = False, **more: object) -> Network:
+    """A bridge network; docker0 is number 17. With `six` it has IPv6 as well."""
     subnet = ip_network(f"172.{number}.0.0/16")
     options: Mapping[str, str] = more.pop("options", {})  # type: ignore[assignment]
     if name == "bridge":
         options = {**options, "com.docker.network.bridge.name": "docker0"}
     else:
         options = {**options, "com.docker.network.bridge.name": f"br-{name}"}
-    pool = Pool(subnet, subnet[1])
+    pools = [Pool(subnet, subnet[1])]
+    if six:
+        second = ip_network(f"fd00:{number}::/64")
+        pools.append(Pool(second, second[1]))
     return Network(
-        name * 8, name, "bridge", number, (pool,), options, predefined=name == "bridge", **more  # type: ignore[arg-type]
+        name * 8, name, "bridge", number, tuple(pools), options, predefined=name == "bridge", enable_ipv6=six, **more  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -56,11 +63,11 @@ def world(networks: Iterable[Network], *published: tuple[str, tuple[Port, ...]])
     change = Change(put=tuple(nets.values()))
     for number, (name, ports) in enumerate(published):
         net = nets[name]
-        subnet = net.pools[0].subnet
+        subnets = [pool.subnet for pool in net.pools]
         box = Sandbox(f"box{number}", f"c{number}", f"c{number}", f"c{number}", ports=ports)
-        address = ip_interface(f"{subnet[2 + number]}/{subnet.prefixlen}")
-        gateways = (subnet[1],)
-        end = Endpoint(f"e{number}", net.id, box.id, "v", "eth0", "", (address,), gateways)
+        addresses = tuple(ip_interface(f"{s[2 + number]}/{s.prefixlen}") for s in subnets)
+        gateways = tuple(subnet[1] for subnet in subnets)
+        end = Endpoint(f"e{number}", net.id, box.id, "v", "eth0", "", addresses, gateways)
         change = Change(put=(*change.put, box, end))
     return World().after(change)
 
@@ -141,23 +148,104 @@ PAGES = (
         ("It has no rule in `nat POSTROUTING`: the outside sees the containers' own addresses.",),
         world([DOCKER0, network("plain", 18, options=NO_MASQ)]),
     ),
+    Page(
+        "dual-stack",
+        "A network with IPv6",
+        (
+            "docker network create --ipv6 both",
+            "docker run -d --network both -p 8080:80 -p 9000-9002:9000-9002 busybox …",
+        ),
+        (
+            "ip6tables says for IPv6 what iptables says for IPv4.",
+            "With nftables the three ports that keep their numbers are one interval.",
+        ),
+        world(
+            [DOCKER0, network("both", 18, six=True)],
+            (
+                "both",
+                tuple(
+                    port(host, outside, inside)
+                    for host in ("0.0.0.0", "::")
+                    for outside, inside in ((8080, 80), (9000, 9000), (9001, 9001), (9002, 9002))
+                ),
+            ),
+        ),
+    ),
+    Page(
+        "gateway-modes",
+        "Networks that are reached directly",
+        (
+            f"docker network create -o {MODE}4=routed routed",
+            f"docker network create -o {MODE}4=nat-unprotected open",
+            "docker network create -o com.docker.network.bridge.trusted_host_interfaces=eth1 near",
+            "docker network create --internal -o fairlead.mss_clamp=true -o … isolated",
+        ),
+        (
+            "A routed network has no NAT at all: who has a route reaches its published ports at the "
+            "containers' own addresses, and can ping them.",
+            "An unprotected network is masqueraded as usual, but open to whoever has a route.",
+            "Trusted interfaces of the host reach published ports directly.",
+        ),
+        world(
+            [
+                network("routed", 18, options={f"{MODE}4": "routed"}),
+                network("open", 19, options={f"{MODE}4": "nat-unprotected"}),
+                network(
+                    "near",
+                    20,
+                    options={"com.docker.network.bridge.trusted_host_interfaces": "eth1"},
+                ),
+                network(
+                    "isolated",
+                    21,
+                    internal=True,
+                    options={f"{MODE}4": "isolated", "fairlead.mss_clamp": "true"},
+                ),
+            ],
+            ("routed", (Port("tcp", 80, ip_address("0.0.0.0"), 0),)),
+        ),
+    ),
 )
 
 
-def rules(resources: Iterable[Resource]) -> str:
-    """Resources in the manner of iptables-save."""
+def iptables(resources: Iterable[Resource]) -> str:
+    """Resources in the manner of iptables-save, with why each rule is there."""
     tables: dict[str, tuple[list[str], list[str]]] = {}
     for item in resources:
         if isinstance(item, Chain):
             names, lines = tables.setdefault(item.table, ([], []))
             names.append(f":{item.name} -")
-            lines += [f"-A {item.name} {rule}" for rule in item.rules]
+            where = f"{item.table} {item.name}"
+            lines += [f"-A {item.name} {r}\n    # {of_iptables(where, r)}" for r in item.rules]
         elif isinstance(item, Rule):
-            tables.setdefault(item.table, ([], []))[1].append(f"-A {item.chain} {item.spec}")
+            why = of_iptables(f"{item.table} {item.chain}", item.spec)
+            lines = tables.setdefault(item.table, ([], []))[1]
+            lines.append(f"-A {item.chain} {item.spec}\n    # {why}")
     return "\n".join(
         "\n".join([f"*{table}", *names, *lines, "COMMIT"])
         for table, (names, lines) in tables.items()
     )
+
+
+def nftables(resources: Iterable[Resource]) -> str:
+    """Resources in the manner of nft, sets that are empty left out."""
+    found = list(resources)
+    elements: dict[str, list[str]] = {}
+    for item in found:
+        if isinstance(item, NftElement):
+            value = f" : {item.value}" if item.value else ""
+            elements.setdefault(item.set, []).append(f"{item.item}{value}")
+    lines = []
+    for item in found:
+        if isinstance(item, NftSet) and item.name in elements:
+            lines += [f"{item.kind} {item.name} {{  # {SETS[item.name]}", f"  {item.spec}"]
+            lines += [f"  elements = {{ {', '.join(elements[item.name])} }}", "}"]
+        elif isinstance(item, NftChain):
+            lines.append(f"chain {item.name} {{")
+            lines += [f"  {item.hook}"] if item.hook else []
+            lines += [f"  {r}\n    # {of_nftables(item.name, r)}" for r in item.rules]
+            lines.append("}")
+    return "\n".join(lines)
 
 
 def text(page: Page) -> str:
@@ -165,11 +253,17 @@ def text(page: Page) -> str:
     commands = "".join(f"    {line}\n" for line in page.commands)
     shown = f"After\n\n{commands}\n" if commands else ""
     notes = "".join(f"- {note}\n" for note in page.notes)
-    found = rules(IptablesRenderer(MARKS).resources(policy(page.world)))
+    meant = policy(page.world)
+    shows = [("iptables", iptables(IptablesRenderer(MARKS).resources(meant)))]
+    if any(net.enable_ipv6 for net in page.world.networks.values()):
+        shows.append(("ip6tables", iptables(IptablesRenderer(MARKS, 6).resources(meant))))
+        shows.append(("nftables, IPv6", nftables(NftablesRenderer(MARKS, 6).resources(meant))))
+    shows.append(("nftables", nftables(NftablesRenderer(MARKS).resources(meant))))
+    blocks = "\n".join(f"## {title}\n\n```text\n{found}\n```\n" for title, found in shows)
     return (
         f"# {page.title}\n\n{shown}{notes}\n"
         "These rules are generated; a test fails when they drift from what the daemon writes.\n\n"
-        f"```text\n{found}\n```\n"
+        f"{blocks}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fairlead.firewall.iptables import IptablesRenderer
+from fairlead.firewall.nftables import NftablesRenderer
 from fairlead.firewall.policy import policy
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.model.state import Scope, state
@@ -23,7 +24,8 @@ def test_the_page_is_current(page: Page) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_linux_reads_back_what_was_written(page: Page, linux: LinuxKernel) -> None:  # noqa: F811
     """Every rule is in the form in which iptables-save prints it, so that nothing seems changed."""
-    want = state(list(IptablesRenderer(linux.marks).resources(policy(page.world))))
+    renderers = [IptablesRenderer(linux.marks, version) for version in (4, 6)]
+    want = state([r for renderer in renderers for r in renderer.resources(policy(page.world))])
 
     linux.apply(diff(want, {}))
 
@@ -34,3 +36,18 @@ def test_linux_reads_back_what_was_written(page: Page, linux: LinuxKernel) -> No
     }
     jumps = {k: v for k, v in want.items() if k[0] == "rule" and "POSTROUTING" not in k}
     assert {k: v for k, v in found.items() if k in jumps} == jumps
+
+
+@pytest.mark.root
+def test_tables_read_back_what_was_written(linux: LinuxKernel) -> None:  # noqa: F811
+    """From any page's tables to any other's in one go; at the end nothing of them is left."""
+    renderers = [NftablesRenderer(linux.marks, version) for version in (4, 6)]
+    for page in (*PAGES, *reversed(PAGES)):
+        meant = policy(page.world)
+        want = state([r for renderer in renderers for r in renderer.resources(meant)])
+
+        linux.apply(diff(want, linux.observe(Scope())))
+
+        assert linux.observe(Scope()) == want
+    linux.apply(diff({}, linux.observe(Scope())))
+    assert not linux.observe(Scope())

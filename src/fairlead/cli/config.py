@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.cli.values import size_bytes
+from fairlead.firewall.backends import BACKENDS
 from fairlead.ipam.pool import DEFAULT_BASES, Base
 from fairlead.model.container import Ulimit
 from fairlead.model.errors import Invalid
@@ -155,9 +156,9 @@ def _prefix(key: str, value: Any) -> str:
 
 
 def _backend(key: str, value: Any) -> str:
-    if value != "iptables":
-        raise Invalid(f"{key}: {value!r} is not supported", hint="use iptables")
-    return "iptables"
+    if value not in BACKENDS:
+        raise Invalid(f"{key}: {value!r} is not supported", hint=f"use {' or '.join(BACKENDS)}")
+    return str(value)
 
 
 def _path(key: str, value: Any) -> Path:

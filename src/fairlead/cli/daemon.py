@@ -34,7 +34,7 @@ from fairlead.controller.want import Host
 from fairlead.dataplane.client import Dataplane
 from fairlead.engine.engine import Engine
 from fairlead.engine.settings import Settings as EngineSettings
-from fairlead.firewall.iptables import IptablesRenderer
+from fairlead.firewall.backends import firewall
 from fairlead.http.server import Server
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.model.errors import Conflict, Failed, FairleadError
@@ -69,7 +69,7 @@ FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--ip-forward-no-drop",), {"type": bool, "help": "Leave FORWARD's policy alone"}),
     (("--ip-masq",), {"type": bool, "help": "Masquerade the default bridge"}),
     (("--iptables",), {"type": bool, "help": "Write firewall rules"}),
-    (("--firewall-backend",), {"help": "iptables"}),
+    (("--firewall-backend",), {"help": "iptables or nftables"}),
     (("--default-address-pool",), {"multiple": True, "help": "base=SUBNET,size=PREFIX"}),
     (("--dns",), {"multiple": True, "help": "Name server of containers"}),
     (("--dns-search",), {"multiple": True, "help": "Search domain of containers"}),
@@ -180,8 +180,8 @@ async def _put_together(stack: AsyncExitStack, config: Config) -> tuple[Server, 
         no_drop=config.ip_forward_no_drop,
         firewall=config.iptables,
     )
-    renderers = (IptablesRenderer(marks, 4), IptablesRenderer(marks, 6))
-    committer = Committer(store, kernel, dataplane, renderers, host)
+    walls = firewall(config.firewall_backend, marks)
+    committer = Committer(store, kernel, dataplane, walls, host)
     controller = Controller(committer, network_settings(config), config.exec_root / "netns")
     stack.push_async_callback(controller.close)
     oci = Oci(config.exec_root / "oci", prefer=config.default_runtime)

@@ -24,6 +24,7 @@ from typing import TypeVar
 
 from fairlead.controller import documents, serving, want
 from fairlead.controller.serving import Serving
+from fairlead.controller.want import Claim
 from fairlead.dataplane.change import (
     AddProxy,
     AddResolver,
@@ -37,7 +38,7 @@ from fairlead.dataplane.change import (
 from fairlead.dataplane.change import Change as DataplaneChange
 from fairlead.dataplane.client import Dataplane
 from fairlead.firewall.policy import published
-from fairlead.firewall.renderer import Renderer
+from fairlead.firewall.renderer import Firewall
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Kernel
 from fairlead.model.network import Network
@@ -77,13 +78,13 @@ class Committer:
         store: Store,
         kernel: Kernel,
         dataplane: Dataplane,
-        renderers: Sequence[Renderer],
+        walls: Firewall,
         host: want.Host,
     ) -> None:
         self.store = store
         self.kernel = kernel
         self.dataplane = dataplane
-        self.renderers = renderers
+        self.walls = walls
         self.host = host
         self._thread = ThreadPoolExecutor(1, "fairlead-kernel")
         self._number = max((number for number, _, _ in store.intents()), default=0)
@@ -99,7 +100,9 @@ class Committer:
         """The steps of a change, from what the world says is there."""
         nets, boxes = _scope(before, after, change)
         # Asked of what changes only: a host may have thousands of containers.
-        rules = bool(nets) or set(published(before, boxes)) != set(published(after, boxes))
+        rules = bool(nets) or (
+            bool(self.walls.whole) and set(published(before, boxes)) != set(published(after, boxes))
+        )
         old = self._part(before, nets, boxes, rules)
         new = self._part(after, nets, boxes, rules)
         steps = diff(new, old)
@@ -211,7 +214,7 @@ class Committer:
 
     def repair(self, world: World) -> tuple[Step, ...]:
         """Make the kernel what the world says it is; the steps that this took."""
-        wanted, _ = want.states(want.claims(world, self.renderers, self.host))
+        wanted, _ = want.states(want.claims(world, self.walls, self.host))
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         taken: list[Step] = []
         for _ in range(ROUNDS):
@@ -223,16 +226,14 @@ class Committer:
         return tuple(taken)
 
     def _part(self, world: World, nets: Iterable[str], boxes: Iterable[str], rules: bool) -> State:
-        found = [
-            *(c for n in nets if n in world.networks for c in want.network(world.networks[n])),
-            *(
-                c
-                for b in boxes
-                if b in world.sandboxes
-                for c in want.sandbox(world, world.sandboxes[b])
-            ),
-            *(want.firewall(world, self.renderers, self.host) if rules else ()),
-        ]
+        walls, host = self.walls, self.host
+        found: list[Claim] = []
+        for net in (world.networks[n] for n in nets if n in world.networks):
+            found += want.network(net, walls, host)
+        for box in (world.sandboxes[b] for b in boxes if b in world.sandboxes):
+            found += want.sandbox(world, box, walls, host)
+        if rules:
+            found += want.firewall(world, walls, host)
         wanted, _ = want.states(found)
         return wanted
 

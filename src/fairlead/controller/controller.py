@@ -291,7 +291,7 @@ class Controller:
     def explain(self, ref: str) -> list[str]:
         """Each kernel object that stands for a network or a container, and why."""
         committer = self._committer
-        found = want.claims(self.world, committer.renderers, committer.host)
+        found = want.claims(self.world, committer.walls, committer.host)
         state, owners = want.states(found)
         return explain(self.world, ref, state, owners)
 

@@ -12,7 +12,7 @@ from fairlead.controller.commit import Committer
 from fairlead.controller.join import Draw
 from fairlead.controller.requests import allocated
 from fairlead.controller.resume import resume
-from fairlead.controller.want import FORWARDING
+from fairlead.controller.want import FAMILY, FORWARDING
 from fairlead.ipam.pool import DEFAULT_BASES, Base, choose, unique_local
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Conflict, Invalid
@@ -27,8 +27,9 @@ from fairlead.model.options import (
     USUAL_MTU,
 )
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import HOST, IPAddress, IPNetwork, Scope, Step, Sysctl
+from fairlead.model.state import HOST, IPAddress, IPNetwork, Policy, Scope, Step, Sysctl
 from fairlead.model.world import Change, Thing, World
+from fairlead.plan.diff import diff
 from fairlead.store.sqlite import Document
 
 
@@ -83,6 +84,7 @@ async def start(
         _refuse_strangers(committer, begun.world)
         _note_forwarding(committer)
         begun.steps = committer.repair(begun.world)
+        _note_policies(committer, begun.world)
         committer.store.write(rubbish + documents.documents(change))
         for number, _, _ in committer.store.intents():
             committer.store.abandon(number)
@@ -221,7 +223,7 @@ def _interface(wanted: _Wanted, others: Sequence[IPNetwork]) -> Pool:
 
 
 def _refuse_strangers(committer: Committer, world: World) -> None:
-    wanted, _ = want.states(want.claims(world, committer.renderers, committer.host))
+    wanted, _ = want.states(want.claims(world, committer.walls, committer.host))
     found = committer.kernel.strangers(wanted.keys())
     for key in found:
         if key[0] == "link":
@@ -252,6 +254,23 @@ def _note_forwarding(committer: Committer) -> None:
             dropped.add(version)
     if committer.host.forwarding and not committer.host.no_drop:
         committer.host = replace(committer.host, drop_forwarded=frozenset(dropped))
+
+
+def _note_policies(committer: Committer, world: World) -> None:
+    """FORWARD's policy outlives us; a backend that has another way to say it takes ours back."""
+    kept = committer.store.load("fact").get("dropping", b"").decode().split()
+    dropped = [FAMILY[v] for v in committer.host.drop_forwarded & want.forwarded(world)]
+    if committer.walls.whole:
+        now = sorted({*kept, *dropped}) if committer.host.firewall else kept
+        if now != kept:
+            committer.store.put("fact", "dropping", " ".join(now).encode())
+        return
+    for family in kept:
+        verdict = Policy(family, "filter", "FORWARD", "ACCEPT")
+        found = committer.kernel.observe(Scope(frozenset({verdict.key}), frozenset()))
+        committer.kernel.apply(diff({verdict.key: verdict}, found))
+    if kept:
+        committer.store.put("fact", "dropping", b"")
 
 
 def _unique_local(committer: Committer, draw: Draw) -> Base:

@@ -7,12 +7,12 @@ what is not in `want` should not be there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from fairlead.driver.interface import DRIVERS
-from fairlead.firewall.policy import policy
-from fairlead.firewall.renderer import Renderer
+from fairlead.firewall.policy import Policy, bridges, policy, published
+from fairlead.firewall.renderer import Firewall
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import (
@@ -25,7 +25,6 @@ from fairlead.model.state import (
     State,
     Sysctl,
 )
-from fairlead.model.state import Policy as Verdict
 from fairlead.model.world import World
 
 EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
@@ -55,23 +54,28 @@ class Claim:
     owner: str
 
 
-def claims(world: World, renderers: Iterable[Renderer], host: Host) -> Iterator[Claim]:
+def claims(world: World, walls: Firewall, host: Host) -> Iterator[Claim]:
     """All that a world calls for."""
     for net in world.networks.values():
-        yield from network(net)
+        yield from network(net, walls, host)
     for box in world.sandboxes.values():
-        yield from sandbox(world, box)
-    yield from firewall(world, renderers, host)
+        yield from sandbox(world, box, walls, host)
+    yield from firewall(world, walls, host)
 
 
-def network(net: Network) -> Iterator[Claim]:
+def network(net: Network, walls: Firewall, host: Host) -> Iterator[Claim]:
     """What stands for a network alone."""
     for resource in DRIVERS[net.driver].network(net):
         yield Claim(resource, net.id)
+    if host.firewall and walls.parts:
+        for bridge in bridges(net):
+            for renderer in walls.parts:
+                if renderer.version == bridge.subnet.version:
+                    yield from (Claim(r, net.id) for r in renderer.of_bridge(bridge))
 
 
-def sandbox(world: World, box: Sandbox) -> Iterator[Claim]:
-    """What stands for a sandbox: its namespace, its endpoints, its ways out."""
+def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator[Claim]:
+    """What stands for a sandbox: its namespace, its endpoints, its ways out, its ports."""
     if box.host:
         return
     yield Claim(Namespace(box.namespace), box.id)
@@ -86,17 +90,21 @@ def sandbox(world: World, box: Sandbox) -> Iterator[Claim]:
         if way is not None:
             route = Route(box.namespace, destination, way.gateway(version), way.inside)
             yield Claim(route, way.id)
+    if host.firewall and walls.parts and box.ports:
+        ports = tuple(published(world, (box.id,)))
+        for renderer in walls.parts:
+            yield from (Claim(r, box.id) for r in renderer.of_ports(ports))
 
 
-def firewall(world: World, renderers: Iterable[Renderer], host: Host) -> Iterator[Claim]:
-    """The rules, and the settings of the host that they rest on."""
+def firewall(world: World, walls: Firewall, host: Host) -> Iterator[Claim]:
+    """The rules that speak of everything, and the settings of the host that they rest on."""
     if host.firewall:
-        rules = policy(world)
-        for renderer in renderers:
-            for resource in renderer.resources(rules):
-                yield Claim(resource, FIREWALL)
-        for version in sorted(host.drop_forwarded & forwarded(world)):
-            yield Claim(Verdict(FAMILY[version], "filter", "FORWARD", "DROP"), FIREWALL)
+        rules = policy(world) if walls.whole else Policy()
+        rules = replace(rules, drop_strangers=host.drop_forwarded & forwarded(world))
+        for whole in walls.whole:
+            yield from (Claim(r, FIREWALL) for r in whole.resources(rules))
+        for part in walls.parts:
+            yield from (Claim(r, FIREWALL) for r in part.base(rules))
     if host.forwarding:
         for version in sorted(forwarded(world)):
             yield Claim(Sysctl(HOST, FORWARDING[version], "1"), FIREWALL)

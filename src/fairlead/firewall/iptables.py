@@ -27,6 +27,7 @@ from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Policy, PortPolic
 from fairlead.model.marks import Marks
 from fairlead.model.options import Mode
 from fairlead.model.state import Chain, IPAddress, Resource, Rule
+from fairlead.model.state import Policy as Verdict
 
 FAMILY = {4: "ip", 6: "ip6"}
 RETURN = "-j RETURN"
@@ -52,6 +53,8 @@ class IptablesRenderer:
         yield from self._filter(mine)
         yield from self._nat(mine)
         yield from self._raw(mine)
+        if self.version in policy.drop_strangers:
+            yield Verdict(self.family, "filter", "FORWARD", "DROP")
         if any(b.mss_clamp for b in mine.bridges):
             yield from self._mangle(mine)
 

@@ -79,6 +79,8 @@ class Policy:
     bridges: tuple[BridgePolicy, ...] = ()
     ports: tuple[PortPolicy, ...] = ()
     links: tuple[LinkPolicy, ...] = ()
+    drop_strangers: frozenset[int] = frozenset()
+    """The families in which forwarded packets that are none of ours do not pass."""
 
     def of(self, version: int) -> Policy:
         """The part about one address family."""
@@ -86,18 +88,20 @@ class Policy:
             tuple(b for b in self.bridges if b.subnet.version == version),
             tuple(p for p in self.ports if p.address.version == version),
             tuple(link for link in self.links if link.server.version == version),
+            self.drop_strangers,
         )
 
 
 def policy(world: World) -> Policy:
     """The policy of a world."""
     return Policy(
-        tuple(b for net in world.networks.values() for b in _bridges(net)),
+        tuple(b for net in world.networks.values() for b in bridges(net)),
         tuple(published(world, world.sandboxes)),
     )
 
 
-def _bridges(net: Network) -> Iterator[BridgePolicy]:
+def bridges(net: Network) -> Iterator[BridgePolicy]:
+    """What a network allows, family by family."""
     if net.driver != "bridge":
         return
     options = net.bridge

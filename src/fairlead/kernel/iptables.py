@@ -9,6 +9,7 @@ those that stay change their order.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -194,7 +195,9 @@ class Iptables:
         """All tables as they stand."""
         tables: dict[tuple[str, str], Table] = {}
         for family in self.families:
-            tables.update(parse(family, _run([SAVE[family]], "")))
+            # Where it is not installed nothing of ours stands in it; changes say so.
+            if shutil.which(SAVE[family]) is not None:
+                tables.update(parse(family, _run([SAVE[family]], "")))
         return tables
 
     def restore(self, texts: Mapping[str, str]) -> None:

@@ -24,10 +24,12 @@ from fairlead.kernel.iptables import Iptables, Tables, is_ours, ours, render
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import REDIRECT, TABLE, Context
+from fairlead.kernel.nftables import Nftables
 from fairlead.kernel.port import Surroundings
 from fairlead.kernel.sysctl import read_sysctl, write_sysctl
 from fairlead.model.errors import Failed
 from fairlead.model.marks import Marks
+from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
     Address,
@@ -53,6 +55,7 @@ from fairlead.model.state import (
 
 BRIDGE_NAME = re.compile(r"br-[0-9a-f]{12}")
 FIREWALL = (Chain, Rule, Policy)
+NFT = (NftTable, NftSet, NftChain, NftElement)
 NETLINK = (Bridge, Veth, Address, Route, Neighbour)
 
 
@@ -65,6 +68,7 @@ class LinuxKernel:
         self._host = Socket()
         self._netfilter = Socket(NETLINK_NETFILTER)
         self._iptables = Iptables(("ip", "ip6"))
+        self._nftables = Nftables(marks.table)
         self._condemned: set[Key] = set()
         self._forgotten: set[ForgetFlows] = set()
 
@@ -72,6 +76,7 @@ class LinuxKernel:
         self._host.close()
         self._netfilter.close()
         self._iptables.close()
+        self._nftables.close()
         self.namespaces.close()
 
     def observe(self, scope: Scope) -> State:
@@ -103,6 +108,10 @@ class LinuxKernel:
                 tables = tables if tables is not None else self._iptables.save()
                 table = tables.get((key[1], key[2]))
                 if table and key[3] in table.chains and self.marks.chain not in table.chains:
+                    found.append(key)
+            elif key[0] == "nft":
+                there = self._nftables.observe().get(key)
+                if isinstance(there, NftTable) and there.comment != self.marks.alias:
                     found.append(key)
         return tuple(found)
 
@@ -194,6 +203,7 @@ class LinuxKernel:
             )
 
         yield from ours(self._iptables.save(), self.marks, owns)
+        yield from self._nftables.observe().values()
 
     def _observe_sandbox(
         self, name: str, cables: dict[int, rtnetlink.Link], masters: dict[int, str]
@@ -280,6 +290,14 @@ class LinuxKernel:
                 self._iptables.restore(render([s for s in steps if s.before != s.after]))
             except Failed as error:
                 raise Refused(steps[0], errno.EINVAL, (), str(error)) from error
+
+    def _take_nftables(self, steps: Sequence[Step]) -> None:
+        if not steps:
+            return
+        try:
+            self._nftables.apply(steps)
+        except Failed as error:
+            raise Refused(steps[0], errno.EINVAL, (), str(error)) from error
 
     def _take_netlink(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
@@ -379,6 +397,8 @@ def _kind(step: Step) -> str:
         return "firewall"
     if isinstance(item, NETLINK):
         return "netlink"
+    if isinstance(item, NFT):
+        return "nftables"
     return type(item).__name__
 
 
@@ -387,5 +407,6 @@ _KINDS: dict[str, Callable[[LinuxKernel, Sequence[Step]], None]] = {
     "DnsRedirect": LinuxKernel._take_redirects,
     "Sysctl": LinuxKernel._take_sysctls,
     "firewall": LinuxKernel._take_firewall,
+    "nftables": LinuxKernel._take_nftables,
     "netlink": LinuxKernel._take_netlink,
 }

@@ -31,5 +31,10 @@ class Marks:
         return int(self.tag, 16) & 0x7FFFFFFF
 
     @property
+    def table(self) -> str:
+        """The name of our nftables tables."""
+        return "fairlead" if self.prefix == "DOCKER" else f"fairlead-{self.prefix.lower()}"
+
+    @property
     def chain(self) -> str:
         return f"FAIRLEAD-{self.tag}"

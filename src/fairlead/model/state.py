@@ -59,15 +59,16 @@ class Rank(IntEnum):
     """
 
     NETNS = 0
-    CHAIN = 1
-    RULE = 2
-    POLICY = 3
-    BRIDGE = 4
-    LINK = 5
-    SYSCTL = 6
-    ADDR = 7
-    ROUTE = 8
-    NEIGH = 9
+    TABLE = 1
+    CHAIN = 2
+    RULE = 3
+    POLICY = 4
+    BRIDGE = 5
+    LINK = 6
+    SYSCTL = 7
+    ADDR = 8
+    ROUTE = 9
+    NEIGH = 10
 
 
 @runtime_checkable
@@ -86,7 +87,7 @@ class Resource(Protocol):
     def provides(self) -> tuple[Key, ...]: ...
 
 
-class _Plain:
+class Plain:
     """Defaults: nothing changes in place, nothing is needed, it can be removed."""
 
     __slots__ = ()
@@ -108,7 +109,7 @@ def _inside(namespace: str) -> tuple[Key, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Namespace(_Plain):
+class Namespace(Plain):
     """A pinned network namespace: loopback up, IPv6 off on interfaces to come."""
 
     name: str
@@ -120,7 +121,7 @@ class Namespace(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class DnsRedirect(_Plain):
+class DnsRedirect(Plain):
     """127.0.0.11 port 53 in a namespace leads to the resolver's port there."""
 
     namespace: str
@@ -136,7 +137,7 @@ class DnsRedirect(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Bridge(_Plain):
+class Bridge(Plain):
     """A Linux bridge. `mtu` in bytes."""
 
     namespace: str
@@ -157,7 +158,7 @@ class Bridge(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Veth(_Plain):
+class Veth(Plain):
     """A cable from a bridge port on the host to an interface in a sandbox.
 
     `mac` is the address of the end in the sandbox; `mtu` (bytes) and `up` are
@@ -190,7 +191,7 @@ class Veth(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Sysctl(_Plain):
+class Sysctl(Plain):
     """A kernel setting below /proc/sys, by its path there."""
 
     namespace: str
@@ -213,7 +214,7 @@ class Sysctl(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Address(_Plain):
+class Address(Plain):
     """An address with its prefix on a link."""
 
     namespace: str
@@ -231,7 +232,7 @@ class Address(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Route(_Plain):
+class Route(Plain):
     """A route through a link; 0.0.0.0/0 or ::/0 is the default route."""
 
     namespace: str
@@ -250,7 +251,7 @@ class Route(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour(_Plain):
+class Neighbour(Plain):
     """A permanent neighbour entry: this address is at that MAC."""
 
     namespace: str
@@ -270,7 +271,7 @@ class Neighbour(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Chain(_Plain):
+class Chain(Plain):
     """An iptables chain that is wholly ours: its rules, in order, without ``-A NAME``.
 
     `theirs` says that we only make it, with those rules, and that what people
@@ -291,7 +292,7 @@ class Chain(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule(_Plain):
+class Rule(Plain):
     """One rule of ours in a chain that is not ours.
 
     `place` counts from 1 at the top of the chain; 0 is the bottom.
@@ -310,7 +311,7 @@ class Rule(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy(_Plain):
+class Policy(Plain):
     """What a built-in chain does with a packet that no rule judged."""
 
     family: str

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import NotFound
+from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
     Address,
@@ -25,6 +26,7 @@ from fairlead.model.state import (
     Veth,
 )
 from fairlead.model.world import World
+from fairlead.plan import reasons
 
 
 def explain(world: World, ref: str, wanted: State, owners: Mapping[Key, str]) -> list[str]:
@@ -69,33 +71,7 @@ def _rules(world: World, resource: Resource, ids: set[str]) -> Iterator[str]:
     for spec in specs:
         if any(mark in f" {spec} " for mark in marks):
             yield f"rule    {where}: {spec}"
-            yield f"    because {_rule_reason(where, spec)}"
-
-
-RULE_REASONS = (
-    ("STAGE-1", "-STAGE-2", "what leaves a network for elsewhere is judged in STAGE-2"),
-    ("STAGE-1", "DROP", "the network is internal: nothing enters or leaves it"),
-    ("STAGE-2", "", "networks are closed to each other"),
-    ("-FORWARD", "RELATED,ESTABLISHED", "answers to what went out may come back"),
-    ("-FORWARD", "! -o", "containers may reach the outside"),
-    ("-FORWARD", "DROP", "icc is off: containers of the network do not reach each other"),
-    ("-FORWARD", "-i", "containers of one network reach each other"),
-    ("-FORWARD", "", "which ports are open is judged there"),
-    ("filter", "ACCEPT", "the port is published"),
-    ("filter", "DROP", "what is not published is closed from outside"),
-    ("nat", "RETURN", "what a container sends to a published port of the host the proxy takes"),
-    ("nat", "DNAT", "the port is published"),
-    ("nat", "", "the outside sees the host's address, not the container's"),
-    ("raw", "RETURN", "between our own networks the isolation chains judge"),
-    ("raw", "! -i lo", "the port is published on the loopback, for this host alone"),
-    ("raw", "", "a container's own address is closed from outside, published port or not"),
-)
-"""Part of where a rule is, part of the rule, and why such rules exist; the first that fits."""
-
-
-def _rule_reason(where: str, spec: str) -> str:
-    found = (why for place, part, why in RULE_REASONS if place in where and part in spec)
-    return next(found, "the policy asks for it")
+            yield f"    because {reasons.of_iptables(where, spec)}"
 
 
 def describe(resource: Resource) -> str:
@@ -125,6 +101,15 @@ def describe(resource: Resource) -> str:
             return f"chain   {resource.table} {resource.name} ({len(resource.rules)} rules)"
         case Rule():
             return f"rule    {resource.table} {resource.chain}: {resource.spec}"
+        case NftTable():
+            return f"table   {resource.family} {resource.name}"
+        case NftSet():
+            return f"{resource.kind:7} {resource.family} {resource.name} ({resource.spec})"
+        case NftChain():
+            return f"chain   {resource.family} {resource.name} ({len(resource.rules)} rules)"
+        case NftElement():
+            value = f" : {resource.value}" if resource.value else ""
+            return f"element {resource.family} {resource.set}: {resource.item}{value}"
         case Policy():
             return f"policy  {resource.table} {resource.chain} {resource.verdict}"
         case _:
@@ -133,6 +118,10 @@ def describe(resource: Resource) -> str:
 
 def reason(world: World, resource: Resource, owner: str) -> str:
     """Why it is there."""
+    if isinstance(resource, NftElement):
+        return reasons.SETS.get(resource.set, "the policy asks for it")
+    if isinstance(resource, NftChain):
+        return "it judges what enters or leaves the network"
     net = world.networks.get(owner)
     endpoint = world.endpoints.get(owner)
     box = world.sandboxes.get(owner)
@@ -161,8 +150,8 @@ def plan_lines(steps: Sequence[Step]) -> list[str]:
     signs = {"add": "+", "remove": "-", "change": "~"}
     for step in steps:
         lines.append(f"{signs[step.verb]} {describe(step.resource)}")
-        before = step.before.rules if isinstance(step.before, Chain) else ()
-        after = step.after.rules if isinstance(step.after, Chain) else ()
+        before = step.before.rules if isinstance(step.before, Chain | NftChain) else ()
+        after = step.after.rules if isinstance(step.after, Chain | NftChain) else ()
         lines += [f"    + {rule}" for rule in after if rule not in before]
         lines += [f"    - {rule}" for rule in before if rule not in after]
     return lines
