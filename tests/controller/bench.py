@@ -120,7 +120,9 @@ class DyingStore(Store):
 class Machine:
     """A host on which controllers come and go."""
 
-    def __init__(self, folder: Path, settings: Settings | None = None) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings | None = None, backend: str = "iptables"
+    ) -> None:
         self.path = folder / "fairlead.db"
         self.kernel = FakeKernel(state(list(FRESH)))
         self.dataplane = FakeDataplane()
@@ -128,9 +130,13 @@ class Machine:
         self.resolv_conf = folder / "resolv.conf"
         self.resolv_conf.write_text("nameserver 192.0.2.53\n")
         self.store: DyingStore
-        self.walls = firewall("iptables", MARKS)
+        self.backend(backend)
         self._drawn = 0
         self.controller: Controller
+
+    def backend(self, name: str) -> None:
+        """What the next controller writes its rules with."""
+        self.walls = firewall(name, MARKS)
 
     def draw(self, count: int) -> str:
         """Hex digits that look random and are the same in every run."""

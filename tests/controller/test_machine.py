@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from fairlead.firewall.backends import BACKENDS
 from fairlead.kernel.fake import FakeKernel
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.errors import FairleadError
@@ -31,11 +32,11 @@ FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
 class Histories(RuleBasedStateMachine):
     """Each rule may be cut short by the death of the process after any step."""
 
-    @initialize()
-    def boot(self) -> None:
+    @initialize(backend=st.sampled_from(BACKENDS))
+    def boot(self, backend: str) -> None:
         self.loop = asyncio.new_event_loop()
         self.folder = tempfile.TemporaryDirectory(dir=FOLDER)
-        self.machine = Machine(Path(self.folder.name))
+        self.machine = Machine(Path(self.folder.name), backend=backend)
         self.run(self.machine.boot())
         self.count = 0
         self.broken = False
@@ -57,11 +58,29 @@ class Histories(RuleBasedStateMachine):
 
     deaths = st.none() | st.integers(0, 25)
 
-    @rule(death=deaths, internal=st.booleans(), icc=st.booleans())
-    def create_network(self, death: int | None, internal: bool, icc: bool) -> None:
+    @rule(
+        death=deaths,
+        internal=st.booleans(),
+        icc=st.booleans(),
+        families=st.sampled_from([(True, False), (True, True), (False, True)]),
+        mode=st.sampled_from(["nat", "nat-unprotected", "routed"]),
+    )
+    def create_network(
+        self, death: int | None, internal: bool, icc: bool, families: tuple[bool, bool], mode: str
+    ) -> None:
         self.count += 1
-        options = {"com.docker.network.bridge.enable_icc": str(icc).lower()}
-        request = NetworkRequest(f"net{self.count}", internal=internal, options=options)
+        options = {
+            "com.docker.network.bridge.enable_icc": str(icc).lower(),
+            "com.docker.network.bridge.gateway_mode_ipv6": mode,
+        }
+        four, six = families
+        request = NetworkRequest(
+            f"net{self.count}",
+            internal=internal,
+            options=options,
+            enable_ipv4=four,
+            enable_ipv6=six,
+        )
         self.do(self.machine.controller.create_network(request), death)
 
     @precondition(lambda self: self.free_networks())
@@ -108,9 +127,10 @@ class Histories(RuleBasedStateMachine):
         self.machine.kernel.lose(data.draw(st.sampled_from(self.things())))
         self.broken = True
 
-    @rule()
-    def restart(self) -> None:
+    @rule(backend=st.sampled_from(BACKENDS))
+    def restart(self, backend: str) -> None:
         self.run(self.machine.halt())
+        self.machine.backend(backend)
         self.run(self.machine.boot())
         self.broken = False
         self.machine.is_right()
@@ -123,7 +143,9 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "machine"):
             return
-        self.restart()
+        self.run(self.machine.halt())
+        self.run(self.machine.boot())
+        self.machine.is_right()
         controller = self.machine.controller
         for chosen in list(controller.world.sandboxes):
             self.run(controller.close_sandbox(chosen))
