@@ -203,5 +203,5 @@ class Machine:
         served = {b.id for b in world.sandboxes.values() if self.controller.uses_resolver(b.id)}
         assert set(self.dataplane.views) == served
         assert set(self.dataplane.proxies) == {
-            p.id for b in world.sandboxes.values() for p in b.ports
+            p.id for b in world.sandboxes.values() for p in b.ports if not p.routed
         }

@@ -7,11 +7,11 @@ what is not in `want` should not be there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_network
 
 from fairlead.driver.interface import DRIVERS
-from fairlead.firewall.policy import Policy, bridges, policy, published
+from fairlead.firewall.policy import Manners, Mark, Policy, bridges, policy, published
 from fairlead.firewall.renderer import Firewall
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
@@ -44,6 +44,14 @@ class Host:
     no_drop: bool = False
     """The user does not want that."""
     firewall: bool = True
+    accepted: Mark | None = None
+    """Packets from outside with this mark reach every container."""
+    direct: bool = False
+    """Published ports are also reached at the containers' own addresses."""
+
+    def manners(self, world: World) -> Manners:
+        """What the firewall is told about all networks."""
+        return Manners(self.drop_forwarded & forwarded(world), self.accepted, self.direct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +107,8 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
 def firewall(world: World, walls: Firewall, host: Host) -> Iterator[Claim]:
     """The rules that speak of everything, and the settings of the host that they rest on."""
     if host.firewall:
-        rules = policy(world) if walls.whole else Policy()
-        rules = replace(rules, drop_strangers=host.drop_forwarded & forwarded(world))
+        manners = host.manners(world)
+        rules = policy(world, manners) if walls.whole else Policy(manners=manners)
         for whole in walls.whole:
             yield from (Claim(r, FIREWALL) for r in whole.resources(rules))
         for part in walls.parts:

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
-from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Policy, PortPolicy
+from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Mark, Policy, PortPolicy
 from fairlead.model.marks import Marks
 from fairlead.model.options import Mode
 from fairlead.model.state import Chain, IPAddress, Resource, Rule
@@ -53,7 +53,7 @@ class IptablesRenderer:
         yield from self._filter(mine)
         yield from self._nat(mine)
         yield from self._raw(mine)
-        if self.version in policy.drop_strangers:
+        if self.version in policy.manners.drop_strangers:
             yield Verdict(self.family, "filter", "FORWARD", "DROP")
         if any(b.mss_clamp for b in mine.bridges):
             yield from self._mangle(mine)
@@ -75,7 +75,8 @@ class IptablesRenderer:
         yield self._rule("filter", "FORWARD", f"-j {p}-ISOLATION-STAGE-1", 2)
         yield self._rule("filter", "FORWARD", f"-j {p}-FORWARD", 3)
         yield from self._isolation(policy.bridges)
-        forward = [rule for b in policy.bridges for rule in self._forward(b)]
+        accepted = policy.manners.accepted
+        forward = [rule for b in policy.bridges for rule in self._forward(b, accepted)]
         yield self._chain("filter", "-FORWARD", forward)
         opened = [
             f"-d {_host(t.address)} ! -i {t.ifname} -o {t.ifname} "
@@ -121,10 +122,12 @@ class IptablesRenderer:
             yield f"{here} -p {'icmp' if self.version == 4 else 'ipv6-icmp'} -j ACCEPT"
         yield f"{here} -j DROP"
 
-    def _forward(self, bridge: BridgePolicy) -> Iterator[str]:
+    def _forward(self, bridge: BridgePolicy, accepted: Mark | None) -> Iterator[str]:
         b = bridge.ifname
         if not bridge.internal:
             yield f"-o {b} {KNOWN} -j ACCEPT"
+            if accepted is not None:
+                yield f"! -i {b} -o {b} {_marked(accepted)} -j ACCEPT"
             yield f"-o {b} -j {self.prefix}"
             yield f"-i {b} ! -o {b} -j ACCEPT"
         yield f"-i {b} -o {b} -j {'ACCEPT' if bridge.icc else 'DROP'}"
@@ -168,10 +171,11 @@ class IptablesRenderer:
             if t.host_ip.is_loopback and t.host_port
         ]
         own = [f"-i {b.ifname} {RETURN}" for b in policy.bridges]
-        closed = [b for b in policy.bridges if not b.direct]
+        marked = [f"{_marked(policy.manners.accepted)} {RETURN}"] if policy.manners.accepted else []
+        closed = [b for b in policy.bridges if not b.direct and not policy.manners.direct]
         trusted = [f"-d {b.subnet} -i {name} {RETURN}" for b in closed for name in b.trusted]
         direct = [f"-d {b.subnet} -m addrtype ! --dst-type LOCAL -j DROP" for b in closed]
-        yield self._chain("raw", "-DIRECT", [*looped, *own, *trusted, *direct])
+        yield self._chain("raw", "-DIRECT", [*looped, *own, *marked, *trusted, *direct])
 
     def _mangle(self, policy: Policy) -> Iterator[Resource]:
         """Segments that fit the way also where no message comes back that says what fits."""
@@ -185,6 +189,11 @@ class IptablesRenderer:
 
 def _host(address: IPAddress) -> str:
     return f"{address}/{address.max_prefixlen}"
+
+
+def _marked(mark: Mark) -> str:
+    mask = "" if mark.mask == 0xFFFFFFFF else f"/{mark.mask:#x}"
+    return f"-m mark --mark {mark.value:#x}{mask}"
 
 
 def _linked(link: LinkPolicy) -> Iterator[str]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Policy, PortPolicy
+from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Manners, Mark, Policy, PortPolicy
 from fairlead.firewall.ranges import Range, ranges
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
@@ -85,21 +85,44 @@ class NftablesRenderer:
         for kind, named in (("set", sets), ("map", maps)):
             for name, spec in named.items():
                 yield NftSet(self.family, self.table, name, kind, spec)
-        yield from self._hooks(self.version in policy.drop_strangers)
+        yield from self._filters(policy.manners)
+        yield from self._translations()
 
-    def _hooks(self, drop_strangers: bool) -> Iterator[Resource]:
+    def _filters(self, manners: Manners) -> Iterator[Resource]:
         f = self.family
-        loopback = "127.0.0.0/8" if self.version == 4 else "::1"
-        door = f"{f} daddr . meta l4proto . th dport"
+        marked = _marked(manners.accepted) if manners.accepted else ""
         yield self._hook(
             "c_forward",
             "filter hook forward priority filter",
             "iifname vmap @m_from",
+            *([f"iifname != @s_bridges oifname @s_ways {marked} accept"] if marked else []),
             "oifname vmap @m_to",
             "iifname @s_bridges accept",
             # Forwarding was off before us: what is not ours does not pass because of us.
-            *(["drop"] if drop_strangers else []),
+            *(["drop"] if self.version in manners.drop_strangers else []),
         )
+        closed = f"{f} daddr @s_closed fib daddr type != local drop"
+        yield self._hook(
+            "c_raw",
+            "filter hook prerouting priority raw",
+            f'iifname != "lo" {f} daddr . meta l4proto . th dport @s_looped drop',
+            "iifname @s_bridges return",
+            *([f"{marked} return"] if marked else []),
+            f"iifname . {f} daddr @s_trusted return",
+            *([] if manners.direct else [closed]),
+        )
+        clamp = "tcp flags syn / syn,rst tcp option maxseg size set rt mtu"
+        yield self._hook(
+            "c_mss",
+            "filter hook forward priority mangle",
+            f"iifname @s_clamped {clamp}",
+            f"oifname @s_clamped {clamp}",
+        )
+
+    def _translations(self) -> Iterator[Resource]:
+        f = self.family
+        loopback = "127.0.0.0/8" if self.version == 4 else "::1"
+        door = f"{f} daddr . meta l4proto . th dport"
         near = [] if self.version == 4 else ["ip6 saddr fe80::/10 return"]
         yield self._chain(
             "c_dnat",
@@ -121,21 +144,6 @@ class NftablesRenderer:
             f"{f} saddr . oifname @s_home return",
             f"snat to {f} saddr map @m_snat",
             f"{f} saddr @s_masquerade masquerade",
-        )
-        yield self._hook(
-            "c_raw",
-            "filter hook prerouting priority raw",
-            f'iifname != "lo" {door} @s_looped drop',
-            "iifname @s_bridges return",
-            f"iifname . {f} daddr @s_trusted return",
-            f"{f} daddr @s_closed fib daddr type != local drop",
-        )
-        clamp = "tcp flags syn / syn,rst tcp option maxseg size set rt mtu"
-        yield self._hook(
-            "c_mss",
-            "filter hook forward priority mangle",
-            f"iifname @s_clamped {clamp}",
-            f"oifname @s_clamped {clamp}",
         )
 
     # What stands for one network, and for some ports
@@ -227,6 +235,12 @@ class NftablesRenderer:
 
     def _hook(self, name: str, hook: str, *rules: str) -> NftChain:
         return NftChain(self.family, self.table, name, rules, f"type {hook}; policy accept;")
+
+
+def _marked(mark: Mark) -> str:
+    if mark.mask == 0xFFFFFFFF:
+        return f"meta mark 0x{mark.value:08x}"
+    return f"meta mark & 0x{mark.mask:08x} == 0x{mark.value:08x}"
 
 
 def _word(ifname: str) -> str:

@@ -73,14 +73,33 @@ class LinkPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A mark that the user's own rules put on packets: the bits of `mask` equal `value`."""
+
+    value: int
+    mask: int = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """What holds for all networks of the host."""
+
+    drop_strangers: frozenset[int] = frozenset()
+    """The families in which forwarded packets that are none of ours do not pass."""
+    accepted: Mark | None = None
+    """Packets from outside with this mark reach every container, published port or not."""
+    direct: bool = False
+    """Published ports are also reached at the containers' own addresses."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Everything the firewall has to say. Oldest network first."""
 
     bridges: tuple[BridgePolicy, ...] = ()
     ports: tuple[PortPolicy, ...] = ()
     links: tuple[LinkPolicy, ...] = ()
-    drop_strangers: frozenset[int] = frozenset()
-    """The families in which forwarded packets that are none of ours do not pass."""
+    manners: Manners = Manners()
 
     def of(self, version: int) -> Policy:
         """The part about one address family."""
@@ -88,15 +107,16 @@ class Policy:
             tuple(b for b in self.bridges if b.subnet.version == version),
             tuple(p for p in self.ports if p.address.version == version),
             tuple(link for link in self.links if link.server.version == version),
-            self.drop_strangers,
+            self.manners,
         )
 
 
-def policy(world: World) -> Policy:
+def policy(world: World, manners: Manners = Manners()) -> Policy:
     """The policy of a world."""
     return Policy(
         tuple(b for net in world.networks.values() for b in bridges(net)),
         tuple(published(world, world.sandboxes)),
+        manners=manners,
     )
 
 
