@@ -21,7 +21,7 @@ from fairlead.api.versions import NEWEST, Version
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network, Pool
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.world import World
+from fairlead.model.world import Change, World
 
 OBSERVED = Path(__file__).parent / "observed"
 
@@ -63,11 +63,7 @@ PLACE = Endpoint(
 )
 BRIDGE = Network(id="b" * 64, name="bridge", driver="bridge", created=1, predefined=True)
 HOST = Network(id="c" * 64, name="host", driver="host", created=1, predefined=True)
-WORLD = World(
-    networks={n.id: n for n in (BRIDGE, HOST, WEB)},
-    sandboxes={APP.id: APP},
-    endpoints={PLACE.id: PLACE},
-)
+WORLD = World().after(Change(put=(BRIDGE, HOST, WEB, APP, PLACE)))
 
 
 def as_json(value: Any) -> str:
@@ -149,7 +145,7 @@ def test_lists_are_filtered_as_docker_filters_them() -> None:
 def test_prune_takes_only_what_nobody_uses() -> None:
     """Never a predefined network, never one with somebody on it."""
     assert unused(WORLD, parse(""), now=2**62) == []
-    empty = World(networks=WORLD.networks)
+    empty = World().after(Change(put=tuple(WORLD.networks.values())))
     assert unused(empty, parse(""), now=2**62) == [WEB]
     assert unused(empty, parse('{"label!":["a"]}'), now=2**62) == []
     assert unused(empty, parse('{"until":["2020-01-01"]}'), now=2**62) == []

@@ -37,7 +37,7 @@ from fairlead.dataplane.change import (
 )
 from fairlead.dataplane.change import Change as DataplaneChange
 from fairlead.dataplane.client import Dataplane
-from fairlead.firewall.policy import published
+from fairlead.firewall.policy import Policy, policy, published
 from fairlead.firewall.renderer import Firewall
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Kernel
@@ -86,6 +86,7 @@ class Committer:
         self.dataplane = dataplane
         self.walls = walls
         self.host = host
+        self._policies: tuple[tuple[World, Policy], ...] = ()
         self._thread = ThreadPoolExecutor(1, "fairlead-kernel")
         self._number = max((number for number, _, _ in store.intents()), default=0)
 
@@ -99,17 +100,24 @@ class Committer:
     def plan(self, before: World, after: World, change: Change) -> tuple[Step, ...]:
         """The steps of a change, from what the world says is there."""
         nets, boxes = _scope(before, after, change)
-        # Asked of what changes only: a host may have thousands of containers.
-        rules = bool(nets) or (
-            bool(self.walls.whole) and set(published(before, boxes)) != set(published(after, boxes))
-        )
-        old = self._part(before, nets, boxes, rules)
-        new = self._part(after, nets, boxes, rules)
+        rules = self._policy(before)
+        changed = rules.after(after, nets, boxes)
+        self._policies = ((before, rules), (after, changed))
+        everywhere = bool(nets) or (bool(self.walls.whole) and rules.ports != changed.ports)
+        old = self._part(before, nets, boxes, rules if everywhere else None)
+        new = self._part(after, nets, boxes, changed if everywhere else None)
         steps = diff(new, old)
         effects = tuple(_effects(before, after, boxes))
         if not steps or not effects:
             return steps
         return (*steps[:-1], replace(steps[-1], then=effects))
+
+    def _policy(self, world: World) -> Policy:
+        """What a world allows; of the last two it is known."""
+        for known, rules in self._policies:
+            if known is world:
+                return rules
+        return policy(world)
 
     async def commit(
         self,
@@ -225,15 +233,17 @@ class Committer:
             taken += steps
         return tuple(taken)
 
-    def _part(self, world: World, nets: Iterable[str], boxes: Iterable[str], rules: bool) -> State:
+    def _part(
+        self, world: World, nets: Iterable[str], boxes: Iterable[str], rules: Policy | None
+    ) -> State:
         walls, host = self.walls, self.host
         found: list[Claim] = []
         for net in (world.networks[n] for n in nets if n in world.networks):
             found += want.network(net, walls, host)
         for box in (world.sandboxes[b] for b in boxes if b in world.sandboxes):
             found += want.sandbox(world, box, walls, host)
-        if rules:
-            found += want.firewall(world, walls, host)
+        if rules is not None:
+            found += want.firewall(world, walls, host, rules)
         wanted, _ = want.states(found)
         return wanted
 

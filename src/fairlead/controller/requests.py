@@ -49,7 +49,7 @@ def check_request(world: World, request: NetworkRequest) -> None:
     if not request.enable_ipv4 and not request.enable_ipv6:
         raise Invalid("IPv4 or IPv6 must be enabled")
     _check_driver(request)
-    if any(network.name == request.name for network in world.networks.values()):
+    if world.called(request.name) is not None:
         raise Conflict(
             f"network with name {request.name} already exists", hint="`network ls` shows it"
         )
@@ -100,18 +100,18 @@ def settled(world: World, request: NetworkRequest) -> NetworkRequest:
         raise Forbidden(f"user-specified configurations {DEPENDENT}")
     if request.options:
         raise Forbidden(f"network driver options {DEPENDENT}")
-    for net in world.networks.values():
-        if net.config_only and net.name == request.config_from:
-            return replace(
-                request,
-                pools=tuple(_said(pool) for pool in net.pools),
-                options=net.options,
-                labels=net.labels,
-                ipam_options=net.ipam_options,
-                enable_ipv4=net.enable_ipv4,
-                enable_ipv6=net.enable_ipv6,
-            )
-    raise NotFound(f'configuration network "{request.config_from}" does not exist')
+    net = world.called(request.config_from)
+    if net is None or not net.config_only:
+        raise NotFound(f'configuration network "{request.config_from}" does not exist')
+    return replace(
+        request,
+        pools=tuple(_said(pool) for pool in net.pools),
+        options=net.options,
+        labels=net.labels,
+        ipam_options=net.ipam_options,
+        enable_ipv4=net.enable_ipv4,
+        enable_ipv6=net.enable_ipv6,
+    )
 
 
 def with_mtu(request: NetworkRequest, uplink: int) -> NetworkRequest:
@@ -202,9 +202,11 @@ def lookup(world: World, ref: str) -> Network:
     """A network by name, full id, or the start of an id that is no other's. Raises NotFound."""
     if not ref:
         raise Invalid("invalid network name or ID supplied: empty")
-    for net in world.networks.values():
-        if net.name == ref:
-            return net
+    named = world.called(ref)
+    if named is not None:
+        return named
+    if ref in world.networks:
+        return world.networks[ref]
     found = [net for id_, net in world.networks.items() if id_.startswith(ref)]
     if len(found) > 1:
         raise Invalid(f"network {ref} is ambiguous ({len(found)} matches found based on ID prefix)")

@@ -7,7 +7,7 @@ what is not in `want` should not be there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from fairlead.driver.interface import DRIVERS
@@ -104,11 +104,18 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
             yield from (Claim(r, box.id) for r in renderer.of_ports(ports))
 
 
-def firewall(world: World, walls: Firewall, host: Host) -> Iterator[Claim]:
-    """The rules that speak of everything, and the settings of the host that they rest on."""
+def firewall(
+    world: World, walls: Firewall, host: Host, rules: Policy | None = None
+) -> Iterator[Claim]:
+    """The rules that speak of everything, and the settings of the host that they rest on.
+
+    `rules` is the policy of the world, where it is known.
+    """
     if host.firewall:
         manners = host.manners(world)
-        rules = policy(world, manners) if walls.whole else Policy(manners=manners)
+        if rules is None:
+            rules = policy(world) if walls.whole else Policy()
+        rules = replace(rules, manners=manners)
         for whole in walls.whole:
             yield from (Claim(r, FIREWALL) for r in whole.resources(rules))
         for part in walls.parts:

@@ -21,9 +21,11 @@ insertion and the rest of a chain is not written anew.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Mark, Policy, PortPolicy
+from fairlead.firewall.kept import Kept
+from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Manners, Mark, Policy, PortPolicy
 from fairlead.model.marks import Marks
 from fairlead.model.options import Mode
 from fairlead.model.state import Chain, IPAddress, Resource, Rule
@@ -36,6 +38,15 @@ KNOWN = "-m conntrack --ctstate RELATED,ESTABLISHED"
 CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 
 
+@dataclass(frozen=True, slots=True)
+class PortRules:
+    """The rules for the ports of one sandbox: newest first in `opened`, oldest first elsewhere."""
+
+    opened: tuple[str, ...]
+    led: tuple[str, ...]
+    looped: tuple[str, ...]
+
+
 class IptablesRenderer:
     """Renders for one address family."""
 
@@ -46,17 +57,34 @@ class IptablesRenderer:
         self.version = version
         self.family = FAMILY[version]
         self.prefix = marks.prefix
+        self._ports = Kept(self._port_rules)
 
     def resources(self, policy: Policy) -> Iterator[Resource]:
         """Every chain, and our rules in the built-in ones."""
-        mine = policy.of(self.version)
-        yield from self._filter(mine)
-        yield from self._nat(mine)
-        yield from self._raw(mine)
+        bridges = [
+            b
+            for network in policy.bridges.values()
+            for b in network
+            if b.subnet.version == self.version
+        ]
+        doors = self._ports.all(policy.ports)
+        links = [link for linked in policy.links.values() for link in linked]
+        linked = [r for link in links if link.server.version == self.version for r in _linked(link)]
+        yield from self._filter(bridges, doors, linked, policy.manners)
+        yield from self._nat(bridges, doors)
+        yield from self._raw(bridges, doors, policy.manners)
         if self.version in policy.manners.drop_strangers:
             yield Verdict(self.family, "filter", "FORWARD", "DROP")
-        if any(b.mss_clamp for b in mine.bridges):
-            yield from self._mangle(mine)
+        if any(b.mss_clamp for b in bridges):
+            yield from self._mangle(bridges)
+
+    def _port_rules(self, ports: tuple[PortPolicy, ...]) -> PortRules:
+        mine = [port for port in ports if port.address.version == self.version]
+        return PortRules(
+            tuple(_opened(port) for port in reversed(mine)),
+            tuple(self._dnat(port) for port in mine if port.host_port),
+            tuple(_looped(port) for port in mine if port.host_ip.is_loopback and port.host_port),
+        )
 
     def _chain(self, table: str, suffix: str, rules: list[str], theirs: bool = False) -> Chain:
         return Chain(self.family, table, self.prefix + suffix, tuple(rules), theirs)
@@ -67,29 +95,28 @@ class IptablesRenderer:
     def _rule(self, table: str, chain: str, spec: str, place: int = 0) -> Rule:
         return Rule(self.family, table, chain, spec, place)
 
-    def _filter(self, policy: Policy) -> Iterator[Resource]:
+    def _filter(
+        self,
+        bridges: list[BridgePolicy],
+        ports: list[PortRules],
+        linked: list[str],
+        manners: Manners,
+    ) -> Iterator[Resource]:
         p = self.prefix
         yield self._marker("filter")
         yield self._chain("filter", "-USER", [RETURN], theirs=True)
         yield self._rule("filter", "FORWARD", f"-j {p}-USER", 1)
         yield self._rule("filter", "FORWARD", f"-j {p}-ISOLATION-STAGE-1", 2)
         yield self._rule("filter", "FORWARD", f"-j {p}-FORWARD", 3)
-        yield from self._isolation(policy.bridges)
-        accepted = policy.manners.accepted
-        forward = [rule for b in policy.bridges for rule in self._forward(b, accepted)]
+        yield from self._isolation(bridges)
+        forward = [rule for b in bridges for rule in self._forward(b, manners.accepted)]
         yield self._chain("filter", "-FORWARD", forward)
-        opened = [
-            f"-d {_host(t.address)} ! -i {t.ifname} -o {t.ifname} "
-            f"-p {t.protocol} -m {t.protocol} --dport {t.port} -j ACCEPT"
-            for t in policy.ports
-        ]
         # One container port may be published twice: the door is the same.
-        doors = list(dict.fromkeys(reversed(opened)))
-        linked = [rule for link in policy.links for rule in _linked(link)]
-        last = [rule for b in policy.bridges if not b.internal for rule in self._last(b)]
-        yield self._chain("filter", "", [*doors, *linked, *last])
+        opened = list(dict.fromkeys(rule for port in reversed(ports) for rule in port.opened))
+        last = [rule for b in bridges if not b.internal for rule in self._last(b)]
+        yield self._chain("filter", "", [*opened, *linked, *last])
 
-    def _isolation(self, bridges: tuple[BridgePolicy, ...]) -> Iterator[Resource]:
+    def _isolation(self, bridges: list[BridgePolicy]) -> Iterator[Resource]:
         ways = [b for b in bridges if not b.internal]
         routed = [
             rule
@@ -132,17 +159,17 @@ class IptablesRenderer:
             yield f"-i {b} ! -o {b} -j ACCEPT"
         yield f"-i {b} -o {b} -j {'ACCEPT' if bridge.icc else 'DROP'}"
 
-    def _nat(self, policy: Policy) -> Iterator[Resource]:
+    def _nat(self, bridges: list[BridgePolicy], ports: list[PortRules]) -> Iterator[Resource]:
         p = self.prefix
         loopback = "127.0.0.0/8" if self.version == 4 else "::1/128"
         yield self._marker("nat")
         yield self._rule("nat", "PREROUTING", f"{LOCAL} -j {p}")
         # Connections to the loopback are the proxy's: there is no route back from a container.
         yield self._rule("nat", "OUTPUT", f"! -d {loopback} {LOCAL} -j {p}")
-        returns = [f"-i {b.ifname} {RETURN}" for b in policy.bridges if not b.internal]
-        led = [self._dnat(t) for t in policy.ports if t.host_port]
+        returns = [f"-i {b.ifname} {RETURN}" for b in bridges if not b.internal]
+        led = [rule for port in ports for rule in port.led]
         yield self._chain("nat", "", [*reversed(returns), *led])
-        for bridge in policy.bridges:
+        for bridge in bridges:
             if bridge.masquerade:
                 snat = bridge.snat
                 target = f"SNAT --to-source {snat}" if snat else "MASQUERADE"
@@ -160,35 +187,46 @@ class IptablesRenderer:
             f"--dport {port.host_port} -j DNAT --to-destination {target}:{port.port}"
         )
 
-    def _raw(self, policy: Policy) -> Iterator[Resource]:
+    def _raw(
+        self, bridges: list[BridgePolicy], ports: list[PortRules], manners: Manners
+    ) -> Iterator[Resource]:
         yield self._marker("raw")
         yield self._rule("raw", "PREROUTING", f"-j {self.prefix}-DIRECT")
         # Rules of one kind stand together; a new one goes to the end of its block.
-        looped = [
-            f"-d {_host(t.host_ip)} ! -i lo -p {t.protocol} -m {t.protocol} "
-            f"--dport {t.host_port} -j DROP"
-            for t in policy.ports
-            if t.host_ip.is_loopback and t.host_port
-        ]
-        own = [f"-i {b.ifname} {RETURN}" for b in policy.bridges]
-        marked = [f"{_marked(policy.manners.accepted)} {RETURN}"] if policy.manners.accepted else []
-        closed = [b for b in policy.bridges if not b.direct and not policy.manners.direct]
+        looped = [rule for port in ports for rule in port.looped]
+        own = [f"-i {b.ifname} {RETURN}" for b in bridges]
+        marked = [f"{_marked(manners.accepted)} {RETURN}"] if manners.accepted else []
+        closed = [b for b in bridges if not b.direct and not manners.direct]
         trusted = [f"-d {b.subnet} -i {name} {RETURN}" for b in closed for name in b.trusted]
         direct = [f"-d {b.subnet} -m addrtype ! --dst-type LOCAL -j DROP" for b in closed]
         yield self._chain("raw", "-DIRECT", [*looped, *own, *marked, *trusted, *direct])
 
-    def _mangle(self, policy: Policy) -> Iterator[Resource]:
+    def _mangle(self, bridges: list[BridgePolicy]) -> Iterator[Resource]:
         """Segments that fit the way also where no message comes back that says what fits."""
         p = f"{self.prefix}-MSS"
         yield self._marker("mangle")
         yield self._rule("mangle", "FORWARD", f"-j {p}")
-        names = [b.ifname for b in policy.bridges if b.mss_clamp]
+        names = [b.ifname for b in bridges if b.mss_clamp]
         rules = [f"-{way} {name} {CLAMP}" for name in names for way in "io"]
         yield self._chain("mangle", "-MSS", rules)
 
 
 def _host(address: IPAddress) -> str:
     return f"{address}/{address.max_prefixlen}"
+
+
+def _opened(port: PortPolicy) -> str:
+    return (
+        f"-d {_host(port.address)} ! -i {port.ifname} -o {port.ifname} "
+        f"-p {port.protocol} -m {port.protocol} --dport {port.port} -j ACCEPT"
+    )
+
+
+def _looped(port: PortPolicy) -> str:
+    return (
+        f"-d {_host(port.host_ip)} ! -i lo -p {port.protocol} -m {port.protocol} "
+        f"--dport {port.host_port} -j DROP"
+    )
 
 
 def _marked(mark: Mark) -> str:

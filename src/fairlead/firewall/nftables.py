@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Manners, Mark, Policy, PortPolicy
 from fairlead.firewall.ranges import Range, ranges
@@ -47,12 +48,14 @@ class NftablesRenderer:
 
     def resources(self, policy: Policy) -> Iterator[Resource]:
         """The whole table."""
-        mine = policy.of(self.version)
         yield from self.base(policy)
-        for bridge in mine.bridges:
-            yield from self.of_bridge(bridge)
-        yield from self.of_ports(mine.ports)
-        yield from self.of_links(mine.links)
+        for bridge in chain.from_iterable(policy.bridges.values()):
+            if bridge.subnet.version == self.version:
+                yield from self.of_bridge(bridge)
+        for ports in policy.ports.values():
+            yield from self.of_ports(ports)
+        for links in policy.links.values():
+            yield from self.of_links(links)
 
     # What stands whatever networks there are
 

@@ -17,8 +17,8 @@ alike:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from fairlead.model.network import Network
 from fairlead.model.options import Mode
@@ -94,30 +94,34 @@ class Manners:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Everything the firewall has to say. Oldest network first."""
+    """Everything the firewall has to say: by network, oldest first, and by sandbox."""
 
-    bridges: tuple[BridgePolicy, ...] = ()
-    ports: tuple[PortPolicy, ...] = ()
-    links: tuple[LinkPolicy, ...] = ()
+    bridges: Mapping[str, tuple[BridgePolicy, ...]] = field(default_factory=dict)
+    ports: Mapping[str, tuple[PortPolicy, ...]] = field(default_factory=dict)
+    links: Mapping[str, tuple[LinkPolicy, ...]] = field(default_factory=dict)
     manners: Manners = Manners()
 
-    def of(self, version: int) -> Policy:
-        """The part about one address family."""
-        return Policy(
-            tuple(b for b in self.bridges if b.subnet.version == version),
-            tuple(p for p in self.ports if p.address.version == version),
-            tuple(link for link in self.links if link.server.version == version),
-            self.manners,
-        )
+    def after(self, world: World, nets: Iterable[str], boxes: Iterable[str]) -> Policy:
+        """The policy of a world in which only those networks and sandboxes are not as before."""
+        changed = dict(self.bridges)
+        for id_ in nets:
+            if id_ in world.networks:
+                changed[id_] = tuple(bridges(world.networks[id_]))
+            else:
+                changed.pop(id_, None)
+        ports = dict(self.ports)
+        for id_ in boxes:
+            found = tuple(published(world, (id_,)))
+            if found:
+                ports[id_] = found
+            else:
+                ports.pop(id_, None)
+        return replace(self, bridges=changed, ports=ports)
 
 
 def policy(world: World, manners: Manners = Manners()) -> Policy:
     """The policy of a world."""
-    return Policy(
-        tuple(b for net in world.networks.values() for b in bridges(net)),
-        tuple(published(world, world.sandboxes)),
-        manners=manners,
-    )
+    return Policy(manners=manners).after(world, world.networks, world.sandboxes)
 
 
 def bridges(net: Network) -> Iterator[BridgePolicy]:

@@ -155,13 +155,14 @@ class _Lines:
 
     def _chain(self, before: Resource | None, after: Chain) -> None:
         rules = before.rules if isinstance(before, Chain) else ()
-        stay = [rule for rule in rules if rule in after.rules]
+        wanted = frozenset(after.rules)
+        stay = [rule for rule in rules if rule in wanted]
         added = insertions(stay, after.rules) if isinstance(before, Chain) else None
         if added is None:
             self.declare.append(f":{after.name} - [0:0]")
             self.fill.extend(f"-A {after.name} {rule}" for rule in after.rules)
         else:
-            gone = (rule for rule in rules if rule not in after.rules)
+            gone = (rule for rule in rules if rule not in wanted)
             self.delete.extend(f"-D {after.name} {rule}" for rule in gone)
             self.fill.extend(f"-I {after.name} {place} {rule}" for place, rule in added)
 

@@ -2,7 +2,7 @@
 
 The controller swaps it whole; readers keep whichever they hold. What can be
 derived is derived here (who is on a network, which endpoint is the gateway)
-and stored nowhere.
+and stored nowhere on disk.
 """
 
 from __future__ import annotations
@@ -25,44 +25,46 @@ class Change:
     drop: tuple[Thing, ...] = ()
 
 
+Taken = Mapping[int, str]
+"""The addresses of one family that endpoints have, as numbers, and the endpoints' ids."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
-    """All that exists."""
+    """All that exists. Made by `after`, from nothing; a change costs the same however large it is.
+
+    The indices say nothing that the three tables do not.
+    """
 
     networks: Mapping[str, Network] = field(default_factory=dict)
     sandboxes: Mapping[str, Sandbox] = field(default_factory=dict)
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
-    _members: Mapping[str, tuple[Endpoint, ...]] = field(init=False, repr=False, compare=False)
-    _joins: Mapping[str, tuple[Endpoint, ...]] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        members: dict[str, list[Endpoint]] = {}
-        joins: dict[str, list[Endpoint]] = {}
-        for endpoint in self.endpoints.values():
-            members.setdefault(endpoint.network, []).append(endpoint)
-            joins.setdefault(endpoint.sandbox, []).append(endpoint)
-        ordered = {box: sorted(mine, key=lambda e: e.order) for box, mine in joins.items()}
-        # A frozen value sets its indices once, while it is made.
-        object.__setattr__(self, "_members", {net: tuple(es) for net, es in members.items()})
-        object.__setattr__(self, "_joins", {box: tuple(es) for box, es in ordered.items()})
+    _members: Mapping[str, tuple[Endpoint, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _joins: Mapping[str, tuple[Endpoint, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _taken: Mapping[tuple[str, int], Taken] = field(default_factory=dict, repr=False, compare=False)
+    _named: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def after(self, change: Change) -> World:
         """The world with a change made to it."""
-        networks = dict(self.networks)
-        sandboxes = dict(self.sandboxes)
-        endpoints = dict(self.endpoints)
+        draft = _Draft(self)
         for thing in change.drop:
-            for table in (networks, sandboxes, endpoints):
-                table.pop(thing.id, None)
+            draft.drop(thing.id)
         for thing in change.put:
-            match thing:
-                case Network():
-                    networks[thing.id] = thing
-                case Sandbox():
-                    sandboxes[thing.id] = thing
-                case Endpoint():
-                    endpoints[thing.id] = thing
-        return World(networks, sandboxes, endpoints)
+            draft.put(thing)
+        return draft.world()
+
+    def called(self, name: str) -> Network | None:
+        """The network of that name."""
+        id_ = self._named.get(name)
+        return self.networks[id_] if id_ is not None else None
+
+    def taken(self, network: str, version: int) -> Taken:
+        """The addresses that endpoints of a network have."""
+        return self._taken.get((network, version), {})
 
     def on_network(self, network: str) -> tuple[Endpoint, ...]:
         """The endpoints of a network, oldest first."""
@@ -89,3 +91,79 @@ class World:
             if e.gateway(version) is not None and not self.networks[e.network].internal
         ]
         return min(ways, key=rank, default=None)
+
+
+class _Draft:
+    """A world while it changes: tables are copied once, and of the indices what is touched."""
+
+    def __init__(self, world: World) -> None:
+        self.networks = dict(world.networks)
+        self.sandboxes = dict(world.sandboxes)
+        self.endpoints = dict(world.endpoints)
+        self.members = dict(world._members)
+        self.joins = dict(world._joins)
+        self.taken = dict(world._taken)
+        self.named = dict(world._named)
+        self._own: set[tuple[str, int]] = set()
+
+    def world(self) -> World:
+        return World(
+            self.networks,
+            self.sandboxes,
+            self.endpoints,
+            self.members,
+            self.joins,
+            self.taken,
+            self.named,
+        )
+
+    def drop(self, id_: str) -> None:
+        self.sandboxes.pop(id_, None)
+        network = self.networks.pop(id_, None)
+        if network is not None:
+            self.named.pop(network.name, None)
+        endpoint = self.endpoints.pop(id_, None)
+        if endpoint is not None:
+            self._forget(endpoint)
+
+    def put(self, thing: Thing) -> None:
+        match thing:
+            case Network():
+                old = self.networks.get(thing.id)
+                if old is not None:
+                    self.named.pop(old.name, None)
+                self.networks[thing.id] = thing
+                self.named[thing.name] = thing.id
+            case Sandbox():
+                self.sandboxes[thing.id] = thing
+            case Endpoint():
+                before = self.endpoints.get(thing.id)
+                if before is not None:
+                    self._forget(before)
+                self.endpoints[thing.id] = thing
+                self._learn(thing)
+
+    def _learn(self, endpoint: Endpoint) -> None:
+        there = self.members.get(endpoint.network, ())
+        self.members[endpoint.network] = (*there, endpoint)
+        mine = (*self.joins.get(endpoint.sandbox, ()), endpoint)
+        self.joins[endpoint.sandbox] = tuple(sorted(mine, key=lambda e: e.order))
+        for address in endpoint.addresses:
+            self._addresses(endpoint.network, address.version)[int(address.ip)] = endpoint.id
+
+    def _forget(self, endpoint: Endpoint) -> None:
+        for index, key in ((self.members, endpoint.network), (self.joins, endpoint.sandbox)):
+            left = tuple(e for e in index[key] if e.id != endpoint.id)
+            if left:
+                index[key] = left
+            else:
+                del index[key]
+        for address in endpoint.addresses:
+            self._addresses(endpoint.network, address.version).pop(int(address.ip), None)
+
+    def _addresses(self, network: str, version: int) -> dict[int, str]:
+        key = (network, version)
+        if key not in self._own:
+            self._own.add(key)
+            self.taken[key] = dict(self.taken.get(key, {}))
+        return self.taken[key]  # type: ignore[return-value]  # copied above, so it is a dict
