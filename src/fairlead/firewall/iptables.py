@@ -21,7 +21,7 @@ insertion and the rest of a chain is not written anew.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from fairlead.firewall.kept import Kept
@@ -47,6 +47,27 @@ class PortRules:
     looped: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class BridgeRules:
+    """What one network has in each chain."""
+
+    internal: tuple[str, ...] = ()
+    routed: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    """Of STAGE-1, as `second` is of STAGE-2."""
+    second: tuple[str, ...] = ()
+    marked: tuple[str, ...] = ()
+    forward: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
+    """What becomes of packets for the network that no door let in."""
+    returned: tuple[str, ...] = ()
+    masquerade: tuple[Rule, ...] = ()
+    own: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+    direct: tuple[str, ...] = ()
+    clamped: tuple[str, ...] = ()
+
+
 class IptablesRenderer:
     """Renders for one address family."""
 
@@ -58,25 +79,25 @@ class IptablesRenderer:
         self.family = FAMILY[version]
         self.prefix = marks.prefix
         self._ports = Kept(self._port_rules)
+        self._bridges = Kept(self._bridge_rules)
 
     def resources(self, policy: Policy) -> Iterator[Resource]:
         """Every chain, and our rules in the built-in ones."""
-        bridges = [
-            b
-            for network in policy.bridges.values()
-            for b in network
-            if b.subnet.version == self.version
-        ]
-        doors = self._ports.all(policy.ports)
+        bridges = self._bridges.all(policy.bridges)
+        ports = self._ports.all(policy.ports)
         links = [link for linked in policy.links.values() for link in linked]
         linked = [r for link in links if link.server.version == self.version for r in _linked(link)]
-        yield from self._filter(bridges, doors, linked, policy.manners)
-        yield from self._nat(bridges, doors)
-        yield from self._raw(bridges, doors, policy.manners)
+        yield from self._filter(bridges, ports, linked, policy.manners)
+        yield from self._nat(bridges, ports)
+        yield from self._raw(bridges, ports, policy.manners)
         if self.version in policy.manners.drop_strangers:
             yield Verdict(self.family, "filter", "FORWARD", "DROP")
-        if any(b.mss_clamp for b in bridges):
-            yield from self._mangle(bridges)
+        if clamped := [rule for b in bridges for rule in b.clamped]:
+            yield self._marker("mangle")
+            yield self._rule("mangle", "FORWARD", f"-j {self.prefix}-MSS")
+            yield self._chain("mangle", "-MSS", clamped)
+
+    # What one sandbox and one network contribute
 
     def _port_rules(self, ports: tuple[PortPolicy, ...]) -> PortRules:
         mine = [port for port in ports if port.address.version == self.version]
@@ -85,6 +106,65 @@ class IptablesRenderer:
             tuple(self._dnat(port) for port in mine if port.host_port),
             tuple(_looped(port) for port in mine if port.host_ip.is_loopback and port.host_port),
         )
+
+    def _bridge_rules(self, families: tuple[BridgePolicy, ...]) -> BridgeRules:
+        bridge = next((b for b in families if b.subnet.version == self.version), None)
+        if bridge is None:
+            return BridgeRules()
+        b, subnet = bridge.ifname, bridge.subnet
+        rules = BridgeRules(
+            forward=(f"-i {b} -o {b} -j {'ACCEPT' if bridge.icc else 'DROP'}",),
+            own=(f"-i {b} {RETURN}",),
+            clamped=tuple(f"-{way} {b} {CLAMP}" for way in "io") if bridge.mss_clamp else (),
+        )
+        if not bridge.direct:
+            rules = replace(
+                rules,
+                trusted=tuple(f"-d {subnet} -i {name} {RETURN}" for name in bridge.trusted),
+                direct=(f"-d {subnet} -m addrtype ! --dst-type LOCAL -j DROP",),
+            )
+        if bridge.internal:
+            closed = (f"! -s {subnet} -o {b} -j DROP", f"! -d {subnet} -i {b} -j DROP")
+            return replace(rules, internal=closed)
+        return self._way_out(rules, bridge)
+
+    def _way_out(self, rules: BridgeRules, bridge: BridgePolicy) -> BridgeRules:
+        """What a network has in the chains because it is not internal."""
+        b, p = bridge.ifname, self.prefix
+        routed = bridge.mode is Mode.ROUTED
+        answers = (f"-i {b} {KNOWN} -j ACCEPT", f"-o {b} {RETURN}")
+        return replace(
+            rules,
+            routed=answers if routed else (),
+            first=(f"-i {b} ! -o {b} -j {p}-ISOLATION-STAGE-2",),
+            second=(f"-o {b} -j DROP",),
+            marked=(f"! -i {b} -o {b}",),
+            forward=(
+                f"-o {b} {KNOWN} -j ACCEPT",
+                f"-o {b} -j {p}",
+                f"-i {b} ! -o {b} -j ACCEPT",
+                *rules.forward,
+            ),
+            last=self._last(bridge),
+            returned=(f"-i {b} {RETURN}",),
+            masquerade=self._masquerade(bridge),
+        )
+
+    def _last(self, bridge: BridgePolicy) -> tuple[str, ...]:
+        here = f"! -i {bridge.ifname} -o {bridge.ifname}"
+        if bridge.mode is Mode.UNPROTECTED:
+            return (f"{here} -j ACCEPT",)
+        icmp = f"{here} -p {'icmp' if self.version == 4 else 'ipv6-icmp'} -j ACCEPT"
+        return (*((icmp,) if bridge.mode is Mode.ROUTED else ()), f"{here} -j DROP")
+
+    def _masquerade(self, bridge: BridgePolicy) -> tuple[Rule, ...]:
+        if not bridge.masquerade:
+            return ()
+        target = f"SNAT --to-source {bridge.snat}" if bridge.snat else "MASQUERADE"
+        spec = f"-s {bridge.subnet} ! -o {bridge.ifname} -j {target}"
+        return (self._rule("nat", "POSTROUTING", spec),)
+
+    # The chains
 
     def _chain(self, table: str, suffix: str, rules: list[str], theirs: bool = False) -> Chain:
         return Chain(self.family, table, self.prefix + suffix, tuple(rules), theirs)
@@ -97,7 +177,7 @@ class IptablesRenderer:
 
     def _filter(
         self,
-        bridges: list[BridgePolicy],
+        bridges: list[BridgeRules],
         ports: list[PortRules],
         linked: list[str],
         manners: Manners,
@@ -108,73 +188,46 @@ class IptablesRenderer:
         yield self._rule("filter", "FORWARD", f"-j {p}-USER", 1)
         yield self._rule("filter", "FORWARD", f"-j {p}-ISOLATION-STAGE-1", 2)
         yield self._rule("filter", "FORWARD", f"-j {p}-FORWARD", 3)
-        yield from self._isolation(bridges)
-        forward = [rule for b in bridges for rule in self._forward(b, manners.accepted)]
-        yield self._chain("filter", "-FORWARD", forward)
+        internal = [rule for b in bridges for rule in b.internal]
+        routed = [rule for b in bridges for rule in b.routed]
+        first = [rule for b in bridges for rule in b.first]
+        second = [rule for b in bridges for rule in b.second]
+        yield self._chain("filter", "-ISOLATION-STAGE-1", [*internal, *routed, *first, RETURN])
+        yield self._chain("filter", "-ISOLATION-STAGE-2", [*second, RETURN])
+        mark = _marked(manners.accepted) if manners.accepted else ""
+        passed = [f"{rule} {mark} -j ACCEPT" for b in bridges for rule in b.marked if mark]
+        forward = [rule for b in bridges for rule in b.forward]
+        yield self._chain("filter", "-FORWARD", [*passed, *forward])
         # One container port may be published twice: the door is the same.
         opened = list(dict.fromkeys(rule for port in reversed(ports) for rule in port.opened))
-        last = [rule for b in bridges if not b.internal for rule in self._last(b)]
+        last = [rule for b in bridges for rule in b.last]
         yield self._chain("filter", "", [*opened, *linked, *last])
 
-    def _isolation(self, bridges: list[BridgePolicy]) -> Iterator[Resource]:
-        ways = [b for b in bridges if not b.internal]
-        routed = [
-            rule
-            for b in ways
-            if b.mode is Mode.ROUTED
-            for rule in (f"-i {b.ifname} {KNOWN} -j ACCEPT", f"-o {b.ifname} {RETURN}")
-        ]
-        internal = [
-            rule
-            for b in bridges
-            if b.internal
-            for rule in (
-                f"! -s {b.subnet} -o {b.ifname} -j DROP",
-                f"! -d {b.subnet} -i {b.ifname} -j DROP",
-            )
-        ]
-        first = [f"-i {b.ifname} ! -o {b.ifname} -j {self.prefix}-ISOLATION-STAGE-2" for b in ways]
-        second = [f"-o {b.ifname} -j DROP" for b in ways]
-        stage = [*internal, *routed, *first, RETURN]
-        yield self._chain("filter", "-ISOLATION-STAGE-1", stage)
-        yield self._chain("filter", "-ISOLATION-STAGE-2", [*second, RETURN])
-
-    def _last(self, bridge: BridgePolicy) -> Iterator[str]:
-        """What becomes of packets for a network that no door let in."""
-        here = f"! -i {bridge.ifname} -o {bridge.ifname}"
-        if bridge.mode is Mode.UNPROTECTED:
-            yield f"{here} -j ACCEPT"
-            return
-        if bridge.mode is Mode.ROUTED:
-            yield f"{here} -p {'icmp' if self.version == 4 else 'ipv6-icmp'} -j ACCEPT"
-        yield f"{here} -j DROP"
-
-    def _forward(self, bridge: BridgePolicy, accepted: Mark | None) -> Iterator[str]:
-        b = bridge.ifname
-        if not bridge.internal:
-            yield f"-o {b} {KNOWN} -j ACCEPT"
-            if accepted is not None:
-                yield f"! -i {b} -o {b} {_marked(accepted)} -j ACCEPT"
-            yield f"-o {b} -j {self.prefix}"
-            yield f"-i {b} ! -o {b} -j ACCEPT"
-        yield f"-i {b} -o {b} -j {'ACCEPT' if bridge.icc else 'DROP'}"
-
-    def _nat(self, bridges: list[BridgePolicy], ports: list[PortRules]) -> Iterator[Resource]:
+    def _nat(self, bridges: list[BridgeRules], ports: list[PortRules]) -> Iterator[Resource]:
         p = self.prefix
         loopback = "127.0.0.0/8" if self.version == 4 else "::1/128"
         yield self._marker("nat")
         yield self._rule("nat", "PREROUTING", f"{LOCAL} -j {p}")
         # Connections to the loopback are the proxy's: there is no route back from a container.
         yield self._rule("nat", "OUTPUT", f"! -d {loopback} {LOCAL} -j {p}")
-        returns = [f"-i {b.ifname} {RETURN}" for b in bridges if not b.internal]
+        returned = [rule for b in reversed(bridges) for rule in b.returned]
         led = [rule for port in ports for rule in port.led]
-        yield self._chain("nat", "", [*reversed(returns), *led])
+        yield self._chain("nat", "", [*returned, *led])
         for bridge in bridges:
-            if bridge.masquerade:
-                snat = bridge.snat
-                target = f"SNAT --to-source {snat}" if snat else "MASQUERADE"
-                spec = f"-s {bridge.subnet} ! -o {bridge.ifname} -j {target}"
-                yield self._rule("nat", "POSTROUTING", spec)
+            yield from bridge.masquerade
+
+    def _raw(
+        self, bridges: list[BridgeRules], ports: list[PortRules], manners: Manners
+    ) -> Iterator[Resource]:
+        yield self._marker("raw")
+        yield self._rule("raw", "PREROUTING", f"-j {self.prefix}-DIRECT")
+        # Rules of one kind stand together; a new one goes to the end of its block.
+        looped = [rule for port in ports for rule in port.looped]
+        own = [rule for b in bridges for rule in b.own]
+        marked = [f"{_marked(manners.accepted)} {RETURN}"] if manners.accepted else []
+        trusted = [rule for b in bridges for rule in b.trusted]
+        direct = [rule for b in bridges for rule in b.direct] if not manners.direct else []
+        yield self._chain("raw", "-DIRECT", [*looped, *own, *marked, *trusted, *direct])
 
     def _dnat(self, port: PortPolicy) -> str:
         wild = port.host_ip in (IPv4Address("0.0.0.0"), IPv6Address("::"))
@@ -186,29 +239,6 @@ class IptablesRenderer:
             f"{near}{to_host}! -i {port.ifname} -p {port.protocol} -m {port.protocol} "
             f"--dport {port.host_port} -j DNAT --to-destination {target}:{port.port}"
         )
-
-    def _raw(
-        self, bridges: list[BridgePolicy], ports: list[PortRules], manners: Manners
-    ) -> Iterator[Resource]:
-        yield self._marker("raw")
-        yield self._rule("raw", "PREROUTING", f"-j {self.prefix}-DIRECT")
-        # Rules of one kind stand together; a new one goes to the end of its block.
-        looped = [rule for port in ports for rule in port.looped]
-        own = [f"-i {b.ifname} {RETURN}" for b in bridges]
-        marked = [f"{_marked(manners.accepted)} {RETURN}"] if manners.accepted else []
-        closed = [b for b in bridges if not b.direct and not manners.direct]
-        trusted = [f"-d {b.subnet} -i {name} {RETURN}" for b in closed for name in b.trusted]
-        direct = [f"-d {b.subnet} -m addrtype ! --dst-type LOCAL -j DROP" for b in closed]
-        yield self._chain("raw", "-DIRECT", [*looped, *own, *marked, *trusted, *direct])
-
-    def _mangle(self, bridges: list[BridgePolicy]) -> Iterator[Resource]:
-        """Segments that fit the way also where no message comes back that says what fits."""
-        p = f"{self.prefix}-MSS"
-        yield self._marker("mangle")
-        yield self._rule("mangle", "FORWARD", f"-j {p}")
-        names = [b.ifname for b in bridges if b.mss_clamp]
-        rules = [f"-{way} {name} {CLAMP}" for name in names for way in "io"]
-        yield self._chain("mangle", "-MSS", rules)
 
 
 def _host(address: IPAddress) -> str:
