@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
-from fairlead.firewall.iptables import IptablesRenderer
-from fairlead.firewall.nftables import NftablesRenderer
+from fairlead.firewall.backends import firewall
 from fairlead.firewall.policy import policy
 from fairlead.model.endpoint import Endpoint, Port
 from fairlead.model.marks import Marks
@@ -254,11 +253,15 @@ def text(page: Page) -> str:
     shown = f"After\n\n{commands}\n" if commands else ""
     notes = "".join(f"- {note}\n" for note in page.notes)
     meant = policy(page.world)
-    shows = [("iptables", iptables(IptablesRenderer(MARKS).resources(meant)))]
+
+    def rules(backend: str, version: int) -> Iterable[Resource]:
+        return firewall(backend, MARKS, (version,)).resources(meant)
+
+    shows = [("iptables", iptables(rules("iptables", 4)))]
     if any(net.enable_ipv6 for net in page.world.networks.values()):
-        shows.append(("ip6tables", iptables(IptablesRenderer(MARKS, 6).resources(meant))))
-        shows.append(("nftables, IPv6", nftables(NftablesRenderer(MARKS, 6).resources(meant))))
-    shows.append(("nftables", nftables(NftablesRenderer(MARKS).resources(meant))))
+        shows.append(("ip6tables", iptables(rules("iptables", 6))))
+        shows.append(("nftables, IPv6", nftables(rules("nftables", 6))))
+    shows.append(("nftables", nftables(rules("nftables", 4))))
     blocks = "\n".join(f"## {title}\n\n```text\n{found}\n```\n" for title, found in shows)
     return (
         f"# {page.title}\n\n{shown}{notes}\n"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fairlead.firewall.iptables import IptablesRenderer
-from fairlead.firewall.nftables import NftablesRenderer
+from fairlead.firewall.backends import firewall
 from fairlead.firewall.policy import policy
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.model.state import Scope, state
@@ -24,8 +23,7 @@ def test_the_page_is_current(page: Page) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_linux_reads_back_what_was_written(page: Page, linux: LinuxKernel) -> None:  # noqa: F811
     """Every rule is in the form in which iptables-save prints it, so that nothing seems changed."""
-    renderers = [IptablesRenderer(linux.marks, version) for version in (4, 6)]
-    want = state([r for renderer in renderers for r in renderer.resources(policy(page.world))])
+    want = state(list(firewall("iptables", linux.marks).resources(policy(page.world))))
 
     linux.apply(diff(want, {}))
 
@@ -41,10 +39,9 @@ def test_linux_reads_back_what_was_written(page: Page, linux: LinuxKernel) -> No
 @pytest.mark.root
 def test_tables_read_back_what_was_written(linux: LinuxKernel) -> None:  # noqa: F811
     """From any page's tables to any other's in one go; at the end nothing of them is left."""
-    renderers = [NftablesRenderer(linux.marks, version) for version in (4, 6)]
+    walls = firewall("nftables", linux.marks)
     for page in (*PAGES, *reversed(PAGES)):
-        meant = policy(page.world)
-        want = state([r for renderer in renderers for r in renderer.resources(meant)])
+        want = state(list(walls.resources(policy(page.world))))
 
         linux.apply(diff(want, linux.observe(Scope())))
 

@@ -75,11 +75,8 @@ def network(net: Network, walls: Firewall, host: Host) -> Iterator[Claim]:
     """What stands for a network alone."""
     for resource in DRIVERS[net.driver].network(net):
         yield Claim(resource, net.id)
-    if host.firewall and walls.parts:
-        for bridge in bridges(net):
-            for renderer in walls.parts:
-                if renderer.version == bridge.subnet.version:
-                    yield from (Claim(r, net.id) for r in renderer.of_bridge(bridge))
+    if host.firewall:
+        yield from (Claim(r, net.id) for r in walls.of_bridges(bridges(net)))
 
 
 def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator[Claim]:
@@ -98,10 +95,8 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
         if way is not None:
             route = Route(box.namespace, destination, way.gateway(version), way.inside)
             yield Claim(route, way.id)
-    if host.firewall and walls.parts and box.ports:
-        ports = tuple(published(world, (box.id,)))
-        for renderer in walls.parts:
-            yield from (Claim(r, box.id) for r in renderer.of_ports(ports))
+    if host.firewall and box.ports:
+        yield from (Claim(r, box.id) for r in walls.of_ports(published(world, (box.id,))))
 
 
 def firewall(
@@ -116,10 +111,8 @@ def firewall(
         if rules is None:
             rules = policy(world) if walls.whole else Policy()
         rules = replace(rules, manners=manners)
-        for whole in walls.whole:
-            yield from (Claim(r, FIREWALL) for r in whole.resources(rules))
-        for part in walls.parts:
-            yield from (Claim(r, FIREWALL) for r in part.base(rules))
+        for renderer in walls.renderers:
+            yield from (Claim(r, FIREWALL) for r in renderer.base(rules))
     if host.forwarding:
         for version in sorted(forwarded(world)):
             yield Claim(Sysctl(HOST, FORWARDING[version], "1"), FIREWALL)

@@ -20,7 +20,7 @@ insertion and the rest of a chain is not written anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
@@ -61,7 +61,6 @@ class BridgeRules:
     last: tuple[str, ...] = ()
     """What becomes of packets for the network that no door let in."""
     returned: tuple[str, ...] = ()
-    masquerade: tuple[Rule, ...] = ()
     own: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()
     direct: tuple[str, ...] = ()
@@ -72,6 +71,7 @@ class IptablesRenderer:
     """Renders for one address family."""
 
     name = "iptables"
+    whole = True
 
     def __init__(self, marks: Marks, version: int = 4) -> None:
         self.marks = marks
@@ -81,8 +81,8 @@ class IptablesRenderer:
         self._ports = Kept(self._port_rules)
         self._bridges = Kept(self._bridge_rules)
 
-    def resources(self, policy: Policy) -> Iterator[Resource]:
-        """Every chain, and our rules in the built-in ones."""
+    def base(self, policy: Policy) -> Iterator[Resource]:
+        """Every chain, and the jumps to them from the built-in ones."""
         bridges = self._bridges.all(policy.bridges)
         ports = self._ports.all(policy.ports)
         links = [link for linked in policy.links.values() for link in linked]
@@ -97,7 +97,22 @@ class IptablesRenderer:
             yield self._rule("mangle", "FORWARD", f"-j {self.prefix}-MSS")
             yield self._chain("mangle", "-MSS", clamped)
 
-    # What one sandbox and one network contribute
+    def of_bridge(self, bridge: BridgePolicy) -> Iterator[Resource]:
+        """What shows the world another address than the containers'."""
+        if bridge.masquerade:
+            target = f"SNAT --to-source {bridge.snat}" if bridge.snat else "MASQUERADE"
+            spec = f"-s {bridge.subnet} ! -o {bridge.ifname} -j {target}"
+            yield self._rule("nat", "POSTROUTING", spec)
+
+    def of_ports(self, ports: Iterable[PortPolicy]) -> Iterator[Resource]:
+        """Nothing: the chains list them."""
+        yield from ()
+
+    def of_links(self, links: Iterable[LinkPolicy]) -> Iterator[Resource]:
+        """Nothing: the chains list them."""
+        yield from ()
+
+    # What one sandbox and one network have in the chains
 
     def _port_rules(self, ports: tuple[PortPolicy, ...]) -> PortRules:
         mine = [port for port in ports if port.address.version == self.version]
@@ -147,7 +162,6 @@ class IptablesRenderer:
             ),
             last=self._last(bridge),
             returned=(f"-i {b} {RETURN}",),
-            masquerade=self._masquerade(bridge),
         )
 
     def _last(self, bridge: BridgePolicy) -> tuple[str, ...]:
@@ -156,13 +170,6 @@ class IptablesRenderer:
             return (f"{here} -j ACCEPT",)
         icmp = f"{here} -p {'icmp' if self.version == 4 else 'ipv6-icmp'} -j ACCEPT"
         return (*((icmp,) if bridge.mode is Mode.ROUTED else ()), f"{here} -j DROP")
-
-    def _masquerade(self, bridge: BridgePolicy) -> tuple[Rule, ...]:
-        if not bridge.masquerade:
-            return ()
-        target = f"SNAT --to-source {bridge.snat}" if bridge.snat else "MASQUERADE"
-        spec = f"-s {bridge.subnet} ! -o {bridge.ifname} -j {target}"
-        return (self._rule("nat", "POSTROUTING", spec),)
 
     # The chains
 
@@ -213,8 +220,6 @@ class IptablesRenderer:
         returned = [rule for b in reversed(bridges) for rule in b.returned]
         led = [rule for port in ports for rule in port.led]
         yield self._chain("nat", "", [*returned, *led])
-        for bridge in bridges:
-            yield from bridge.masquerade
 
     def _raw(
         self, bridges: list[BridgeRules], ports: list[PortRules], manners: Manners

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Manners, Mark, Policy, PortPolicy
 from fairlead.firewall.ranges import Range, ranges
@@ -38,6 +37,7 @@ class NftablesRenderer:
     """Renders for one address family."""
 
     name = "nftables"
+    whole = False
 
     def __init__(self, marks: Marks, version: int = 4) -> None:
         self.version = version
@@ -45,17 +45,6 @@ class NftablesRenderer:
         self.table = marks.table
         self._comment = marks.alias
         self._type = f"ipv{version}_addr"
-
-    def resources(self, policy: Policy) -> Iterator[Resource]:
-        """The whole table."""
-        yield from self.base(policy)
-        for bridge in chain.from_iterable(policy.bridges.values()):
-            if bridge.subnet.version == self.version:
-                yield from self.of_bridge(bridge)
-        for ports in policy.ports.values():
-            yield from self.of_ports(ports)
-        for links in policy.links.values():
-            yield from self.of_links(links)
 
     # What stands whatever networks there are
 

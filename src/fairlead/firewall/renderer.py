@@ -10,17 +10,16 @@ from fairlead.model.state import Resource
 
 
 class Renderer(Protocol):
-    """Turns a policy into the resources of one firewall backend, for one address family."""
+    """Turns a policy into the resources of one firewall backend, for one address family.
+
+    What stands for one network, port or link comes by itself, so that a change
+    writes only that; `base` is the rest.
+    """
 
     name: str
     version: int
-
-    def resources(self, policy: Policy) -> Iterable[Resource]:
-        """All of it."""
-
-
-class PartRenderer(Renderer, Protocol):
-    """A renderer whose resources each stand for one network or port: a change writes only those."""
+    whole: bool
+    """Whether `base` speaks of all networks and ports: its chains list them."""
 
     def base(self, policy: Policy) -> Iterable[Resource]: ...
     def of_bridge(self, bridge: BridgePolicy) -> Iterable[Resource]: ...
@@ -29,13 +28,34 @@ class PartRenderer(Renderer, Protocol):
 
 
 class Firewall:
-    """The renderers of the host: those that write everything anew, and those that write parts."""
+    """The renderers of a host: one backend, for one or both address families."""
 
-    def __init__(self, whole: Iterable[Renderer] = (), parts: Iterable[PartRenderer] = ()) -> None:
-        self.whole = tuple(whole)
-        self.parts = tuple(parts)
+    def __init__(self, renderers: Iterable[Renderer] = ()) -> None:
+        self.renderers = tuple(renderers)
+        self.whole = any(renderer.whole for renderer in self.renderers)
+        self.backend = next((renderer.name for renderer in self.renderers), "none")
 
-    @property
-    def backend(self) -> str:
-        """The name of what writes the rules."""
-        return next((r.name for r in (*self.whole, *self.parts)), "none")
+    def resources(self, policy: Policy) -> Iterable[Resource]:
+        """All that a policy calls for."""
+        for renderer in self.renderers:
+            yield from renderer.base(policy)
+        for families in policy.bridges.values():
+            yield from self.of_bridges(families)
+        for ports in policy.ports.values():
+            yield from self.of_ports(ports)
+        for links in policy.links.values():
+            for renderer in self.renderers:
+                yield from renderer.of_links(links)
+
+    def of_bridges(self, families: Iterable[BridgePolicy]) -> Iterable[Resource]:
+        """What stands for one network."""
+        for bridge in families:
+            for renderer in self.renderers:
+                if renderer.version == bridge.subnet.version:
+                    yield from renderer.of_bridge(bridge)
+
+    def of_ports(self, ports: Iterable[PortPolicy]) -> Iterable[Resource]:
+        """What stands for the ports of one sandbox."""
+        found = tuple(ports)
+        for renderer in self.renderers:
+            yield from renderer.of_ports(found)
