@@ -57,7 +57,8 @@ class BridgeRules:
     """Of STAGE-1, as `second` is of STAGE-2."""
     second: tuple[str, ...] = ()
     marked: tuple[str, ...] = ()
-    forward: tuple[str, ...] = ()
+    arriving: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
     last: tuple[str, ...] = ()
     """What becomes of packets for the network that no door let in."""
     returned: tuple[str, ...] = ()
@@ -128,7 +129,7 @@ class IptablesRenderer:
             return BridgeRules()
         b, subnet = bridge.ifname, bridge.subnet
         rules = BridgeRules(
-            forward=(f"-i {b} -o {b} -j {'ACCEPT' if bridge.icc else 'DROP'}",),
+            leaving=(f"-i {b} -o {b} -j {'ACCEPT' if bridge.icc else 'DROP'}",),
             own=(f"-i {b} {RETURN}",),
             clamped=tuple(f"-{way} {b} {CLAMP}" for way in "io") if bridge.mss_clamp else (),
         )
@@ -154,12 +155,8 @@ class IptablesRenderer:
             first=(f"-i {b} ! -o {b} -j {p}-ISOLATION-STAGE-2",),
             second=(f"-o {b} -j DROP",),
             marked=(f"! -i {b} -o {b}",),
-            forward=(
-                f"-o {b} {KNOWN} -j ACCEPT",
-                f"-o {b} -j {p}",
-                f"-i {b} ! -o {b} -j ACCEPT",
-                *rules.forward,
-            ),
+            arriving=(f"-o {b} {KNOWN} -j ACCEPT", f"-o {b} -j {p}"),
+            leaving=(f"-i {b} ! -o {b} -j ACCEPT", *rules.leaving),
             last=self._last(bridge),
             returned=(f"-i {b} {RETURN}",),
         )
@@ -203,8 +200,11 @@ class IptablesRenderer:
         yield self._chain("filter", "-ISOLATION-STAGE-2", [*second, RETURN])
         mark = _marked(manners.accepted) if manners.accepted else ""
         passed = [f"{rule} {mark} -j ACCEPT" for b in bridges for rule in b.marked if mark]
-        forward = [rule for b in bridges for rule in b.forward]
-        yield self._chain("filter", "-FORWARD", [*passed, *forward])
+        # Where a packet goes to judges before where it comes from: a routed network's door is
+        # not opened by the other network's leave to go out.
+        arriving = [rule for b in bridges for rule in b.arriving]
+        leaving = [rule for b in bridges for rule in b.leaving]
+        yield self._chain("filter", "-FORWARD", [*passed, *arriving, *leaving])
         # One container port may be published twice: the door is the same.
         opened = list(dict.fromkeys(rule for port in reversed(ports) for rule in port.opened))
         last = [rule for b in bridges for rule in b.last]

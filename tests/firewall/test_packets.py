@@ -1,0 +1,121 @@
+"""Both firewalls decide alike, whatever a network's options are: packets say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from fairlead.firewall.backends import BACKENDS, firewall
+from fairlead.firewall.policy import Manners, Mark, policy
+from fairlead.kernel.linux import LinuxKernel
+from fairlead.model.state import Resource, Scope, state
+from fairlead.plan.diff import diff
+from tests.contract.conftest import linux, private_host  # noqa: F401
+from tests.firewall.field import OPEN, SHUT, Field, ground, world
+
+pytestmark = pytest.mark.root
+
+MANNERS = {
+    "usual": Manners(),
+    "direct": Manners(direct=True),
+    "marked": Manners(accepted=Mark(0x10, 0xF0)),
+    "strangers": Manners(drop_strangers=frozenset({4, 6})),
+}
+
+
+@pytest.fixture
+def field(linux: LinuxKernel, tmp_path: Path) -> Iterator[Field]:  # noqa: F811
+    with ExitStack() as stack:
+        built = Field(linux, world(), tmp_path / "neighbours")
+        built.build(stack)
+        yield built
+
+
+def answers(field: Field, backend: str, manners: Manners) -> dict[str, str]:
+    """Who reaches whom under a firewall."""
+    walls = firewall(backend, field.kernel.marks)
+    rules: list[Resource] = list(walls.resources(policy(field.world, manners)))
+    field.switch([*ground(field.world), *rules])
+    return field.ask(field.probes())
+
+
+@pytest.mark.parametrize("name", MANNERS)
+def test_both_decide_alike(field: Field, name: str) -> None:
+    """Each probe has the same fate, and is seen from the same address, under either."""
+    found = {backend: answers(field, backend, MANNERS[name]) for backend in BACKENDS}
+
+    first, second = found.values()
+    assert {p: (a, second[p]) for p, a in first.items() if a != second[p]} == {}
+    judge(field, first, name)
+
+
+def judge(field: Field, found: dict[str, str], manners: str) -> None:
+    """What the rules of the house say, network by network."""
+    for number, net in enumerate(field.world.networks.values()):
+        mode = str(net.bridge.mode4)
+        first, second = (
+            next(e for e in field.world.on_network(net.id) if e.ifname.endswith(end))
+            for end in ("-2", "-3")
+        )
+        for pool, host in zip(net.pools, ("192.0.2.1", "2001:db8:1::1"), strict=True):
+            six = pool.subnet.version == 6
+            here = str((first.ipv6 if six else first.ipv4).ip)  # type: ignore[union-attr]
+            there = str((second.ipv6 if six else second.ipv4).ip)  # type: ignore[union-attr]
+            outsider = "2001:db8:1::9" if six else "192.0.2.9"
+            trusted = "2001:db8:2::9" if six else "198.51.100.9"
+
+            def fate(source: str, address: str, port: int) -> str:
+                return found[f"{source} -> [{address}]:{port}"]
+
+            neighbour = fate(second.sandbox, here, SHUT)
+            assert neighbour == (there if net.bridge.icc else "silence"), net.name
+
+            published = not net.internal and mode != "routed"
+            led = fate("outsider", host, 20000 + number)
+            assert led == (outsider if published else "ECONNREFUSED"), net.name
+
+            known = mode in ("routed", "nat-unprotected") or manners == "direct"
+            wide = mode == "nat-unprotected" or manners == "marked"
+            reached = not net.internal and (known or wide)
+            assert fate("outsider", here, OPEN) == (outsider if reached else "silence"), net.name
+            wholly = not net.internal and wide
+            assert fate("outsider", here, SHUT) == (outsider if wholly else "silence"), net.name
+            near = not net.internal and (known or bool(net.bridge.trusted))
+            assert fate("trusted", here, OPEN) == (trusted if near else "silence"), net.name
+            shown = host if net.bridge.masquerade and mode != "routed" else here
+            away = fate(first.sandbox, outsider, OPEN)
+            assert away == ("silence" if net.internal else shown), net.name
+
+
+def test_networks_are_closed_to_each_other(field: Field) -> None:
+    """From any network to any other nothing passes, but to published ports of routed ones."""
+    found = answers(field, "nftables", Manners())
+    modes = {e.sandbox: str(field.world.networks[e.network].bridge.mode4)
+             for e in field.world.endpoints.values()}  # fmt: skip
+    inside = {e.sandbox: field.world.networks[e.network].internal
+              for e in field.world.endpoints.values()}  # fmt: skip
+    for target in (e for e in field.world.endpoints.values() if e.ifname.endswith("-2")):
+        for source in (e for e in field.world.endpoints.values() if e.ifname.endswith("-2")):
+            if source.network == target.network:
+                continue
+            for address in target.addresses:
+                routed = modes[target.sandbox] == "routed" and not inside[source.sandbox]
+                answer = found[f"{source.sandbox} -> [{address.ip}]:{OPEN}"]
+                assert (answer != "silence") == routed
+                assert found[f"{source.sandbox} -> [{address.ip}]:{SHUT}"] == "silence"
+
+
+def test_a_change_of_backend_leaves_nothing(field: Field) -> None:
+    """Whichever way one changes, the other's tables and chains are gone."""
+    for backend in (*BACKENDS, *BACKENDS):
+        walls = firewall(backend, field.kernel.marks)
+        want = state(list(walls.resources(policy(field.world))))
+        field.switch([*ground(field.world), *want.values()])
+        found = field.kernel.observe(Scope())
+        assert {k for k in found if k[0] in ("chain", "rule", "nft")} == {
+            k for k in want if k[0] in ("chain", "rule", "nft")
+        }
+        assert diff({**found, **want}, found) == ()
