@@ -35,11 +35,11 @@ from fairlead.model.state import (
     HOST,
     IPAddress,
     Namespace,
+    Policy,
     Resource,
     Route,
     Scope,
     Sysctl,
-    state,
 )
 from fairlead.model.world import Change, World
 from fairlead.plan.diff import diff
@@ -49,6 +49,7 @@ OPEN, SHUT = 80, 90
 """The port that is published in each container, and one that is not."""
 PATIENCE_SECONDS = 1.2
 EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
+ACCEPTING = tuple(Policy(family, "filter", "FORWARD", "ACCEPT") for family in ("ip", "ip6"))
 HOST_ADDRESSES = {4: ip_address("192.0.2.1"), 6: ip_address("2001:db8:1::1")}
 
 
@@ -185,9 +186,11 @@ class Field:
             stack.callback(server.close)
 
     def switch(self, want: list[Resource]) -> None:
-        """Make the host so."""
+        """Make the host so; of two things of one name the later counts."""
+        wanted = {item.key: item for item in (*ACCEPTING, *want)}
+        scope = Scope(frozenset(key for key, item in wanted.items() if item.LASTING))
         for _ in range(2):
-            self.kernel.apply(diff(state(want), self.kernel.observe(Scope())))
+            self.kernel.apply(diff(wanted, self.kernel.observe(scope)))
 
     def _boxes(self) -> list[str]:
         return [box.namespace for box in self.world.sandboxes.values()]
