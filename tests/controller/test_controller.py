@@ -201,6 +201,18 @@ async def test_ports_follow_the_gateway(machine: Machine) -> None:
     machine.is_right()
 
 
+async def test_an_older_sandbox_published_later(machine: Machine) -> None:
+    """The order of rules follows from the world, not from the order in which it came about."""
+    controller = machine.controller
+    older = await controller.open_sandbox(machine.box("a"), [], [WEB])
+    other = PortRequest("tcp", 80, host_port=9090)
+    await controller.open_sandbox(machine.box("b"), [("bridge", EndpointRequest())], [other])
+
+    await controller.join(older.id, "bridge", EndpointRequest())
+
+    machine.is_right()
+
+
 async def test_a_network_in_use_is_not_removed(machine: Machine) -> None:
     """The refusal names who is on it; afterwards it goes."""
     controller = machine.controller

@@ -116,6 +116,10 @@ class Policy:
                 ports[id_] = found
             else:
                 ports.pop(id_, None)
+        if ports.keys() - self.ports.keys():
+            # Whoever is published later than younger ones stands before them nevertheless: the
+            # order of rules follows from the world alone.
+            ports = {id_: ports[id_] for id_ in world.sandboxes if id_ in ports}
         return replace(self, bridges=changed, ports=ports)
 
 
