@@ -132,6 +132,7 @@ def test_a_state_reached_needs_no_steps(kernel: Kernel) -> None:
     [
         Veth("va", "br-one", BOX, "eth0", "02:42:0a:09:00:02", 1400),
         Veth("va", "br-one", BOX, "eth0", "02:42:0a:09:00:99", 1500),
+        Veth("va", "br-one", BOX, "eth0", "02:42:0a:09:00:02", 1500, hairpin=True),
         Bridge(HOST, "br-one", "02:42:0a:09:00:01", 1300),
         Neighbour(BOX, "eth0", ip_address("10.9.0.7"), "02:42:0a:09:00:08"),
         Chain("ip", "filter", "TEST", ("-o br-one -j DROP",)),

@@ -42,6 +42,7 @@ class Crash(BaseException):
 @dataclass
 class FakeProxy:
     id: str
+    proto: str
 
 
 @dataclass
@@ -60,6 +61,7 @@ class FakeDataplane:
         self.views: dict[str, Any] = {}
         self.entries: dict[tuple[str, str], PutNames] = {}
         self.proxies: dict[str, tuple[str, int]] = {}
+        self.kinds: dict[str, str] = {}
         self.dead = False
 
     async def ensure(self) -> bool:
@@ -69,7 +71,9 @@ class FakeDataplane:
         names: dict[str, set[str]] = {}
         for zone, endpoint in self.entries:
             names.setdefault(zone, set()).add(endpoint)
-        return Held(set(self.views), [FakeProxy(id_) for id_ in self.proxies], names)
+        return Held(
+            set(self.views), [FakeProxy(id_, self.kinds[id_]) for id_ in self.proxies], names
+        )
 
     async def apply(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -96,6 +100,7 @@ class FakeDataplane:
                 self.views.pop(change.sandbox, None)
             case AddProxy():
                 assert change.socket > 0
+                self.kinds[change.id] = change.protocol
                 self.proxies[change.id] = (str(change.address), change.port)
             case PointProxy():
                 assert change.id in self.proxies, "a proxy that is not there"

@@ -20,7 +20,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_interface, ip_network
 from itertools import product
 from pathlib import Path
@@ -40,6 +40,7 @@ from fairlead.model.state import (
     Route,
     Scope,
     Sysctl,
+    Veth,
 )
 from fairlead.model.world import Change, World
 from fairlead.plan.diff import diff
@@ -50,6 +51,7 @@ OPEN, SHUT = 80, 90
 PATIENCE_SECONDS = 1.2
 EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 ACCEPTING = tuple(Policy(family, "filter", "FORWARD", "ACCEPT") for family in ("ip", "ip6"))
+LOOPBACK = ip_address("127.0.0.1")
 HOST_ADDRESSES = {4: ip_address("192.0.2.1"), 6: ip_address("2001:db8:1::1")}
 
 
@@ -109,7 +111,7 @@ def world() -> World:
     return World().after(Change(put=tuple(things)))
 
 
-def ground(world: World) -> list[Resource]:
+def ground(world: World, proxied: bool = True) -> list[Resource]:
     """All that is wanted but the firewall."""
     found: list[Resource] = [
         Sysctl(HOST, "net/ipv4/ip_forward", "1"),
@@ -117,11 +119,14 @@ def ground(world: World) -> list[Resource]:
     ]
     for net in world.networks.values():
         found += bridge.network(net)
+        localnet = f"net/ipv4/conf/{net.ifname}/route_localnet"
+        found.append(Sysctl(HOST, localnet, str(int(not proxied)), net.ifname))
     for box in world.sandboxes.values():
         found.append(Namespace(box.namespace))
         for end in world.in_sandbox(box.id):
             net = world.networks[end.network]
-            found += bridge.endpoint(net, end, box)
+            for item in bridge.endpoint(net, end, box):
+                found.append(replace(item, hairpin=not proxied) if isinstance(item, Veth) else item)
             # Also where we would give none: the rules must not rest on missing routes.
             for pool in net.pools:
                 way, gateway = EVERYWHERE[pool.subnet.version], pool.subnet[1]
@@ -168,6 +173,7 @@ class Field:
 
     def build(self, stack: ExitStack) -> None:
         """Everything but the firewall."""
+        _run("ip", "link", "set", "lo", "up")
         for name, link, four, six in (
             ("outsider", "up0", "192.0.2", "2001:db8:1"),
             ("trusted", "up1", "198.51.100", "2001:db8:2"),
@@ -223,6 +229,8 @@ class Field:
                 found.append(Probe(source, address.ip, port))
             for source, host in product(("outsider", "trusted", "host"), HOST_ADDRESSES.values()):
                 found.append(Probe(source, host, 20000 + number))
+            own = [Probe(place, host, 20000 + number) for host in HOST_ADDRESSES.values()]
+            found += [*own, Probe("host", LOOPBACK, 20000 + number)]
             away = [ip_address("192.0.2.9"), ip_address("2001:db8:1::9")]
             found += [Probe(place, address, OPEN) for address in away]
         return found

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from fairlead.firewall.backends import BACKENDS, firewall
-from fairlead.firewall.policy import Manners, Mark, policy
+from fairlead.firewall.policy import Habits, Mark, policy
 from fairlead.kernel.linux import LinuxKernel
+from fairlead.kernel.nft import Context
 from fairlead.model.state import Resource, Scope, state
 from fairlead.plan.diff import diff
 from tests.contract.conftest import linux, private_host  # noqa: F401
@@ -18,12 +19,24 @@ from tests.firewall.field import OPEN, SHUT, Field, ground, world
 
 pytestmark = pytest.mark.root
 
-MANNERS = {
-    "usual": Manners(),
-    "direct": Manners(direct=True),
-    "marked": Manners(accepted=Mark(0x10, 0xF0)),
-    "strangers": Manners(drop_strangers=frozenset({4, 6})),
+HABITS = {
+    "usual": Habits(),
+    "direct": Habits(direct=True),
+    "marked": Habits(accepted=Mark(0x10, 0xF0)),
+    "unproxied": Habits(proxied=False),
+    "strangers": Habits(),
 }
+MARKING = "".join(
+    f"""
+    table {family} marking {{
+      chain c_marking {{
+        type filter hook prerouting priority -350;
+        iifname "up0" meta mark set 0x10
+      }}
+    }}
+    """
+    for family in ("ip", "ip6")
+)
 
 
 @pytest.fixture
@@ -34,25 +47,30 @@ def field(linux: LinuxKernel, tmp_path: Path) -> Iterator[Field]:  # noqa: F811
         yield built
 
 
-def answers(field: Field, backend: str, manners: Manners) -> dict[str, str]:
+def answers(field: Field, backend: str, name: str = "usual") -> dict[str, str]:
     """Who reaches whom under a firewall."""
-    walls = firewall(backend, field.kernel.marks)
-    rules: list[Resource] = list(walls.resources(policy(field.world, manners)))
-    field.switch([*ground(field.world), *rules])
+    habits = HABITS[name]
+    strangers = frozenset({4, 6} if name == "strangers" else {})
+    walls = firewall(backend, field.kernel.marks, habits=habits)
+    rules: list[Resource] = list(walls.resources(policy(field.world, strangers)))
+    field.switch([*ground(field.world, habits.proxied), *rules])
     return field.ask(field.probes())
 
 
-@pytest.mark.parametrize("name", MANNERS)
+@pytest.mark.parametrize("name", HABITS)
 def test_both_decide_alike(field: Field, name: str) -> None:
     """Each probe has the same fate, and is seen from the same address, under either."""
-    found = {backend: answers(field, backend, MANNERS[name]) for backend in BACKENDS}
+    if name == "marked":
+        with Context() as nft:
+            nft.run(MARKING)
+    found = {backend: answers(field, backend, name) for backend in BACKENDS}
 
     first, second = found.values()
     assert {p: (a, second[p]) for p, a in first.items() if a != second[p]} == {}
     judge(field, first, name)
 
 
-def judge(field: Field, found: dict[str, str], manners: str) -> None:
+def judge(field: Field, found: dict[str, str], habit: str) -> None:
     """What the rules of the house say, network by network."""
     for number, net in enumerate(field.world.networks.values()):
         mode = str(net.bridge.mode4)
@@ -70,15 +88,23 @@ def judge(field: Field, found: dict[str, str], manners: str) -> None:
             def fate(source: str, address: str, port: int) -> str:
                 return found[f"{source} -> [{address}]:{port}"]
 
+            published = not net.internal and mode != "routed"
+            # Without a proxy in between these are the kernel's, and somebody has to lead back.
+            gateway = str(pool.gateway)
+            led_back = gateway if published and habit == "unproxied" else "ECONNREFUSED"
+            if not net.internal:
+                assert fate(first.sandbox, host, 20000 + number) == led_back, net.name
+            if not six:
+                assert fate("host", "127.0.0.1", 20000 + number) == led_back, net.name
+
             neighbour = fate(second.sandbox, here, SHUT)
             assert neighbour == (there if net.bridge.icc else "silence"), net.name
 
-            published = not net.internal and mode != "routed"
             led = fate("outsider", host, 20000 + number)
             assert led == (outsider if published else "ECONNREFUSED"), net.name
 
-            known = mode in ("routed", "nat-unprotected") or manners == "direct"
-            wide = mode == "nat-unprotected" or manners == "marked"
+            known = mode in ("routed", "nat-unprotected") or habit == "direct"
+            wide = mode == "nat-unprotected" or habit == "marked"
             reached = not net.internal and (known or wide)
             assert fate("outsider", here, OPEN) == (outsider if reached else "silence"), net.name
             wholly = not net.internal and wide
@@ -92,7 +118,7 @@ def judge(field: Field, found: dict[str, str], manners: str) -> None:
 
 def test_networks_are_closed_to_each_other(field: Field) -> None:
     """From any network to any other nothing passes, but to published ports of routed ones."""
-    found = answers(field, "nftables", Manners())
+    found = answers(field, "nftables")
     modes = {e.sandbox: str(field.world.networks[e.network].bridge.mode4)
              for e in field.world.endpoints.values()}  # fmt: skip
     inside = {e.sandbox: field.world.networks[e.network].internal

@@ -133,8 +133,8 @@ class Committer:
         after = before.after(change)
         _, boxes = _scope(before, after, change)
         wide = serving.touched(before, after, boxes)
-        had = serving.serving(before, upstreams, wide)
-        has = serving.serving(after, upstreams, wide)
+        had = serving.serving(before, upstreams, wide, self.host.proxy)
+        has = serving.serving(after, upstreams, wide, self.host.proxy)
         fresh = has.views.keys() - had.views.keys()
         done = documents.documents(change)
         with ExitStack() as stack:
@@ -298,7 +298,7 @@ def dataplane_changes(had: Serving, has: Serving, sockets: Sockets) -> list[Data
         if id_ in sockets.ports:
             number = sockets.ports[id_].fileno()
             port = target.port.container_port
-            changes.append(AddProxy(id_, target.port.protocol, target.address, port, number))
+            changes.append(AddProxy(id_, target.protocol, target.address, port, number))
         elif had.ports.get(id_) != target:
             changes.append(PointProxy(id_, target.address, target.port.container_port))
     return changes

@@ -335,9 +335,10 @@ class Controller:
         assert way is not None
         default = after.networks[way.network].bridge.host_binding or self.settings.binding
         kernel, wanted, world = self._committer.kernel, box.publish, self.world
+        proxied = self._committer.host.proxy
         try:
             found, held = await self._committer.on_thread(
-                lambda: ports.bind(kernel, world, wanted, default, leads, had)
+                lambda: ports.bind(kernel, world, wanted, default, leads, had, proxied)
             )
         except Failed as error:
             start = "driver failed programming external connectivity on endpoint"

@@ -41,18 +41,22 @@ def bind(
     default: IPAddress | None,
     leads: Ways,
     had: Sequence[Port] = (),
+    proxied: bool = True,
 ) -> tuple[tuple[Port, ...], dict[str, socket.socket]]:
     """Hold every port that was asked for; all or none. Blocks: kernel thread.
 
-    Those of `had` that still fit are kept and need no socket. Raises Failed in
-    Docker's words, naming who holds a port that is taken.
+    Those of `had` that still fit are kept and need no socket. Only a proxy leads
+    from one family to the other. Raises Failed in Docker's words, naming who
+    holds a port that is taken.
     """
     ports: list[Port] = []
     held: dict[str, socket.socket] = {}
     spare = list(had)
     try:
         for request in requests:
-            for port, sock in _one(kernel, world, request, default, leads, spare):
+            for port, sock in _one(
+                kernel, world, request, _hosts(request, default, leads, proxied), leads, spare
+            ):
                 ports.append(port)
                 if sock is not None:
                     held[port.id] = sock
@@ -75,15 +79,21 @@ def addresses(text: str, default: IPAddress | None) -> tuple[IPAddress, ...]:
     return (ANY4, ANY6)
 
 
+def _hosts(
+    request: PortRequest, default: IPAddress | None, leads: Ways, proxied: bool
+) -> tuple[IPAddress, ...]:
+    found = addresses(request.host_ip, default)
+    return found if proxied else tuple(host for host in found if host.version in leads)
+
+
 def _one(
     kernel: Kernel,
     world: World,
     request: PortRequest,
-    default: IPAddress | None,
+    hosts: tuple[IPAddress, ...],
     leads: Ways,
     spare: list[Port],
 ) -> Iterator[tuple[Port, socket.socket | None]]:
-    hosts = addresses(request.host_ip, default)
     modes = set(leads.values())
     found: dict[IPAddress, tuple[Port, socket.socket | None]] = {}
     for host in hosts:

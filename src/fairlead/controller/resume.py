@@ -8,6 +8,7 @@ from fairlead.controller import serving
 from fairlead.controller.commit import Committer, Sockets, dataplane_changes
 from fairlead.controller.serving import Serving
 from fairlead.dataplane.change import Change, DropNames, DropProxy, DropResolver
+from fairlead.dataplane.client import Proxy
 from fairlead.kernel.sockets import PortTaken
 from fairlead.model.state import IPAddress
 from fairlead.model.world import World
@@ -21,8 +22,10 @@ async def resume(committer: Committer, world: World, upstreams: tuple[IPAddress,
     await committer.dataplane.ensure()
     lost: list[str] = []
     state = await committer.dataplane.state()
-    has = serving.serving(world, upstreams)
-    held = {proxy.id for proxy in state.proxies}
+    has = serving.serving(world, upstreams, proxied=committer.host.proxy)
+    held = {proxy.id for proxy in state.proxies if _as_wanted(proxy, has)}
+    other = [DropProxy(proxy.id) for proxy in state.proxies if proxy.id not in held]
+    await committer.dataplane.apply(other)
     sockets = Sockets()
 
     def work() -> None:
@@ -47,10 +50,15 @@ async def resume(committer: Committer, world: World, upstreams: tuple[IPAddress,
             if (zone, endpoint) not in has.names
         ]
         changes += [DropResolver(box) for box in state.resolvers - has.views.keys()]
-        changes += [DropProxy(id_) for id_ in held - has.ports.keys()]
         served = {id_: t for id_, t in has.ports.items() if id_ in held or id_ in sockets.ports}
         now = replace(has, ports=served)
         await committer.dataplane.apply(changes + dataplane_changes(Serving(), now, sockets))
     finally:
         sockets.close()
     return lost
+
+
+def _as_wanted(proxy: Proxy, has: Serving) -> bool:
+    """Whether a port is served as it should be; where it leads can still be said."""
+    wanted = has.ports.get(proxy.id)
+    return wanted is not None and wanted.protocol == proxy.proto

@@ -19,10 +19,11 @@ RESOLVER = "127.0.0.11"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a published port leads."""
+    """Where a published port leads; `protocol` is "held" where the kernel alone leads there."""
 
     port: Port
     address: IPAddress
+    protocol: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,10 @@ class Serving:
 
 
 def serving(
-    world: World, upstreams: tuple[IPAddress, ...], boxes: Collection[str] | None = None
+    world: World,
+    upstreams: tuple[IPAddress, ...],
+    boxes: Collection[str] | None = None,
+    proxied: bool = True,
 ) -> Serving:
     """What should be served: for some sandboxes, or for all."""
     chosen = [b for b in world.sandboxes.values() if boxes is None or b.id in boxes]
@@ -55,7 +59,7 @@ def serving(
         for port in box.ports:
             address = None if port.routed else _lead(world, box, port.host_ip.version)
             if address is not None:
-                ports[port.id] = Target(port, address)
+                ports[port.id] = Target(port, address, port.protocol if proxied else "held")
     return Serving(registered, views, ports)
 
 

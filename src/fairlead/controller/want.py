@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from fairlead.driver.interface import DRIVERS
-from fairlead.firewall.policy import Manners, Mark, Policy, bridges, policy, published
+from fairlead.firewall.policy import Policy, bridges, policy, published
 from fairlead.firewall.renderer import Firewall
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
@@ -24,6 +24,7 @@ from fairlead.model.state import (
     Route,
     State,
     Sysctl,
+    Veth,
 )
 from fairlead.model.world import World
 
@@ -44,14 +45,8 @@ class Host:
     no_drop: bool = False
     """The user does not want that."""
     firewall: bool = True
-    accepted: Mark | None = None
-    """Packets from outside with this mark reach every container."""
-    direct: bool = False
-    """Published ports are also reached at the containers' own addresses."""
-
-    def manners(self, world: World) -> Manners:
-        """What the firewall is told about all networks."""
-        return Manners(self.drop_forwarded & forwarded(world), self.accepted, self.direct)
+    proxy: bool = True
+    """What the kernel does not lead to a published port the proxy does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +70,10 @@ def network(net: Network, walls: Firewall, host: Host) -> Iterator[Claim]:
     """What stands for a network alone."""
     for resource in DRIVERS[net.driver].network(net):
         yield Claim(resource, net.id)
+    if net.driver == "bridge" and not net.adopted:
+        # Without a proxy the kernel leads from the host's loopback into containers.
+        path = f"net/ipv4/conf/{net.ifname}/route_localnet"
+        yield Claim(Sysctl(HOST, path, str(int(not host.proxy)), net.ifname), net.id)
     if host.firewall:
         yield from (Claim(r, net.id) for r in walls.of_bridges(bridges(net)))
 
@@ -89,7 +88,9 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
     for ep in world.in_sandbox(box.id):
         net = world.networks[ep.network]
         for resource in DRIVERS[net.driver].endpoint(net, ep, box):
-            yield Claim(resource, ep.id)
+            # Who asks for its own published port is led back to where it came from.
+            back = isinstance(resource, Veth) and not host.proxy
+            yield Claim(replace(resource, hairpin=True) if back else resource, ep.id)  # type: ignore[type-var]
     for version, destination in EVERYWHERE.items():
         way = world.gateway(box.id, version)
         if way is not None:
@@ -107,10 +108,9 @@ def firewall(
     `rules` is the policy of the world, where it is known.
     """
     if host.firewall:
-        manners = host.manners(world)
         if rules is None:
             rules = policy(world) if walls.whole else Policy()
-        rules = replace(rules, manners=manners)
+        rules = replace(rules, drop_strangers=host.drop_forwarded & forwarded(world))
         for renderer in walls.renderers:
             yield from (Claim(r, FIREWALL) for r in renderer.base(rules))
     if host.forwarding:

@@ -64,7 +64,10 @@ class DropResolver:
 
 @dataclass(frozen=True, slots=True)
 class AddProxy:
-    """Pass on what comes to a bound socket to an address and port."""
+    """Pass on what comes to a bound socket to an address and port.
+
+    The protocol is tcp or udp, or "held" for a port that is only kept from others.
+    """
 
     id: str
     protocol: str

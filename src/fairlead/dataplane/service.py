@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 from fairlead.dataplane.burst import Burst
 from fairlead.dataplane.channel import PROTOCOL
 from fairlead.dataplane.forward import Outstanding
+from fairlead.dataplane.keeper import Keeper
 from fairlead.dataplane.proxy import TcpProxy, UdpProxy
 from fairlead.dataplane.resolver import Resolver
 from fairlead.dns import answer
@@ -59,7 +60,7 @@ class UnknownProxyError(Exception):
 class Held:
     """A proxy and what was asked of it."""
 
-    proxy: TcpProxy | UdpProxy
+    proxy: TcpProxy | UdpProxy | Keeper
     proto: str
     to: tuple[str, int]
     local: tuple[str, int]
@@ -179,7 +180,7 @@ class Service:
             await resolver.close()
 
     async def _proxy_add(self, request: Mapping[str, Any], unclaimed: Unclaimed) -> None:
-        kind = {"tcp": TcpProxy, "udp": UdpProxy}.get(request["proto"])
+        kind = {"tcp": TcpProxy, "udp": UdpProxy, "held": Keeper}.get(request["proto"])
         if kind is None:
             raise ValueError(f"no proxy for {request['proto']!r}")
         ip, port = request["to"]
@@ -225,7 +226,7 @@ class Service:
         self._outstanding.close()
 
 
-async def _started(server: Resolver | TcpProxy | UdpProxy) -> None:
+async def _started(server: Resolver | TcpProxy | UdpProxy | Keeper) -> None:
     """Start something, or let go of all it has."""
     try:
         await server.start()

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from fairlead.firewall.kept import Kept
-from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Manners, Mark, Policy, PortPolicy
+from fairlead.firewall.policy import BridgePolicy, Habits, LinkPolicy, Mark, Policy, PortPolicy
 from fairlead.model.marks import Marks
 from fairlead.model.options import Mode
 from fairlead.model.state import Chain, IPAddress, Resource, Rule
@@ -74,8 +74,9 @@ class IptablesRenderer:
     name = "iptables"
     whole = True
 
-    def __init__(self, marks: Marks, version: int = 4) -> None:
+    def __init__(self, marks: Marks, version: int, habits: Habits) -> None:
         self.marks = marks
+        self.habits = habits
         self.version = version
         self.family = FAMILY[version]
         self.prefix = marks.prefix
@@ -88,10 +89,10 @@ class IptablesRenderer:
         ports = self._ports.all(policy.ports)
         links = [link for linked in policy.links.values() for link in linked]
         linked = [r for link in links if link.server.version == self.version for r in _linked(link)]
-        yield from self._filter(bridges, ports, linked, policy.manners)
+        yield from self._filter(bridges, ports, linked)
         yield from self._nat(bridges, ports)
-        yield from self._raw(bridges, ports, policy.manners)
-        if self.version in policy.manners.drop_strangers:
+        yield from self._raw(bridges, ports)
+        if self.version in policy.drop_strangers:
             yield Verdict(self.family, "filter", "FORWARD", "DROP")
         if clamped := [rule for b in bridges for rule in b.clamped]:
             yield self._marker("mangle")
@@ -104,10 +105,21 @@ class IptablesRenderer:
             target = f"SNAT --to-source {bridge.snat}" if bridge.snat else "MASQUERADE"
             spec = f"-s {bridge.subnet} ! -o {bridge.ifname} -j {target}"
             yield self._rule("nat", "POSTROUTING", spec)
+        if not self.habits.proxied and not bridge.internal:
+            # The host asks from its loopback, to which no container could answer.
+            spec = f"-o {bridge.ifname} -m addrtype --src-type LOCAL -j MASQUERADE"
+            yield self._rule("nat", "POSTROUTING", spec)
 
     def of_ports(self, ports: Iterable[PortPolicy]) -> Iterator[Resource]:
-        """Nothing: the chains list them."""
-        yield from ()
+        """What a container gets that asks for its own published port; else the chains list them."""
+        for port in ports if not self.habits.proxied else ():
+            if port.address.version == self.version and port.host_port:
+                own = _host(port.address)
+                spec = (
+                    f"-s {own} -d {own} -o {port.ifname} -p {port.protocol} -m {port.protocol} "
+                    f"--dport {port.port} -j MASQUERADE"
+                )
+                yield self._rule("nat", "POSTROUTING", spec)
 
     def of_links(self, links: Iterable[LinkPolicy]) -> Iterator[Resource]:
         """Nothing: the chains list them."""
@@ -118,7 +130,7 @@ class IptablesRenderer:
     def _port_rules(self, ports: tuple[PortPolicy, ...]) -> PortRules:
         mine = [port for port in ports if port.address.version == self.version]
         return PortRules(
-            tuple(_opened(port) for port in reversed(mine)),
+            tuple(rule for port in reversed(mine) for rule in self._opened(port)),
             tuple(self._dnat(port) for port in mine if port.host_port),
             tuple(_looped(port) for port in mine if port.host_ip.is_loopback and port.host_port),
         )
@@ -128,19 +140,24 @@ class IptablesRenderer:
         if bridge is None:
             return BridgeRules()
         b, subnet = bridge.ifname, bridge.subnet
+        # The bridge routes the host's loopback then; a container is not to reach it.
+        unguarded = not self.habits.proxied and self.version == 4
+        loopback = (f"-d 127.0.0.0/8 -i {b} -j DROP",) if unguarded else ()
         rules = BridgeRules(
             leaving=(f"-i {b} -o {b} -j {'ACCEPT' if bridge.icc else 'DROP'}",),
-            own=(f"-i {b} {RETURN}",),
+            own=(*loopback, f"-i {b} {RETURN}"),
             clamped=tuple(f"-{way} {b} {CLAMP}" for way in "io") if bridge.mss_clamp else (),
         )
-        if not bridge.direct:
+        if not bridge.direct and not bridge.answered and not self.habits.direct:
             rules = replace(
                 rules,
                 trusted=tuple(f"-d {subnet} -i {name} {RETURN}" for name in bridge.trusted),
                 direct=(f"-d {subnet} -m addrtype ! --dst-type LOCAL -j DROP",),
             )
         if bridge.internal:
-            closed = (f"! -s {subnet} -o {b} -j DROP", f"! -d {subnet} -i {b} -j DROP")
+            # Neighbours find each other by multicast, which passes here if bridges are filtered.
+            near, here = (f"! -i {b} ", f"! -o {b} ") if self.version == 6 else ("", "")
+            closed = (f"! -s {subnet} {near}-o {b} -j DROP", f"! -d {subnet} -i {b} {here}-j DROP")
             return replace(rules, internal=closed)
         return self._way_out(rules, bridge)
 
@@ -158,7 +175,7 @@ class IptablesRenderer:
             arriving=(f"-o {b} {KNOWN} -j ACCEPT", f"-o {b} -j {p}"),
             leaving=(f"-i {b} ! -o {b} -j ACCEPT", *rules.leaving),
             last=self._last(bridge),
-            returned=(f"-i {b} {RETURN}",),
+            returned=(f"-i {b} {RETURN}",) if self.habits.proxied else (),
         )
 
     def _last(self, bridge: BridgePolicy) -> tuple[str, ...]:
@@ -180,11 +197,7 @@ class IptablesRenderer:
         return Rule(self.family, table, chain, spec, place)
 
     def _filter(
-        self,
-        bridges: list[BridgeRules],
-        ports: list[PortRules],
-        linked: list[str],
-        manners: Manners,
+        self, bridges: list[BridgeRules], ports: list[PortRules], linked: list[str]
     ) -> Iterator[Resource]:
         p = self.prefix
         yield self._marker("filter")
@@ -198,7 +211,8 @@ class IptablesRenderer:
         second = [rule for b in bridges for rule in b.second]
         yield self._chain("filter", "-ISOLATION-STAGE-1", [*internal, *routed, *first, RETURN])
         yield self._chain("filter", "-ISOLATION-STAGE-2", [*second, RETURN])
-        mark = _marked(manners.accepted) if manners.accepted else ""
+        accepted = self.habits.accepted
+        mark = _marked(accepted) if accepted else ""
         passed = [f"{rule} {mark} -j ACCEPT" for b in bridges for rule in b.marked if mark]
         # Where a packet goes to judges before where it comes from: a routed network's door is
         # not opened by the other network's leave to go out.
@@ -216,23 +230,34 @@ class IptablesRenderer:
         yield self._marker("nat")
         yield self._rule("nat", "PREROUTING", f"{LOCAL} -j {p}")
         # Connections to the loopback are the proxy's: there is no route back from a container.
-        yield self._rule("nat", "OUTPUT", f"! -d {loopback} {LOCAL} -j {p}")
+        but = f"! -d {loopback} " if self.habits.proxied else ""
+        yield self._rule("nat", "OUTPUT", f"{but}{LOCAL} -j {p}")
         returned = [rule for b in reversed(bridges) for rule in b.returned]
         led = [rule for port in ports for rule in port.led]
         yield self._chain("nat", "", [*returned, *led])
 
-    def _raw(
-        self, bridges: list[BridgeRules], ports: list[PortRules], manners: Manners
-    ) -> Iterator[Resource]:
+    def _raw(self, bridges: list[BridgeRules], ports: list[PortRules]) -> Iterator[Resource]:
         yield self._marker("raw")
         yield self._rule("raw", "PREROUTING", f"-j {self.prefix}-DIRECT")
         # Rules of one kind stand together; a new one goes to the end of its block.
         looped = [rule for port in ports for rule in port.looped]
         own = [rule for b in bridges for rule in b.own]
-        marked = [f"{_marked(manners.accepted)} {RETURN}"] if manners.accepted else []
+        accepted = self.habits.accepted
+        marked = [f"{_marked(accepted)} {RETURN}"] if accepted else []
         trusted = [rule for b in bridges for rule in b.trusted]
-        direct = [rule for b in bridges for rule in b.direct] if not manners.direct else []
+        direct = [rule for b in bridges for rule in b.direct]
         yield self._chain("raw", "-DIRECT", [*looped, *own, *marked, *trusted, *direct])
+
+    def _opened(self, port: PortPolicy) -> Iterator[str]:
+        to, there = f"-d {_host(port.address)}", f"-o {port.ifname}"
+        door = f"-p {port.protocol} -m {port.protocol} --dport {port.port}"
+        led = " -m conntrack --ctstate DNAT" if port.led and not self.habits.direct else ""
+        yield f"{to} ! -i {port.ifname} {there} {door}{led} -j ACCEPT"
+        for name in port.trusted:
+            yield f"{to} -i {name} {there} {door} -j ACCEPT"
+        if not self.habits.proxied and port.host_port:
+            # Who asks for its own port comes from itself, whatever icc says of others.
+            yield f"-s {_host(port.address)} {to} -i {port.ifname} {there} {door} -j ACCEPT"
 
     def _dnat(self, port: PortPolicy) -> str:
         wild = port.host_ip in (IPv4Address("0.0.0.0"), IPv6Address("::"))
@@ -240,21 +265,15 @@ class IptablesRenderer:
         target = f"[{port.address}]" if port.address.version == 6 else str(port.address)
         # A neighbour on the link asks from such an address; no container could answer it.
         near = "! -s fe80::/10 " if self.version == 6 else ""
+        elsewhere = f"! -i {port.ifname} " if self.habits.proxied else ""
         return (
-            f"{near}{to_host}! -i {port.ifname} -p {port.protocol} -m {port.protocol} "
+            f"{near}{to_host}{elsewhere}-p {port.protocol} -m {port.protocol} "
             f"--dport {port.host_port} -j DNAT --to-destination {target}:{port.port}"
         )
 
 
 def _host(address: IPAddress) -> str:
     return f"{address}/{address.max_prefixlen}"
-
-
-def _opened(port: PortPolicy) -> str:
-    return (
-        f"-d {_host(port.address)} ! -i {port.ifname} -o {port.ifname} "
-        f"-p {port.protocol} -m {port.protocol} --dport {port.port} -j ACCEPT"
-    )
 
 
 def _looped(port: PortPolicy) -> str:

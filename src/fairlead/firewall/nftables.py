@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Manners, Mark, Policy, PortPolicy
+from fairlead.firewall.policy import BridgePolicy, Habits, LinkPolicy, Mark, Policy, PortPolicy
 from fairlead.firewall.ranges import Range, ranges
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
@@ -39,7 +39,8 @@ class NftablesRenderer:
     name = "nftables"
     whole = False
 
-    def __init__(self, marks: Marks, version: int = 4) -> None:
+    def __init__(self, marks: Marks, version: int, habits: Habits) -> None:
+        self.habits = habits
         self.version = version
         self.family = "ip" if version == 4 else "ip6"
         self.table = marks.table
@@ -64,6 +65,7 @@ class NftablesRenderer:
             "s_door_ranges": f"type {door}; flags interval",
             "s_looped": f"type {door}",
             "s_links": f"type {address} . {door}",
+            "s_hairpin": f"type {address} . {address}",
         }
         maps = {
             "m_from": "type ifname : verdict",
@@ -77,12 +79,12 @@ class NftablesRenderer:
         for kind, named in (("set", sets), ("map", maps)):
             for name, spec in named.items():
                 yield NftSet(self.family, self.table, name, kind, spec)
-        yield from self._filters(policy.manners)
+        yield from self._filters(self.version in policy.drop_strangers)
         yield from self._translations()
 
-    def _filters(self, manners: Manners) -> Iterator[Resource]:
+    def _filters(self, drop_strangers: bool) -> Iterator[Resource]:
         f = self.family
-        marked = _marked(manners.accepted) if manners.accepted else ""
+        marked = _marked(self.habits.accepted) if self.habits.accepted else ""
         yield self._hook(
             "c_forward",
             "filter hook forward priority filter",
@@ -91,17 +93,20 @@ class NftablesRenderer:
             "oifname vmap @m_to",
             "iifname @s_bridges accept",
             # Forwarding was off before us: what is not ours does not pass because of us.
-            *(["drop"] if self.version in manners.drop_strangers else []),
+            *(["drop"] if drop_strangers else []),
         )
+        unguarded = not self.habits.proxied and self.version == 4
         closed = f"{f} daddr @s_closed fib daddr type != local drop"
         yield self._hook(
             "c_raw",
             "filter hook prerouting priority raw",
             f'iifname != "lo" {f} daddr . meta l4proto . th dport @s_looped drop',
+            # The bridges route the host's loopback then; a container is not to reach it.
+            *(["iifname @s_bridges ip daddr 127.0.0.0/8 drop"] if unguarded else []),
             "iifname @s_bridges return",
             *([f"{marked} return"] if marked else []),
             f"iifname . {f} daddr @s_trusted return",
-            *([] if manners.direct else [closed]),
+            *([] if self.habits.direct else [closed]),
         )
         clamp = "tcp flags syn / syn,rst tcp option maxseg size set rt mtu"
         yield self._hook(
@@ -119,7 +124,7 @@ class NftablesRenderer:
         yield self._chain(
             "c_dnat",
             *near,
-            "iifname @s_ways return",
+            *(["iifname @s_ways return"] if self.habits.proxied else []),
             f"dnat {f} to {door} map @m_ports_at",
             f"dnat {f} to meta l4proto . th dport map @m_ports",
             f"dnat to {door} map @m_ranges_at",
@@ -127,12 +132,17 @@ class NftablesRenderer:
         )
         local = "fib daddr type local jump c_dnat"
         yield self._hook("c_prerouting", "nat hook prerouting priority dstnat", local)
-        yield self._hook(
-            "c_output", "nat hook output priority -100", f"{f} daddr != {loopback} {local}"
-        )
+        but = f"{f} daddr != {loopback} " if self.habits.proxied else ""
+        yield self._hook("c_output", "nat hook output priority -100", f"{but}{local}")
+        # To a container that asks for its own port, and for the host that asks from its loopback.
+        back = [
+            f"{f} saddr . {f} daddr @s_hairpin masquerade",
+            "oifname @s_ways fib saddr type local masquerade",
+        ]
         yield self._hook(
             "c_postrouting",
             "nat hook postrouting priority srcnat",
+            *(back if not self.habits.proxied else []),
             f"{f} saddr . oifname @s_home return",
             f"snat to {f} saddr map @m_snat",
             f"{f} saddr @s_masquerade masquerade",
@@ -158,10 +168,10 @@ class NftablesRenderer:
                 yield self._element("m_snat", subnet, str(bridge.snat))
             else:
                 yield self._element("s_masquerade", subnet)
-        if not bridge.direct:
+        if not bridge.direct and not bridge.answered:
             yield self._element("s_closed", subnet)
-            for trusted in bridge.trusted:
-                yield self._element("s_trusted", f'"{trusted}" . {subnet}')
+        for trusted in bridge.trusted if not bridge.direct else ():
+            yield self._element("s_trusted", f'"{trusted}" . {subnet}')
         if bridge.mss_clamp:
             yield self._element("s_clamped", name)
 
@@ -182,8 +192,13 @@ class NftablesRenderer:
         if not bridge.icc:
             yield f"{f} saddr . {f} daddr . meta l4proto . th dport @s_links accept"
             yield f"iifname {name} drop"
-        yield f"{f} daddr . meta l4proto . th dport @s_doors accept"
-        yield f"{f} daddr . meta l4proto . th dport @s_door_ranges accept"
+        for doors in ("s_doors", "s_door_ranges"):
+            door = f"{f} daddr . meta l4proto . th dport @{doors} accept"
+            if bridge.answered and not self.habits.direct:
+                yield f"ct status dnat {door}"
+                yield f"iifname . {f} daddr @s_trusted {door}"
+            else:
+                yield door
         if bridge.mode is Mode.ROUTED:
             yield f"meta l4proto {'icmp' if self.version == 4 else 'ipv6-icmp'} accept"
         yield "accept" if bridge.mode is Mode.UNPROTECTED else "drop"
@@ -191,6 +206,13 @@ class NftablesRenderer:
     def of_ports(self, ports: Iterable[PortPolicy]) -> Iterator[Resource]:
         """Published ports: where they lead, and the doors that let them in."""
         mine = [port for port in ports if port.address.version == self.version]
+        if not self.habits.proxied:
+            led = [port for port in mine if port.host_port]
+            for address in dict.fromkeys(port.address for port in led):
+                yield self._element("s_hairpin", f"{address} . {address}")
+            # Who asks for its own port comes from itself, whatever icc says of others.
+            own = dict.fromkeys((port.address, port.protocol, port.port) for port in led)
+            yield from self.of_links(LinkPolicy("", a, a, protocol, n) for a, protocol, n in own)
         for run in ranges(mine):
             yield from self._led(run) if run.port.host_port else ()
         doors = {(p.address, p.protocol, p.port): p for p in mine}

@@ -45,6 +45,14 @@ class BridgePolicy:
         """Whether a container's own address may be reached from elsewhere."""
         return self.mode in (Mode.ROUTED, Mode.UNPROTECTED) and not self.internal
 
+    @property
+    def answered(self) -> bool:
+        """Whether answers come to the containers' own addresses, which are closed otherwise.
+
+        Of such packets only conntrack knows whether they may pass.
+        """
+        return not self.direct and not self.masquerade and not self.internal
+
 
 @dataclass(frozen=True, slots=True)
 class PortPolicy:
@@ -59,6 +67,10 @@ class PortPolicy:
     host_port: int
     address: IPAddress
     port: int
+    led: bool = False
+    """The door is only for packets that were led there from the host's port."""
+    trusted: tuple[str, ...] = ()
+    """Interfaces from which it is open all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +93,11 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
-    """What holds for all networks of the host."""
+class Habits:
+    """What holds for all networks of the host, as long as the daemon runs."""
 
-    drop_strangers: frozenset[int] = frozenset()
-    """The families in which forwarded packets that are none of ours do not pass."""
+    proxied: bool = True
+    """A proxy takes what the kernel does not lead to a published port."""
     accepted: Mark | None = None
     """Packets from outside with this mark reach every container, published port or not."""
     direct: bool = False
@@ -99,7 +111,8 @@ class Policy:
     bridges: Mapping[str, tuple[BridgePolicy, ...]] = field(default_factory=dict)
     ports: Mapping[str, tuple[PortPolicy, ...]] = field(default_factory=dict)
     links: Mapping[str, tuple[LinkPolicy, ...]] = field(default_factory=dict)
-    manners: Manners = Manners()
+    drop_strangers: frozenset[int] = frozenset()
+    """The families in which forwarded packets that are none of ours do not pass."""
 
     def after(self, world: World, nets: Iterable[str], boxes: Iterable[str]) -> Policy:
         """The policy of a world in which only those networks and sandboxes are not as before."""
@@ -123,9 +136,9 @@ class Policy:
         return replace(self, bridges=changed, ports=ports)
 
 
-def policy(world: World, manners: Manners = Manners()) -> Policy:
+def policy(world: World, drop_strangers: frozenset[int] = frozenset()) -> Policy:
     """The policy of a world."""
-    return Policy(manners=manners).after(world, world.networks, world.sandboxes)
+    return Policy(drop_strangers=drop_strangers).after(world, world.networks, world.sandboxes)
 
 
 def bridges(net: Network) -> Iterator[BridgePolicy]:
@@ -160,6 +173,8 @@ def published(world: World, boxes: Iterable[str]) -> Iterator[PortPolicy]:
             address = way.ipv4 if port.host_ip.version == 4 else way.ipv6
             net = world.networks[way.network]
             if address is not None and net.driver == "bridge":
+                version = port.host_ip.version
+                bridge = next(b for b in bridges(net) if b.subnet.version == version)
                 yield PortPolicy(
                     net.ifname,
                     port.protocol,
@@ -167,4 +182,6 @@ def published(world: World, boxes: Iterable[str]) -> Iterator[PortPolicy]:
                     port.host_port,
                     address.ip,
                     port.container_port,
+                    led=bridge.answered,
+                    trusted=bridge.trusted if bridge.answered else (),
                 )

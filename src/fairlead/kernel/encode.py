@@ -63,7 +63,10 @@ class Encoder:
         if isinstance(after, Veth):
             master = self._index(step, after.master) if after.master else 0
             fd = self._namespace(step, after.peer_namespace)
-            return rtnetlink.new_veth(after, master, fd, self._marks.alias)
+            made = rtnetlink.new_veth(after, master, fd, self._marks.alias)
+            if after.hairpin:
+                made.append(rtnetlink.set_hairpin(after.name, on=True))
+            return made
         return [self._row(step, after)]
 
     def _removal(self, step: Step) -> list[Message]:
@@ -93,7 +96,11 @@ class Encoder:
         elif "master" in names:
             values["master"] = self._index(step, after.master) if after.master else 0
         up = after.up if "up" in names else None
-        return [rtnetlink.set_link(after.name, up=up, **values)]
+        messages = [rtnetlink.set_link(after.name, up=up, **values)]
+        if isinstance(after, Veth) and (after.hairpin or "hairpin" in names):
+            # Also when only the bridge is another: a port is born without it.
+            messages.append(rtnetlink.set_hairpin(after.name, after.hairpin))
+        return messages
 
     def far_end(self, step: Step) -> None:
         """What is left to do at the other end of a cable, when the near end is done."""

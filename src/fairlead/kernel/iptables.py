@@ -22,7 +22,11 @@ from fairlead.model.state import Chain, Policy, Resource, Rule, Step
 WAIT_SECONDS = "10"
 SAVE = {"ip": "iptables-save", "ip6": "ip6tables-save"}
 RESTORE = {"ip": "iptables-restore", "ip6": "ip6tables-restore"}
-NAT_OF_BRIDGE = re.compile(r"-s \S+ ! -o (\S+) -j (?:MASQUERADE|SNAT --to-source \S+)")
+NAT_OF_BRIDGE = re.compile(
+    r"(?:-s \S+ ! -o (\S+) -j (?:MASQUERADE|SNAT --to-source \S+)"
+    r"|-o (\S+) -m addrtype --src-type LOCAL -j MASQUERADE"
+    r"|-s (?P<own>\S+) -d (?P=own) -o (\S+) -p \S+ -m \S+ --dport \d+ -j MASQUERADE)"
+)
 INTERFACE = re.compile(r"-[io] (\S+)")
 JUMP = re.compile(r"-j (\S+)$")
 
@@ -90,7 +94,7 @@ def _owned(
     found: list[Resource] = []
     for spec in dict.fromkeys(rules):
         jump, nat = JUMP.search(spec), NAT_OF_BRIDGE.fullmatch(spec)
-        if (jump and is_ours(marks, jump[1])) or (nat and owns(nat[1])):
+        if (jump and is_ours(marks, jump[1])) or (nat and owns(nat[1] or nat[2] or nat[4])):
             place = rules.index(spec) + 1 if chain == "FORWARD" and table == "filter" else 0
             found.append(Rule(family, table, chain, spec, place))
     return found

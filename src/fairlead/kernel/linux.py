@@ -339,7 +339,7 @@ def _cable(
     up = near.up and far.up
     mtu = near.mtu if near.mtu == far.mtu else 0
     master = masters.get(near.master, "")
-    return Veth(near.name, master, namespace, far.name, far.mac, mtu, up)
+    return Veth(near.name, master, namespace, far.name, far.mac, mtu, up, near.hairpin)
 
 
 def _loose(row: rtnetlink.Link, masters: dict[int, str]) -> Veth:

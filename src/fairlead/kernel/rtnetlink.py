@@ -40,6 +40,7 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_LINK_NETNSID = 18, 20, 28, 37
 IFLA_GROUP, IFLA_EXT_MASK = 27, 29
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 4, 5, 4
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS, IFA_PROTO = 1, 2, 4, 8, 11
 IFA_F_NODAD = 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
@@ -70,6 +71,8 @@ class Link:
     elsewhere: bool
     """Whether the other end is in another namespace."""
     up: bool
+    hairpin: bool
+    """Whether a bridge sends back here what came from here."""
 
 
 def mac_bytes(mac: str) -> bytes:
@@ -124,6 +127,17 @@ def set_link(name: str, up: bool | None = None, **values: int | str) -> Message:
     if "master" in values:
         body += u32(IFLA_MASTER, int(values["master"]))
     return Message(RTM_SETLINK, 0, body)
+
+
+def set_hairpin(name: str, on: bool) -> Message:
+    """Whether a bridge sends frames back through the port that they came in by."""
+    mode = attribute(IFLA_BRPORT_MODE, bytes([on]))
+    port = nest(
+        IFLA_LINKINFO,
+        text(IFLA_INFO_SLAVE_KIND, "bridge"),
+        nest(IFLA_INFO_SLAVE_DATA, mode),
+    )
+    return Message(RTM_NEWLINK, 0, _header() + text(IFLA_IFNAME, name) + port)
 
 
 def delete_link(name: str) -> Message:
@@ -200,11 +214,12 @@ def links(netlink: Socket) -> list[Link]:
 def _link(data: bytes) -> Link:
     _, _, index, flags, _ = IFINFO.unpack_from(data)
     found = attributes(data, IFINFO.size)
-    kind = string(attributes(found.get(IFLA_LINKINFO, b"")), IFLA_INFO_KIND)
+    info = attributes(found.get(IFLA_LINKINFO, b""))
+    port = attributes(info.get(IFLA_INFO_SLAVE_DATA, b""))
     return Link(
         index=index,
         name=string(found, IFLA_IFNAME),
-        kind=kind,
+        kind=string(info, IFLA_INFO_KIND),
         alias=string(found, IFLA_IFALIAS),
         mac=found.get(IFLA_ADDRESS, b"").hex(":"),
         mtu=number(found, IFLA_MTU),
@@ -212,6 +227,7 @@ def _link(data: bytes) -> Link:
         far=number(found, IFLA_LINK),
         elsewhere=IFLA_LINK_NETNSID in found,
         up=bool(flags & IFF_UP),
+        hairpin=port.get(IFLA_BRPORT_MODE, b"\0") != b"\0",
     )
 
 

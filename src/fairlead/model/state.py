@@ -162,7 +162,7 @@ class Veth(Plain):
     """A cable from a bridge port on the host to an interface in a sandbox.
 
     `mac` is the address of the end in the sandbox; `mtu` (bytes) and `up` are
-    of both ends.
+    of both ends; with `hairpin` the bridge also sends back what came from it.
     A veth cannot be handed to another namespace in place: the name may be
     taken there, and addresses and routes are lost on the way.
     """
@@ -174,8 +174,9 @@ class Veth(Plain):
     mac: str
     mtu: int
     up: bool = True
+    hairpin: bool = False
     RANK: ClassVar[Rank] = Rank.LINK
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"mtu", "master", "mac", "up"})
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"mtu", "master", "mac", "up", "hairpin"})
 
     @property
     def key(self) -> Key:
