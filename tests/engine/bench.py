@@ -76,7 +76,7 @@ class Desk:
 
     async def run(self, container: Container) -> None:
         """Open its sandbox and write its files, as a start does."""
-        container.change(sandbox=await self.networking.open(container))
+        await self.networking.open(container)
         container.become(status="running")
         self.etc.write(container)
 

@@ -57,13 +57,15 @@ def sandbox_key(call: Call, sandbox_id: str) -> str:
 def view(call: Call, container: Container, size: tuple[int, int] | None = None) -> View:
     """A container with everything that is shown of it."""
     containers = call.engine.containers
+    # One that others share stands on when its owner does not run.
+    sandbox = container.sandbox if container.running else ""
     return View(
         record=container.record,
         status=container.status,
         running=container.running,
         paused=container.paused,
-        sandbox=container.sandbox,
-        sandbox_key=sandbox_key(call, container.sandbox),
+        sandbox=sandbox,
+        sandbox_key=sandbox_key(call, sandbox),
         exec_ids=container.exec_ids,
         attachments=containers.endpoints(container),
         ports=containers.ports(container),

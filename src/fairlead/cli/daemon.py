@@ -32,6 +32,7 @@ from fairlead.controller.controller import Controller
 from fairlead.controller.start import Settings as NetworkSettings
 from fairlead.controller.want import Host
 from fairlead.dataplane.client import Dataplane
+from fairlead.engine import sharing
 from fairlead.engine.engine import Engine
 from fairlead.engine.settings import Settings as EngineSettings
 from fairlead.firewall.backends import firewall
@@ -189,8 +190,10 @@ async def _put_together(stack: AsyncExitStack, config: Config) -> tuple[Server, 
     stack.push_async_callback(oci.close)
     alive = {state.id for state in await oci.recover() if state.status != "stopped"}
 
+    kept = sharing.lived_in(store, alive)
+
     def lives(box: Sandbox) -> bool:
-        return box.container in alive
+        return box.container in alive or box.id in kept
 
     steps = await controller.start(lives)
     for warning in controller.warnings:

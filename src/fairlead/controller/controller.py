@@ -19,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fairlead.controller import names, ports, requests, want
 from fairlead.controller.commit import Committer
-from fairlead.controller.join import Draw, Joiner
+from fairlead.controller.join import Draw, Held, Joiner, nothing_held
 from fairlead.controller.resume import resume
 from fairlead.controller.serving import RESOLVER
 from fairlead.controller.start import Settings, start
@@ -80,6 +80,7 @@ class Controller:
         self.settings = settings
         self.listeners: list[Callable[[NetworkEvent], None]] = []
         self.warnings: list[str] = []
+        self.held: Held = nothing_held
         self._committer = committer
         self._folder = folder
         self._resolv_conf = resolv_conf
@@ -188,9 +189,15 @@ class Controller:
         joins: Sequence[tuple[str, EndpointRequest]] = (),
         publish: Sequence[PortRequest] = (),
     ) -> Sandbox:
-        """Make a sandbox with its endpoints and ports in one commit: all of it or nothing."""
+        """Make a sandbox with its endpoints and ports in one commit: all of it or nothing.
+
+        One that was closed but kept is taken up again.
+        """
         async with self._lock:
-            if request.id in self.world.sandboxes:
+            old = self.world.sandboxes.get(request.id)
+            if old is not None and (
+                old.container != request.container or self.world.in_sandbox(old.id)
+            ):
                 raise Conflict(f"sandbox {request.id} exists")
             box = Sandbox(
                 id=request.id,
@@ -205,7 +212,7 @@ class Controller:
                 created=time.time_ns(),
                 publish=tuple(publish),
             )
-            joiner = Joiner(self.world, box, self._draw)
+            joiner = Joiner(self.world, box, self._draw, self.held)
             nets = [self._joinable(ref) for ref, _ in joins]
             for net, (_, wanted) in zip(nets, joins, strict=True):
                 joiner.join(net, wanted)
@@ -215,15 +222,22 @@ class Controller:
         return box
 
     @whole
-    async def close_sandbox(self, sandbox: str) -> None:
-        """Leave every network and let the namespace go. An unknown sandbox is no error."""
+    async def close_sandbox(self, sandbox: str, keep: bool = False) -> None:
+        """Leave every network and let the namespace go. An unknown sandbox is no error.
+
+        `keep` holds on to the namespace alone, for those who share it.
+        """
         async with self._lock:
             box = self.world.sandboxes.get(sandbox)
             if box is None:
                 return
             gone = self.world.in_sandbox(sandbox)
             nets = [self.world.networks[e.network] for e in gone]
-            await self._commit(Change(drop=(*gone, box)))
+            if keep:
+                bare = replace(box, publish=(), ports=())
+                await self._commit(Change(put=(bare,), drop=gone))
+            else:
+                await self._commit(Change(drop=(*gone, box)))
         self._reap_soon()
         for net in nets:
             self._tell("disconnect", net, box.container)
@@ -233,7 +247,7 @@ class Controller:
         """Put a running sandbox on one more network."""
         async with self._lock:
             box, net = self._box(sandbox), self._joinable(network)
-            joiner = Joiner(self.world, box, self._draw)
+            joiner = Joiner(self.world, box, self._draw, self.held)
             endpoint = joiner.join(net, request)
             await self._commit_sandbox(box, put=(endpoint,))
         self._tell("connect", net, box.container)
@@ -244,7 +258,8 @@ class Controller:
     ) -> tuple[Step, ...]:
         """The steps that joining would take."""
         box = self._box(sandbox)
-        endpoint = Joiner(self.world, box, self._draw).join(self._joinable(network), request)
+        joiner = Joiner(self.world, box, self._draw, self.held)
+        endpoint = joiner.join(self._joinable(network), request)
         change = Change(put=(endpoint,))
         return self._committer.plan(self.world, self.world.after(change), change)
 

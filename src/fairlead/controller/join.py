@@ -8,6 +8,7 @@ from fairlead.driver.interface import DRIVERS
 from fairlead.ipam.addresses import assign, check_endpoint, check_mac, link_local
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import Failed, Forbidden
+from fairlead.model.hold import Holds
 from fairlead.model.network import Network
 from fairlead.model.options import ENDPOINT_IFNAME, interface_name
 from fairlead.model.sandbox import Sandbox
@@ -16,16 +17,24 @@ from fairlead.model.world import Change, World
 
 Draw = Callable[[int], str]
 """Gives so many random bytes, as hex digits."""
+Held = Callable[[Network], Holds]
+"""Tells which addresses of a network are kept for containers that do not run."""
+
+
+def nothing_held(net: Network) -> Holds:
+    """Nobody keeps an address."""
+    return {}
 
 
 class Joiner:
     """Gathers the endpoints of one sandbox before they are committed together."""
 
-    def __init__(self, world: World, box: Sandbox, draw: Draw) -> None:
+    def __init__(self, world: World, box: Sandbox, draw: Draw, held: Held = nothing_held) -> None:
         self.endpoints: tuple[Endpoint, ...] = ()
         self._world = world.after(Change(put=(box,)))
         self._box = box
         self._draw = draw
+        self._held = held
 
     def join(self, net: Network, request: EndpointRequest) -> Endpoint:
         """One more endpoint. Raises Forbidden if it is there already, or the IPAM's errors."""
@@ -36,7 +45,7 @@ class Joiner:
             )
         check_endpoint(net, request)
         cable = DRIVERS[net.driver].CABLE and not self._box.host
-        addresses = assign(net, request, self._world.on_network(net.id)) if cable else ()
+        addresses = self._addresses(net, request) if cable else ()
         pools = net.pools if cable else ()
         endpoint = Endpoint(
             id=self._draw(32),
@@ -59,6 +68,16 @@ class Joiner:
         self._world = self._world.after(Change(put=(endpoint,)))
         self.endpoints = (*self.endpoints, endpoint)
         return endpoint
+
+    def _addresses(self, net: Network, request: EndpointRequest) -> tuple[IPInterface, ...]:
+        return assign(
+            net,
+            request,
+            self._world.on_network(net.id),
+            held=self._held(net),
+            container=self._box.container,
+            name=lambda e: self._world.sandboxes[e.sandbox].name or e.id[:12],
+        )
 
 
 def _inside(net: Network, request: EndpointRequest, mine: tuple[Endpoint, ...]) -> str:

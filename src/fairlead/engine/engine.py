@@ -13,6 +13,7 @@ from fairlead.engine.creation import Creation
 from fairlead.engine.etc import Etc
 from fairlead.engine.events import Events
 from fairlead.engine.execs import Execs
+from fairlead.engine.holds import holds
 from fairlead.engine.launch import Launch
 from fairlead.engine.lifecycle import Lifecycle
 from fairlead.engine.membership import Membership
@@ -118,6 +119,7 @@ class Engine:
         self._shelf.open()
         self.volumes.open()
         self.controller.listeners.append(self._heard)
+        self.controller.held = lambda network: holds(self._shelf, network)
         recovery = Recovery(
             shelf=self._shelf,
             lifecycle=self._lifecycle,

@@ -63,6 +63,7 @@ class Launch:
     async def up(self, container: Container) -> None:
         """Start it; on failure nothing is left but the error in its state."""
         before = container.record.state
+        container.standing = True
         try:
             self._check(container.record)
             pid = await self._create(container)
@@ -106,6 +107,10 @@ class Launch:
 
     async def _create(self, container: Container) -> int:
         owner = self._owner(container.record)
+        if owner is not None and not owner.record.host_mode:
+            # On disk before it runs: the namespace stands for as long as this one does.
+            container.change(shares=owner.sandbox)
+            self._shelf.save(container)
         root = await self._stage(container, shared=owner is not None)
         record = container.record
         if owner is None:
@@ -140,7 +145,7 @@ class Launch:
         mounting = asyncio.ensure_future(self._roots.mount(container.id, container.record.image))
         try:
             if not shared:
-                container.change(sandbox=await self._networking.open(container))
+                await self._networking.open(container)
         except BaseException:
             # Its own error does not matter any more, but it must have ended.
             await asyncio.wait([mounting])
@@ -148,7 +153,7 @@ class Launch:
         return await mounting
 
     def _owner(self, record: Record) -> Container | None:
-        """The container whose network this one shares."""
+        """The container whose sandbox this one is to live in, at the end of the chain."""
         ref = record.container_mode
         if not ref:
             return None
@@ -167,7 +172,17 @@ class Launch:
             raise Conflict(
                 f"cannot join network namespace of a non running container: {owner.name}"
             )
-        return owner if not owner.record.container_mode else self._owner(owner.record)
+        return self._first(owner)
+
+    def _first(self, sharer: Container) -> Container:
+        """Whose sandbox a container is in; it need not run itself for that."""
+        ref = sharer.record.container_mode
+        if not ref:
+            return sharer
+        try:
+            return self._first(self._shelf.find(ref))
+        except NotFound as error:
+            raise Failed(f"joining network namespace of container: {error.message}") from None
 
     def _joined(self, record: Record) -> dict[str, str]:
         """Other namespaces of other containers, by the path of their first process."""
@@ -213,14 +228,10 @@ class Launch:
 
     async def down(self, container: Container, *, keep_root: bool = False) -> None:
         """Take everything down; what cannot be is told at the end."""
-        sandbox = container.sandbox
-        work = [self._oci.delete(container.id, force=True)]
-        if sandbox:
-            work.append(self._networking.controller.close_sandbox(sandbox))
+        work = [self._oci.delete(container.id, force=True), self._networking.close(container)]
         done = await asyncio.gather(*work, return_exceptions=True)
         if not keep_root and not container.visitors:
             done += await asyncio.gather(self._roots.unmount(container.id), return_exceptions=True)
-        container.change(sandbox="")
         failures = [error for error in done if isinstance(error, BaseException)]
         if failures:
             raise BaseExceptionGroup(f"container {container.id[:12]} left traces", failures)

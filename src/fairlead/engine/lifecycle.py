@@ -367,6 +367,7 @@ class Lifecycle:
 
     def adopt(self, container: Container, pid: int, status: str) -> None:
         """Go on with a container that ran while the daemon was away."""
+        container.standing = True
         container.become(status=status, pid=pid)
         self.supervise(container)
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from fairlead.engine import ports
+from fairlead.engine import ports, sharing
 from fairlead.engine.documents import EndpointSettings, IpamConfig
+from fairlead.engine.holds import held
 from fairlead.engine.needs import Join, Networks
 from fairlead.engine.record import Container, Record
 from fairlead.engine.settings import Settings
@@ -163,14 +164,12 @@ class Networking:
 
     # What changes
 
-    async def open(self, container: Container) -> str:
-        """Make the sandbox of a container, with all its networks and ports; its new id.
-
-        All or nothing. The record is not touched.
-        """
+    async def open(self, container: Container) -> None:
+        """Make the sandbox of a container, with all its networks and ports: all or nothing."""
         record = container.record
         self._check_together(record)
-        id = secrets.token_hex(32)  # noqa: A001
+        # A sandbox that others share outlived the container: it moves in again.
+        id = container.sandbox or secrets.token_hex(32)  # noqa: A001
         request = SandboxRequest(
             id=id,
             container=record.id,
@@ -187,7 +186,29 @@ class Networking:
             await self.controller.open_sandbox(request, joins, self._port_requests(record))
         except FairleadError as error:
             raise prefixed("failed to set up container networking: ", error) from error
-        return id
+        container.change(sandbox=id)
+        container.change(addresses=held(self.controller.world, container))
+
+    async def close(self, container: Container) -> None:
+        """Let go of a container's sandbox, and of the one it shares. Whoever is left in keeps it.
+
+        Who shares a sandbox is asked before anything is awaited, so that of two who leave at
+        once the second closes it.
+        """
+        container.standing = False
+        own, shared = container.sandbox, container.record.shares
+        container.change(shares="")
+        if own:
+            keep = sharing.shared(self._shelf, own)
+            if not keep:
+                container.change(sandbox="")
+            await self.controller.close_sandbox(own, keep=keep)
+        if shared and sharing.abandoned(self._shelf, shared):
+            owner = sharing.owner(self._shelf, shared)
+            if owner is not None:
+                owner.change(sandbox="")
+                self._shelf.save(owner)
+            await self.controller.close_sandbox(shared)
 
     def _check_together(self, record: Record) -> None:
         if len(record.networks) < 2:
@@ -210,6 +231,7 @@ class Networking:
         self.controller.check_endpoint(network.name, request)
         if container.running:
             await self.controller.join(record.sandbox, network.name, request)
+            container.change(addresses=held(self.controller.world, container))
         container.change(networks={**container.record.networks, network.name: settings})
 
     def _may_connect(self, record: Record, network: Network) -> None:

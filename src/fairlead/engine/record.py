@@ -70,6 +70,10 @@ class Record(Struct, frozen=True, kw_only=True):
     """Legacy links of the default bridge: container id and alias."""
     restart_count: int = 0
     sandbox: str = ""
+    shares: str = ""
+    """The sandbox of another container that it lives in while it runs."""
+    addresses: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """The addresses it had last, by the id of the network: it gets them back if it can."""
     stopped_by_hand: bool = False
     removing: bool = False
     written: dict[str, str] = msgspec.field(default_factory=dict)
@@ -133,6 +137,8 @@ class Container:
     """Copies to or from its file system under way."""
     keep: bool = False
     """Between the halves of a restart: not to be removed by AutoRemove."""
+    standing: bool = False
+    """Between the beginning of a start and the taking down: its sandbox is in use."""
     supervisor: asyncio.Task[None] | None = None
     back_off: asyncio.Task[None] | None = None
     back_off_s: float = 0.0

@@ -53,8 +53,12 @@ class Recovery:
         """Bring records, runtime, networks and directories together."""
         states = {state.id: state for state in await self._oci.recover()}
         ran = {c.id for c in self._shelf.all() if c.status in (*LIVE, "restarting")}
-        for container in self._shelf.all():
-            await self._settle(container, states.pop(container.id, None))
+        # The living first: who shares a sandbox keeps it when its owner is found dead.
+        everyone = [(c, states.pop(c.id, None)) for c in self._shelf.all()]
+        for living in (True, False):
+            for container, state in everyone:
+                if (state is not None and state.status in LIVE) is living:
+                    await self._settle(container, state)
         for stray in states:
             await self._oci.delete(stray, force=True)
         await self._close_sandboxes()
@@ -79,6 +83,7 @@ class Recovery:
     async def _close_sandboxes(self) -> None:
         """Close what belongs to nobody: a start or removal was cut short."""
         used = {c.sandbox for c in self._shelf.all()}
+        used |= {c.record.shares for c in self._shelf.all() if c.standing}
         for id in list(self._controller.world.sandboxes):  # noqa: A001
             if id not in used:
                 await self._controller.close_sandbox(id)

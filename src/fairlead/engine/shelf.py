@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fairlead.engine import record as records
 from fairlead.engine.needs import Documents
 from fairlead.engine.record import Container, Record
@@ -28,6 +30,10 @@ class Shelf:
     def all(self) -> list[Container]:
         """Every container, newest first."""
         return sorted(self._by_id.values(), key=lambda c: c.record.created, reverse=True)
+
+    def every(self) -> Iterable[Container]:
+        """Every container, in no order."""
+        return self._by_id.values()
 
     def find(self, ref: str) -> Container:
         """By full id, name, or unique beginning of the id. Raises NotFound or Invalid."""

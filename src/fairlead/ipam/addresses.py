@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address, ip_interface
 
 from fairlead.ipam.bitmap import first_free, parse, reserved
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import Failed, Forbidden, Invalid
+from fairlead.model.hold import Holds
 from fairlead.model.network import Network, Pool
 from fairlead.model.options import endpoint_sysctls
 from fairlead.model.state import IPAddress, IPInterface
@@ -37,48 +38,82 @@ class PoolFull(Failed):
         )
 
 
+def _short_id(endpoint: Endpoint) -> str:
+    return endpoint.id[:12]
+
+
 def assign(
-    network: Network, request: EndpointRequest, others: Iterable[Endpoint]
+    network: Network,
+    request: EndpointRequest,
+    others: Iterable[Endpoint],
+    *,
+    held: Holds | None = None,
+    container: str = "",
+    name: Callable[[Endpoint], str] = _short_id,
 ) -> tuple[IPInterface, ...]:
     """One address of each family that the network has pools for.
 
-    Raises AddressInUse, PoolFull, or Invalid for an address outside every pool.
+    `held` are addresses of containers that do not run; `container` gets its own
+    back, and others' only when nothing else is left. `name` says who an
+    endpoint is. Raises AddressInUse, PoolFull, or Invalid for an address
+    outside every pool.
     """
     wanted = {4: parse(request.ipv4), 6: parse(request.ipv6)}
-    holders = {a.ip: e.id[:12] for e in others for a in e.addresses}
+    holders = {a.ip: name(e) for e in others for a in e.addresses}
     found = []
     for version in (4, 6):
         pools = [pool for pool in network.pools if pool.subnet.version == version]
-        if pools:
-            found.append(_one(network, pools, wanted[version], holders))
+        address = wanted[version]
+        if pools and address is not None:
+            found.append(_asked(pools, address, holders))
+        elif pools:
+            found.append(_chosen(network, pools, holders, held or {}, container))
     return tuple(found)
 
 
-def _one(
-    network: Network, pools: list[Pool], wanted: IPAddress | None, holders: dict[IPAddress, str]
-) -> IPInterface:
+def _kept(pool: Pool) -> dict[IPAddress, str]:
+    """The addresses of a pool that are no container's."""
+    kept = {a: f"the network ({name})" for name, a in pool.auxiliary.items()}
+    if pool.gateway is not None:
+        kept[pool.gateway] = "the gateway"
+    return kept
+
+
+def _asked(pools: list[Pool], wanted: IPAddress, holders: Mapping[IPAddress, str]) -> IPInterface:
+    """The address that was asked for, if nobody has it."""
     for pool in pools:
-        kept = {a: f"the network ({name})" for name, a in pool.auxiliary.items()}
-        if pool.gateway is not None:
-            kept[pool.gateway] = "the gateway"
-        taken = {**holders, **kept}
-        if wanted is None:
-            address = first_free(pool.subnet, pool.ip_range, taken)
-        elif wanted not in pool.subnet:
+        if wanted not in pool.subnet:
             continue
-        elif wanted in reserved(pool.subnet):
+        taken = {**holders, **_kept(pool)}
+        if wanted in reserved(pool.subnet):
             raise AddressInUse(wanted, "the subnet itself")
-        elif wanted in taken:
+        if wanted in taken:
             raise AddressInUse(wanted, taken[wanted])
-        else:
-            address = wanted
-        if address is not None:
-            return ip_interface(f"{address}/{pool.subnet.prefixlen}")
-    if wanted is not None:
-        raise Invalid(
-            "invalid endpoint settings:\n"
-            f"no configured subnet or ip-range contain the IP address {wanted}"
-        )
+        return ip_interface(f"{wanted}/{pool.subnet.prefixlen}")
+    raise Invalid(
+        "invalid endpoint settings:\n"
+        f"no configured subnet or ip-range contain the IP address {wanted}"
+    )
+
+
+def _chosen(
+    network: Network,
+    pools: list[Pool],
+    holders: Mapping[IPAddress, str],
+    held: Holds,
+    container: str,
+) -> IPInterface:
+    """An address of our choice: the one it had, else the lowest that nobody may want back."""
+    mine = [a for a, hold in held.items() if hold.container == container and not hold.fixed]
+    theirs = {a: hold for a, hold in held.items() if hold.container != container}
+    fixed = {a for a, hold in theirs.items() if hold.fixed}
+    for avoided in (theirs.keys(), fixed):
+        for pool in pools:
+            taken = {*holders, *_kept(pool), *avoided}
+            again = (a for a in mine if a in (pool.ip_range or pool.subnet) and a not in taken)
+            address = next(again, None) or first_free(pool.subnet, pool.ip_range, taken)
+            if address is not None:
+                return ip_interface(f"{address}/{pool.subnet.prefixlen}")
     raise PoolFull(network, pools[0].subnet.version)
 
 
