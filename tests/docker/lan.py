@@ -57,7 +57,7 @@ class Lan:
     def serve(self, name: str, end: str, options: str = "") -> None:
         """Runs a container that tells everyone under which address it sees them."""
         words = ("run", "-d", "--name", name, "--hostname", name, *options.split(), *LENT, TOOLS)
-        self.docker(*words, PYTHON, "-u", str(TALK), "serve", end)
+        self.docker(*words, PYTHON, "-u", str(TALK), "serve", *end.split())
         logs = f"/containers/{name}/logs?stdout=1"
         eventually(lambda: b"ready" in self.daemon.api("GET", logs).body)
 

@@ -21,6 +21,7 @@ from fairlead.api import (
     events,
     exec,  # noqa: A004 - the noun is Docker's
     images,
+    live_ports,
     networks,
     system,
     transfer,
@@ -43,6 +44,7 @@ NOUNS = (
     system,
     networks,
     containers,
+    live_ports,
     attach,
     archive,
     exec,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fairlead.cli import output
 from fairlead.cli.command import Refused, command, flag, option
 from fairlead.cli.listing import filter_pair, filters
+from fairlead.cli.ports import bound, listed
 from fairlead.cli.prompt import confirmed
 from fairlead.cli.remote import name, remote
 from fairlead.cli.several import each
@@ -107,33 +108,24 @@ def top(args: tuple[str, ...]) -> None:
     sys.stdout.write(output.table(rows, min_width=TOP_MIN_WIDTH))
 
 
-@command("CONTAINER [PRIVATE_PORT[/PROTO]]", least=1, most=2)
+@command("CONTAINER [PRIVATE_PORT[/PROTO]] | add|rm CONTAINER PORT...", least=1, most=None)
 def port(args: tuple[str, ...]) -> None:
+    if len(args) > 2:
+        from fairlead.cli.live_ports import change
+
+        change(*args)
+        return
     container = args[0]
     settings = remote().get(f"/containers/{name(container)}/json")["NetworkSettings"]
     published = settings.get("Ports") or {}
     if len(args) == 1:
-        lines = [
-            f"{inner} -> {_address(binding)}"
-            for inner, bindings in published.items()
-            for binding in bindings or ()
-        ]
-        sys.stdout.write("".join(f"{line}\n" for line in sorted(lines, key=_by_port)))
+        sys.stdout.write("".join(f"{line}\n" for line in listed(published)))
         return
     number, _, protocol = args[1].partition("/")
     bindings = published.get(f"{number}/{protocol or 'tcp'}")
     if not bindings:
         raise Refused(f"Error: No public port '{args[1]}' published for {container}")
-    sys.stdout.write("".join(f"{_address(binding)}\n" for binding in bindings))
-
-
-def _address(binding: Mapping[str, str]) -> str:
-    host = binding["HostIp"]
-    return f"[{host}]:{binding['HostPort']}" if ":" in host else f"{host}:{binding['HostPort']}"
-
-
-def _by_port(line: str) -> tuple[int, str]:
-    return int(line.partition("/")[0]), line
+    sys.stdout.write("".join(f"{bound(binding)}\n" for binding in bindings))
 
 
 @command("CONTAINER", least=1, most=1)

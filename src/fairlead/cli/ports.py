@@ -179,5 +179,20 @@ def _range_text(host: str, kind: str, numbers: Range) -> str:
     return f"{text}/{kind}"
 
 
+def listed(published: Mapping[str, Sequence[Mapping[str, str]] | None]) -> list[str]:
+    """The lines of `port`: ``80/tcp -> 0.0.0.0:8080``."""
+    lines = [
+        f"{inner} -> {bound(binding)}"
+        for inner, bindings in published.items()
+        for binding in bindings or ()
+    ]
+    return sorted(lines, key=lambda line: (int(line.partition("/")[0]), line))
+
+
+def bound(binding: Mapping[str, str]) -> str:
+    """The host's side of a published port."""
+    return _joined(binding["HostIp"], binding["HostPort"])
+
+
 def _joined(host: str, port: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -337,13 +337,13 @@ class Controller:
         if not leads or not box.publish:
             box = replace(box, ports=())
         elif old is None or old.publish != box.publish or leads != ports.ways(self.world, box.id):
-            box, held = await self._bind(after, box, leads, old.ports if old else ())
+            box, held = await self._bind(after, box, leads, ports.pairs(old) if old else ())
         things: tuple[Thing, ...] = (box, *put)
         await self._commit(Change(put=things, drop=drop), held)
         return box
 
     async def _bind(
-        self, after: World, box: Sandbox, leads: ports.Ways, had: tuple[Port, ...]
+        self, after: World, box: Sandbox, leads: ports.Ways, had: Sequence[ports.Pair]
     ) -> tuple[Sandbox, dict[str, socket.socket]]:
         """Hold the ports that a sandbox is to be published on, as far as it does not yet."""
         way = after.gateway(box.id, min(leads))

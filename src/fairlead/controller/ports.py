@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from fairlead.kernel.port import Kernel
@@ -12,6 +13,7 @@ from fairlead.kernel.sockets import PortTaken
 from fairlead.model.endpoint import Port, PortRequest
 from fairlead.model.errors import Failed, Invalid
 from fairlead.model.options import Mode
+from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
 from fairlead.model.world import World
 
@@ -22,6 +24,8 @@ ANY4, ANY6 = IPv4Address("0.0.0.0"), IPv6Address("::")
 
 Ways = Mapping[int, Mode]
 """The families in which a sandbox has a way out, and how that way's gateway works."""
+Pair = tuple[PortRequest, tuple[Port, ...]]
+"""A request and the ports that it led to."""
 
 
 def ways(world: World, box: str) -> Ways:
@@ -40,23 +44,26 @@ def bind(
     requests: Sequence[PortRequest],
     default: IPAddress | None,
     leads: Ways,
-    had: Sequence[Port] = (),
+    had: Sequence[Pair] = (),
     proxied: bool = True,
 ) -> tuple[tuple[Port, ...], dict[str, socket.socket]]:
     """Hold every port that was asked for; all or none. Blocks: kernel thread.
 
-    Those of `had` that still fit are kept and need no socket. Only a proxy leads
-    from one family to the other. Raises Failed in Docker's words, naming who
-    holds a port that is taken.
+    What `had` been asked for before and is again is kept and needs no socket.
+    Only a proxy leads from one family to the other. Raises Failed in Docker's
+    words, naming who holds a port that is taken.
     """
     ports: list[Port] = []
     held: dict[str, socket.socket] = {}
-    spare = list(had)
+    left = list(had)
     try:
         for request in requests:
-            for port, sock in _one(
-                kernel, world, request, _hosts(request, default, leads, proxied), leads, spare
-            ):
+            again = next((pair for pair in left if _answers(pair, request)), (request, ()))
+            if again in left:
+                left.remove(again)
+            spare = list(again[1])
+            hosts = _hosts(request, default, leads, proxied)
+            for port, sock in _one(kernel, world, request, hosts, leads, spare):
                 ports.append(port)
                 if sock is not None:
                     held[port.id] = sock
@@ -65,6 +72,36 @@ def bind(
             sock.close()
         raise
     return tuple(ports), held
+
+
+def pairs(box: Sandbox) -> list[Pair]:
+    """Which ports each request led to: they are in its order, one for each family at most."""
+    found = []
+    left = list(box.ports)
+    for request in box.publish:
+        mine: list[Port] = []
+        while left and _of(request, left[0]) and all(_twins(left[0], p) for p in mine):
+            mine.append(left.pop(0))
+        found.append((request, tuple(mine)))
+    return found
+
+
+def _of(request: PortRequest, port: Port) -> bool:
+    same = (port.protocol, port.container_port) == (request.protocol, request.container_port)
+    return same and request.host_ip in ("", str(port.host_ip))
+
+
+def _twins(port: Port, other: Port) -> bool:
+    return port.host_ip.version != other.host_ip.version
+
+
+def _answers(pair: Pair, request: PortRequest) -> bool:
+    """Whether ports that there are grant a request: they were made for it, or are what it names."""
+    known, ports = pair
+    named = replace(known, host_port=request.host_port, host_port_end=0) == request
+    return known == request or (
+        bool(ports) and named and all(p.host_port == request.host_port for p in ports)
+    )
 
 
 def addresses(text: str, default: IPAddress | None) -> tuple[IPAddress, ...]:

@@ -21,6 +21,7 @@ from fairlead.engine.events import Events, tell
 from fairlead.engine.lifecycle import Lifecycle
 from fairlead.engine.membership import Membership
 from fairlead.engine.networking import Networking
+from fairlead.engine.publishing import Publishing
 from fairlead.engine.record import Container, Exited
 from fairlead.engine.session import Frame, Session
 from fairlead.engine.shelf import Shelf
@@ -44,6 +45,7 @@ class Parts:
     shelf: Shelf
     creation: Creation
     lifecycle: Lifecycle
+    publishing: Publishing
     membership: Membership
     changes: Changes
     copying: Copying
@@ -244,6 +246,14 @@ class Containers:
         warnings = await self._whole(self._parts.changes.update(container, body))
         tell(self._parts.events, container, "update")
         return warnings
+
+    async def publish(self, ref: str, body: Mapping[str, Any]) -> None:
+        """Publish it on more ports, at once if it runs."""
+        await self._whole(self._parts.publishing.add(self.find(ref), body))
+
+    async def unpublish(self, ref: str, body: Mapping[str, Any]) -> None:
+        """Take published ports back, at once if it runs."""
+        await self._whole(self._parts.publishing.remove(self.find(ref), body))
 
     async def connect(
         self, network: str, ref: str, settings: Mapping[str, Any] | None = None

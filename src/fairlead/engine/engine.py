@@ -19,6 +19,7 @@ from fairlead.engine.lifecycle import Lifecycle
 from fairlead.engine.membership import Membership
 from fairlead.engine.needs import Documents, NetworkNews, Networks
 from fairlead.engine.networking import Networking
+from fairlead.engine.publishing import Publishing
 from fairlead.engine.recovery import Recovery
 from fairlead.engine.removal import Removal
 from fairlead.engine.settings import Settings
@@ -100,6 +101,7 @@ class Engine:
                 clock=_now,
             ),
             lifecycle=self._lifecycle,
+            publishing=Publishing(shelf, networking, events),
             membership=Membership(shelf, networking, etc, events),
             changes=Changes(shelf, oci),
             copying=Copying(roots, etc.sources),

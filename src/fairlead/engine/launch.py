@@ -21,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from fairlead.engine import validate
+from fairlead.engine import sharing, validate
 from fairlead.engine.etc import Etc
 from fairlead.engine.networking import Networking
 from fairlead.engine.record import Container, Record
@@ -179,6 +179,10 @@ class Launch:
         ref = sharer.record.container_mode
         if not ref:
             return sharer
+        # Whoever it came in by may be gone.
+        owner = sharing.owner(self._shelf, sharer.record.shares)
+        if owner is not None:
+            return owner
         try:
             return self._first(self._shelf.find(ref))
         except NotFound as error:

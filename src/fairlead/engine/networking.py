@@ -153,7 +153,8 @@ class Networking:
     def _request(self, settings: EndpointSettings) -> EndpointRequest:
         return endpoint_request(settings, self._links(settings))
 
-    def _port_requests(self, record: Record) -> tuple[PortRequest, ...]:
+    def port_requests(self, record: Record) -> tuple[PortRequest, ...]:
+        """The ports that a container is to be published on."""
         if record.host.network_mode in ("host", "none") or not record.networks:
             return ()
         return ports.requests(
@@ -183,7 +184,7 @@ class Networking:
         )
         joins: list[Join] = [(n, self._request(s)) for n, s in record.networks.items()]
         try:
-            await self.controller.open_sandbox(request, joins, self._port_requests(record))
+            await self.controller.open_sandbox(request, joins, self.port_requests(record))
         except FairleadError as error:
             raise prefixed("failed to set up container networking: ", error) from error
         container.change(sandbox=id)

@@ -88,19 +88,29 @@ def requests(
     Only exposed ports are published, as Docker does up to API 1.52. A binding
     with an empty list gets a port of the system's choice.
     """
+    return tuple(request for _, _, request in requested(bindings, ports, publish_all=publish_all))
+
+
+def requested(
+    bindings: Mapping[str, Sequence[PortBinding] | None],
+    ports: Iterable[str],
+    *,
+    publish_all: bool,
+) -> list[tuple[str, PortBinding, PortRequest]]:
+    """The requests in order, each with the port and binding that it comes from."""
     given = {
         port: hosts or [PortBinding()] for key, hosts in bindings.items() for port in expand([key])
     }
-    found: list[PortRequest] = []
+    found: list[tuple[str, PortBinding, PortRequest]] = []
     for key in sorted(exposed(ports), key=_order):
         number, _, protocol = key.partition("/")
         hosts = given.get(key, [PortBinding()] if publish_all else [])
         for host in hosts:
             low, high = port_range(host.host_port)
-            found.append(
-                PortRequest(protocol, int(number), host.host_ip, low, high if high > low else 0)
-            )
-    return tuple(found)
+            last = high if high > low else 0
+            request = PortRequest(protocol, int(number), host.host_ip, low, last)
+            found.append((key, host, request))
+    return found
 
 
 def _order(key: str) -> tuple[int, str]:

@@ -26,7 +26,7 @@ def shared(shelf: Shelf, sandbox: str) -> bool:
 
 def owner(shelf: Shelf, sandbox: str) -> Container | None:
     """The container whose sandbox it is, if there still is one."""
-    return next((c for c in shelf.every() if c.sandbox == sandbox), None)
+    return next((c for c in shelf.every() if sandbox and c.sandbox == sandbox), None)
 
 
 def abandoned(shelf: Shelf, sandbox: str) -> bool:
