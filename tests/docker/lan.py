@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.docker.images import DIG, LENT, PYTHON, TALK, TOOLS
 from tests.docker.stage import eventually
@@ -120,6 +122,17 @@ class Lan:
     def bridge(self, name: str) -> str:
         """Returns the name of a network's bridge on the host."""
         return f"br-{self.network(name)['Id'][:12]}"
+
+    def events(self, *filters: str, since: float = 0) -> list[Any]:
+        """Returns what has happened up to now, as the API tells it."""
+        wanted: dict[str, list[str]] = {}
+        for text in filters:
+            key, _, value = text.partition("=")
+            wanted.setdefault(key, []).append(value)
+        words = {"since": f"{since:.9f}", "until": f"{time.time():.9f}"}
+        query = urlencode({**words, "filters": json.dumps(wanted)})
+        said = self.daemon.api("GET", f"/events?{query}").body
+        return [json.loads(line) for line in said.splitlines()]
 
     def names(self, *filters: str) -> list[str]:
         """Returns the names that `network ls` lists."""

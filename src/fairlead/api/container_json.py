@@ -18,7 +18,7 @@ from fairlead.api.versions import Version
 
 if TYPE_CHECKING:
     from fairlead.engine.documents import EndpointSettings
-    from fairlead.engine.record import MountPoint, Record
+    from fairlead.engine.record import Health, MountPoint, Record
     from fairlead.model.endpoint import Endpoint, Port
 
 Json = dict[str, Any]
@@ -187,6 +187,24 @@ def state_json(view: View) -> Json:
         "Error": state.error,
         "StartedAt": when(state.started_at),
         "FinishedAt": when(state.finished_at),
+        **({"Health": health_json(state.health)} if state.health else {}),
+    }
+
+
+def health_json(health: Health) -> Json:
+    """What the health checks found."""
+    return {
+        "Status": health.status,
+        "FailingStreak": health.failing_streak,
+        "Log": [
+            {
+                "Start": when(probe.start),
+                "End": when(probe.end),
+                "ExitCode": probe.exit_code,
+                "Output": probe.output,
+            }
+            for probe in health.log
+        ],
     }
 
 
@@ -246,7 +264,7 @@ def status_text(view: View, now: datetime) -> str:
     if view.status == "restarting" and state.finished_at is not None:
         return f"Restarting ({state.exit_code}) {ago(state.finished_at)} ago"
     if view.running and state.started_at is not None:
-        return f"Up {ago(state.started_at)}{' (Paused)' if view.paused else ''}"
+        return f"Up {ago(state.started_at)}{_condition(view)}"
     if view.status == "removing":
         return "Removal In Progress"
     if view.status == "dead":
@@ -256,6 +274,16 @@ def status_text(view: View, now: datetime) -> str:
     if state.finished_at is None:
         return ""
     return f"Exited ({state.exit_code}) {ago(state.finished_at)} ago"
+
+
+def _condition(view: View) -> str:
+    """What follows the time in the STATUS of one that runs."""
+    health = view.record.state.health
+    if view.paused:
+        return " (Paused)"
+    if health is None:
+        return ""
+    return " (health: starting)" if health.status == "starting" else f" ({health.status})"
 
 
 def _listed_ports(view: View) -> list[Json]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.engine import ports
+from fairlead.engine import health, ports
 from fairlead.engine.documents import Config, HostConfig, words
 from fairlead.model.container import MASKED_PATHS, MIB, READONLY_PATHS
 from fairlead.model.errors import Invalid
@@ -27,7 +27,8 @@ def with_image(config: Config, image: Mapping[str, Any]) -> Config:
         exposed_ports=_exposed(config, image),
         volumes={**(image.get("Volumes") or {}), **(config.volumes or {})} or None,
         stop_signal=config.stop_signal or image.get("StopSignal") or msgspec.UNSET,
-        healthcheck=config.healthcheck or image.get("Healthcheck") or msgspec.UNSET,
+        healthcheck=health.merged(config.healthcheck or None, image.get("Healthcheck"))
+        or msgspec.UNSET,
         **_command(config, image),
     )
 

@@ -13,6 +13,7 @@ from fairlead.engine.creation import Creation
 from fairlead.engine.etc import Etc
 from fairlead.engine.events import Events
 from fairlead.engine.execs import Execs
+from fairlead.engine.health import Watcher
 from fairlead.engine.holds import holds
 from fairlead.engine.launch import Launch
 from fairlead.engine.lifecycle import Lifecycle
@@ -77,6 +78,8 @@ class Engine:
             roots=roots,
             settings=self.settings,
             clock=_now,
+            health=Watcher(shelf, self.execs, events, self._tasks, _now),
+            events=events,
         )
         self._lifecycle = Lifecycle(
             shelf=shelf,

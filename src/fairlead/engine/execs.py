@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ from fairlead.runtime.oci import CannotRun, Exec, Oci
 
 # How long one that ended can still be asked about.
 KEPT_S = 300.0
+MOST_SAID = 65536
 
 
 @dataclass(slots=True, eq=False)
@@ -158,6 +160,32 @@ class Execs:
         )
         session.connect(process.streams)
         return session
+
+    async def quietly(self, container: Container, argv: list[str], said: bytearray) -> int:
+        """Run something of ours in a container and wait for its exit code; it says `said`.
+
+        Who gives up on it ends it.
+        """
+        config = ExecConfig(cmd=argv, attach_stdout=True, attach_stderr=True)
+        record = ExecRecord(secrets.token_hex(32), container.id, config, claimed=True)
+        self._execs[record.id] = record
+        self._tell(container, record, f"exec_create: {record.command}")
+        try:
+            session = await self._run(container, record, None, detach=False)
+            assert session is not None, "it is not detached"
+            try:
+                async for _, text in session:
+                    # Nobody keeps more than a little of it.
+                    said += text[: max(0, MOST_SAID - len(said))]
+                await record.ended.wait()
+            finally:
+                await session.close()
+        except BaseException:
+            if record.process is not None:
+                await record.process.kill(signal.SIGKILL)
+            self._execs.pop(record.id, None)
+            raise
+        return record.exit_code or 0
 
     async def _follow(self, container: Container, record: ExecRecord, process: Exec) -> None:
         code = await process.wait()

@@ -144,8 +144,11 @@ def _expose(values: Sequence[str], look: Lookup) -> Test:
 
 
 def _health(values: Sequence[str], look: Lookup) -> Test:
-    # Health checks are not run, so that no container has a health.
-    return lambda c: "none" in values
+    def fits(container: Container) -> bool:
+        health = container.record.state.health
+        return (health.status if health else "none") in values
+
+    return fits
 
 
 def _is_task(values: Sequence[str], look: Lookup) -> Test:

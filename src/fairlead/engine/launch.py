@@ -23,6 +23,8 @@ import structlog
 
 from fairlead.engine import sharing, validate
 from fairlead.engine.etc import Etc
+from fairlead.engine.events import Events
+from fairlead.engine.health import Watcher
 from fairlead.engine.networking import Networking
 from fairlead.engine.record import Container, Record
 from fairlead.engine.settings import Settings
@@ -51,6 +53,8 @@ class Launch:
         roots: Roots,
         settings: Settings,
         clock: Callable[[], datetime],
+        health: Watcher,
+        events: Events,
     ) -> None:
         self._shelf = shelf
         self._networking = networking
@@ -59,6 +63,8 @@ class Launch:
         self._roots = roots
         self._settings = settings
         self._clock = clock
+        self._health = health
+        self._events = events
 
     async def up(self, container: Container) -> None:
         """Start it; on failure nothing is left but the error in its state."""
@@ -85,7 +91,13 @@ class Launch:
             oom_killed=False,
             started_at=self._clock(),
         )
+        self._health.begin(container)
         await self._connect_late(container)
+
+    def adopt(self, container: Container) -> None:
+        """Go on with what stands since an earlier daemon."""
+        container.standing = container.mounted = True
+        self._health.go_on(container)
 
     async def _undo(self, container: Container, error: BaseException) -> None:
         """Take down a half-made start; what fails there only adds to the error."""
@@ -121,6 +133,7 @@ class Launch:
             namespace = None if owner.record.host_mode else self._netns(owner.sandbox)
             files = self._etc.sources(owner.record)
         await self._fill_volumes(record)
+        self._tell_volumes(container, mounted=True)
         spec = container_spec(
             record,
             root,
@@ -208,6 +221,22 @@ class Launch:
             if point.type == "volume" and point.copy and not os.listdir(point.source):
                 await self._roots.populate(record.id, point.destination, Path(point.source))
 
+    def _tell_volumes(self, container: Container, *, mounted: bool) -> None:
+        if container.mounted is mounted:
+            return
+        container.mounted = mounted
+        for point in container.record.mounts:
+            if point.type != "volume":
+                continue
+            told = {"container": container.id, "driver": point.driver or "local"}
+            if mounted:
+                told |= {
+                    "destination": point.destination,
+                    "propagation": point.propagation,
+                    "read/write": str(point.rw).lower(),
+                }
+            self._events.emit("volume", "mount" if mounted else "unmount", point.name, told)
+
     def _log_bytes(self, record: Record) -> int:
         return _bytes(record.host.log_config.config.get("max-size", "")) or (
             self._settings.log_max_bytes
@@ -232,10 +261,12 @@ class Launch:
 
     async def down(self, container: Container, *, keep_root: bool = False) -> None:
         """Take everything down; what cannot be is told at the end."""
+        self._health.end(container)
         work = [self._oci.delete(container.id, force=True), self._networking.close(container)]
         done = await asyncio.gather(*work, return_exceptions=True)
         if not keep_root and not container.visitors:
             done += await asyncio.gather(self._roots.unmount(container.id), return_exceptions=True)
+        self._tell_volumes(container, mounted=False)
         failures = [error for error in done if isinstance(error, BaseException)]
         if failures:
             raise BaseExceptionGroup(f"container {container.id[:12]} left traces", failures)

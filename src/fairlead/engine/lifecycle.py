@@ -303,13 +303,10 @@ class Lifecycle:
     ) -> None:
         """Stop it if it runs, and start it."""
         self.stop_signal(container, signal_name)
-        container.keep = True
-        try:
+        with container.kept():
             if container.running or container.status == "restarting":
                 await self.stop(container, timeout_s, signal_name)
             await self.start(container)
-        finally:
-            container.keep = False
         self.emit(container, "restart")
 
     async def pause(self, container: Container) -> None:
@@ -346,15 +343,12 @@ class Lifecycle:
         alive = container.running or container.status == "restarting"
         if alive and not force:
             raise Conflict(f'cannot remove container "/{name}": {in_the_way(container)}')
-        container.keep = True
-        try:
+        with container.kept():
             if alive:
                 await self._kill_whatever(container)
             async with container.lock:
                 if self._shelf.get(container.id) is not None:
                     await self._removal.erase(container, volumes=volumes)
-        finally:
-            container.keep = False
 
     async def _kill_whatever(self, container: Container) -> None:
         try:
@@ -367,8 +361,8 @@ class Lifecycle:
 
     def adopt(self, container: Container, pid: int, status: str) -> None:
         """Go on with a container that ran while the daemon was away."""
-        container.standing = True
         container.become(status=status, pid=pid)
+        self._launch.adopt(container)
         self.supervise(container)
 
     async def bury(self, container: Container, how: Exit | None) -> None:

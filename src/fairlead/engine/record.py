@@ -8,7 +8,8 @@ daemon: its lock, the open sessions and who waits for its end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
     from fairlead.engine.session import Session
 
 
+class Probe(Struct, frozen=True, kw_only=True):
+    """One run of a health check."""
+
+    start: datetime
+    end: datetime
+    exit_code: int
+    output: str = ""
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """What the health checks of a container found."""
+
+    status: str = "starting"
+    failing_streak: int = 0
+    log: tuple[Probe, ...] = ()
+
+
 class State(Struct, frozen=True, kw_only=True):
     """Where a container is in its life."""
 
@@ -32,6 +50,7 @@ class State(Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     oom_killed: bool = False
+    health: Health | None = None
 
 
 class MountPoint(Struct, frozen=True, kw_only=True):
@@ -109,6 +128,9 @@ class Record(Struct, frozen=True, kw_only=True):
         return self.host.network_mode == "host"
 
 
+RESTING = ("created", "exited", "dead")
+
+
 @dataclass(frozen=True, slots=True)
 class Exited:
     """What someone who waited for a container gets."""
@@ -137,11 +159,19 @@ class Container:
     """Copies to or from its file system under way."""
     keep: bool = False
     """Between the halves of a restart: not to be removed by AutoRemove."""
+    rest: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while nothing of it runs and nothing is about to."""
+    mounted: bool = False
+    """Its volumes were told of as mounted."""
     standing: bool = False
     """Between the beginning of a start and the taking down: its sandbox is in use."""
     supervisor: asyncio.Task[None] | None = None
+    checking: asyncio.Task[None] | None = None
     back_off: asyncio.Task[None] | None = None
     back_off_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.become()
 
     @property
     def id(self) -> str:
@@ -182,6 +212,20 @@ class Container:
     def become(self, **fields: Any) -> None:
         """Replace the state by one with other fields."""
         self.change(state=msgspec.structs.replace(self.record.state, **fields))
+        if self.keep or self.status not in RESTING:
+            self.rest.clear()
+        else:
+            self.rest.set()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """While something is done to it that needs it to outlive its end."""
+        self.keep = True
+        try:
+            yield
+        finally:
+            self.keep = False
+            self.become()
 
     def tell(self, *conditions: str, exited: Exited) -> None:
         """Wake those who wait for one of the conditions."""

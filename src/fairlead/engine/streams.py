@@ -55,8 +55,9 @@ class Streams:
             tail=request.tail,
             since=request.since,
             until=request.until,
-            follow=request.follow and container.running,
-            ended=container.ended,
+            follow=request.follow and not container.rest.is_set(),
+            # One that starts again goes on writing.
+            ended=container.rest,
         )
         async for at, stream, text in entries:
             if stream in wanted:

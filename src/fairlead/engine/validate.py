@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 import msgspec
 
-from fairlead.engine import ports, restart
+from fairlead.engine import health, ports, restart
 from fairlead.engine.documents import Config, EndpointSettings, HostConfig
 from fairlead.model.container import IPC_SYSCTLS, MIB
 from fairlead.model.errors import Failed, Invalid, Unsupported
@@ -33,6 +33,7 @@ _MAC = re.compile("([0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(\\2[0-9a-fA-F]{2}){4})")
 def check(config: Config, host: HostConfig) -> list[str]:
     """Refuse what makes no sense; the warnings for what is odd. Raises Invalid."""
     _check_mode(config, host)
+    health.check(config)
     ports.check(host.port_bindings)
     _check_hosts(host)
     _check_links(host)
