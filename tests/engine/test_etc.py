@@ -32,9 +32,11 @@ async def test_the_three_files(desk: Desk) -> None:
     record = container.record
 
     assert Path(record.hostname_path).read_text() == "app.ex.org\n"
-    assert (
-        Path(record.hosts_path).read_text().endswith("172.17.0.1\tup\n172.17.0.2\tapp.ex.org app\n")
-    )
+    assert Path(record.hosts_path).read_text().splitlines()[6:] == [
+        "172.17.0.1\tup",
+        "172.17.0.1\thost.docker.internal gateway.docker.internal",
+        "172.17.0.2\tapp.ex.org app",
+    ]
     assert "nameserver 10.9.9.9\n" in Path(record.resolv_conf_path).read_text()
 
 
@@ -61,19 +63,68 @@ async def test_files_are_rewritten_in_place(desk: Desk) -> None:
     assert Path(container.record.hosts_path).stat().st_ino == before
 
 
-async def test_a_file_that_the_user_edited_is_left_alone(desk: Desk) -> None:
-    """Until the next start, which begins afresh."""
+async def test_a_hosts_file_that_the_user_edited(desk: Desk) -> None:
+    """Their lines stay where they are, ours come and go; the next start begins afresh."""
     container, _ = await desk.create("web", HostConfig={"NetworkMode": "n1"})
     await desk.run(container)
     hosts = Path(container.record.hosts_path)
-    edited = hosts.read_text() + "1.2.3.4\tmine\n"
-    hosts.write_text(edited)
+    first = hosts.read_text()
+    hosts.write_text("1.2.3.4\tmine\n" + first + "1.2.3.5\tmy own")
 
     await desk.membership.connect("auto", container, None)
-    assert hosts.read_text() == edited
+    assert hosts.read_text() == (
+        f"1.2.3.4\tmine\n{first}1.2.3.5\tmy own\n172.18.0.2\t{container.id[:12]}\n"
+    )
+    await desk.membership.disconnect("auto", "web")
+    assert hosts.read_text() == f"1.2.3.4\tmine\n{first}1.2.3.5\tmy own\n"
 
     desk.etc.write(container)
-    assert "mine" not in hosts.read_text()
+    assert hosts.read_text() == first
+
+
+async def test_a_resolv_conf_that_the_user_edited(desk: Desk) -> None:
+    """It is theirs until the next start."""
+    container, _ = await desk.create("web")
+    await desk.run(container)
+    resolv = Path(container.record.resolv_conf_path)
+    first = resolv.read_text()
+    resolv.write_text("nameserver 1.2.3.4\n")
+
+    await desk.membership.connect("n1", container, None)
+    assert resolv.read_text() == "nameserver 1.2.3.4\n"
+    await desk.membership.disconnect("n1", "web")
+    assert resolv.read_text() == "nameserver 1.2.3.4\n"
+
+    desk.etc.write(container)
+    assert resolv.read_text() == first
+
+
+@pytest.mark.parametrize(
+    ("given", "lines"),
+    [
+        (
+            ["host.docker.internal:10.0.0.1"],
+            ["10.0.0.1\thost.docker.internal", "172.17.0.1\tgateway.docker.internal"],
+        ),
+        (
+            ["host.docker.internal:10.0.0.1", "gateway.docker.internal:10.0.0.2"],
+            ["10.0.0.1\thost.docker.internal", "10.0.0.2\tgateway.docker.internal"],
+        ),
+    ],
+)
+async def test_the_users_word_for_the_host(desk: Desk, given: list[str], lines: list[str]) -> None:
+    """What --add-host says counts, and is said once."""
+    container, _ = await desk.create("web", HostConfig={"ExtraHosts": given})
+    await desk.run(container)
+    found = Path(container.record.hosts_path).read_text().splitlines()
+    assert [line for line in found if "docker.internal" in line] == lines
+
+
+async def test_with_a_resolver_it_tells_the_hosts_name(desk: Desk) -> None:
+    """On a network with names of its own the file is as ever."""
+    container, _ = await desk.create("web", HostConfig={"NetworkMode": "n1"})
+    await desk.run(container)
+    assert "docker.internal" not in Path(container.record.hosts_path).read_text()
 
 
 async def test_the_daemons_settings_count_where_the_container_says_nothing(

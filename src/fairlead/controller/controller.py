@@ -209,6 +209,7 @@ class Controller:
                 dns_search=tuple(request.dns_search),
                 dns_options=tuple(request.dns_options),
                 host=request.host,
+                exposed=request.exposed,
                 created=time.time_ns(),
                 publish=tuple(publish),
             )

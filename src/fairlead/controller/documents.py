@@ -111,6 +111,7 @@ READERS: Mapping[str, Callable[[Any], object]] = {
     "gateways": _each(ip_address),
     "link_local": _each(ip_interface),
     "links": _each(tuple),
+    "exposed": _each(tuple),
 }
 
 

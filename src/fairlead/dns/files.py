@@ -106,6 +106,17 @@ def hosts(
     return "".join(str(line) for part in (fixed, extra, own, linked) for line in part)
 
 
+def with_lines(text: str, had: Sequence[str], has: Sequence[str]) -> str:
+    """An edited /etc/hosts with our lines as they are now; the user's stay where they are."""
+    lines = text.splitlines(keepends=True)
+    for line in had:
+        if line not in has and line in lines:
+            lines.remove(line)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    return "".join([*lines, *(line for line in has if line not in had and line not in lines)])
+
+
 def host_mode_hosts(host_text: str, extra: Iterable[HostLine]) -> str:
     """/etc/hosts of a container in the host's namespace: the host's own, then what was added."""
     if host_text and not host_text.endswith("\n"):

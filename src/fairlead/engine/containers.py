@@ -231,9 +231,8 @@ class Containers:
     ) -> None:
         """Remove it, with its anonymous volumes if asked."""
         if link:
-            raise Unsupported(
-                "removing a link is not supported", hint="remove and create the container instead"
-            )
+            await self._whole(self._parts.membership.unlink(ref))
+            return
         await self._whole(self._life.remove(self.find(ref), force=force, volumes=volumes))
 
     async def rename(self, ref: str, name: str) -> None:

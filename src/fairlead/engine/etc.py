@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 
 from fairlead.dns import files
@@ -24,6 +25,7 @@ RESOLV_CONF = Path("/etc/resolv.conf")
 # Where systemd-resolved keeps the servers that hide behind its stub.
 RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 STUB = "127.0.0.53"
+TO_THE_HOST = ("host.docker.internal", "gateway.docker.internal")
 
 Find = Callable[[str], Container | None]
 
@@ -45,19 +47,35 @@ class Etc:
         for path, text in texts.items():
             _overwrite(Path(path), text)
         container.change(written={path: _digest(text) for path, text in texts.items()})
+        self._note(container)
 
     def refresh(self, container: Container) -> bool:
-        """Write what has changed and the user has not edited; whether there was anything."""
-        written = dict(container.record.written)
+        """Write what has changed; whether there was anything.
+
+        A resolv.conf that the user has edited is left alone. In /etc/hosts the user's
+        lines stay, and only ours are changed.
+        """
+        record = container.record
+        written, had = dict(record.written), record.hosts_lines
         for path, text in self._texts(container).items():
             digest = _digest(text)
-            if written.get(path) == digest or _read_digest(Path(path)) != written.get(path):
+            if written.get(path) == digest:
                 continue
-            _overwrite(Path(path), text)
+            if _read_digest(Path(path)) == written.get(path):
+                _overwrite(Path(path), text)
+            elif path == record.hosts_path:
+                edited = _text(Path(path))
+                _overwrite(Path(path), files.with_lines(edited, had, _lines(text)))
+            else:
+                continue
             written[path] = digest
-        changed = written != container.record.written
         container.change(written=written)
-        return changed
+        self._note(container)
+        return container.record != record
+
+    def _note(self, container: Container) -> None:
+        """Remember which lines of /etc/hosts are ours."""
+        container.change(hosts_lines=_lines(self._hosts(container)))
 
     def sources(self, record: Record) -> Mapping[str, str]:
         """Where in the container each file belongs, and where it is here."""
@@ -93,8 +111,21 @@ class Etc:
         if record.host_mode:
             return files.host_mode_hosts(_text(HOSTS), extra)
         names = files.own_names(record.config.hostname, record.config.domainname)
+        extra += self._way_to_the_host(container, extra)
         own = [HostLine(str(a.ip), names) for e in self._live(container) for a in e.addresses]
         return files.hosts(extra, own, self._linked(container))
+
+    def _way_to_the_host(
+        self, container: Container, extra: Iterable[HostLine]
+    ) -> Iterable[HostLine]:
+        """The host's name where no resolver of ours tells it, unless the user did."""
+        on_bridge = {a.version for a in map(ip_address, self.bridge_addresses(container))}
+        if not on_bridge or self._networking.controller.uses_resolver(container.sandbox):
+            return []
+        taken = {name for line in extra for name in line.names.split()}
+        names = " ".join(name for name in TO_THE_HOST if name not in taken)
+        ways = [g for g in self._gateways() if ip_address(g).version in on_bridge]
+        return [HostLine(way, names) for way in ways if names]
 
     def _live(self, container: Container) -> Iterable[Endpoint]:
         return self._networking.controller.world.in_sandbox(container.sandbox)
@@ -143,6 +174,10 @@ class Etc:
 def _resolv_conf() -> Path:
     servers = files.parse_resolv(_text(RESOLV_CONF))[0].servers
     return RESOLVED if servers == (STUB,) and RESOLVED.exists() else RESOLV_CONF
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(text.splitlines(keepends=True))
 
 
 def _text(path: Path) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from fairlead.engine import sharing, validate
+from fairlead.engine import links, ports, sharing, validate
 from fairlead.engine.etc import Etc
 from fairlead.engine.events import Events
 from fairlead.engine.health import Watcher
@@ -141,6 +141,7 @@ class Launch:
             hostname=(owner or container).record.config.hostname,
             files=dict(files),
             joined=self._joined(record),
+            env=self._linked(record),
             init=self._settings.init,
             ulimits=self._settings.ulimits,
         )
@@ -200,6 +201,20 @@ class Launch:
             return self._first(self._shelf.find(ref))
         except NotFound as error:
             raise Failed(f"joining network namespace of container: {error.message}") from None
+
+    def _linked(self, record: Record) -> list[str]:
+        """The environment that legacy links give, of the targets that run."""
+        found: list[str] = []
+        for id, alias in record.links:  # noqa: A001
+            target = self._shelf.get(id)
+            addresses = self._etc.bridge_addresses(target) if target else []
+            if target is None or not target.running or not addresses:
+                continue
+            config = target.record.config
+            found += links.environment(
+                record.name, alias, addresses[0], ports.numbers(config.ports), config.env or ()
+            )
+        return found
 
     def _joined(self, record: Record) -> dict[str, str]:
         """Other namespaces of other containers, by the path of their first process."""

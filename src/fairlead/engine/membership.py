@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from fairlead.engine import names, validate
 from fairlead.engine.documents import EndpointSettings, read
 from fairlead.engine.etc import Etc
@@ -13,6 +15,7 @@ from fairlead.engine.networking import Networking
 from fairlead.engine.record import Container
 from fairlead.engine.shelf import Shelf
 from fairlead.model.errors import Conflict, Invalid, NotFound
+from fairlead.model.network import Network
 
 
 class Membership:
@@ -44,10 +47,37 @@ class Membership:
         except NotFound:
             if not force:
                 raise
-            # Force names an endpoint whose container is gone; ours go with theirs.
-            raise NotFound(f"endpoint {ref} not found") from None
+            # Force may name an endpoint instead, whether its container is there or not.
+            await self._disconnect_stray(network, ref)
+            return
         async with container.lock:
             await self._networking.disconnect(container, network)
+            self._changed(container)
+
+    async def _disconnect_stray(self, network: Network, ref: str) -> None:
+        strays = self._networking.strays(network, ref)
+        if len(strays) != 1:
+            raise NotFound(f"endpoint {ref} not found")
+        owner = self._networking.controller.world.sandboxes[strays[0].sandbox].container
+        if self._shelf.get(owner) is not None:
+            await self.disconnect(network.id, owner)
+        else:
+            await self._networking.controller.leave(strays[0].sandbox, network.id)
+
+    async def unlink(self, path: str) -> None:
+        """Take a legacy link back: ``web/db``. Raises Invalid or NotFound."""
+        name, slash, alias = path.strip("/").partition("/")
+        if not slash or not alias:
+            raise Invalid("Conflict, cannot remove the default link name of the container")
+        container = self._shelf.find(name)
+        async with container.lock:
+            record = container.record
+            left = tuple(link for link in record.links if link[1] != alias)
+            if left == record.links:
+                raise NotFound(f"cannot get link: {alias} is no link of {name}")
+            shown = [e for e in record.host.links or () if e.rpartition("/")[2] != alias]
+            host = msgspec.structs.replace(record.host, links=shown or None)
+            container.change(links=left, host=host)
             self._changed(container)
 
     async def rename(self, container: Container, name: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -32,6 +33,9 @@ PRIVATE = (
     "container cannot be connected to multiple networks with one of the networks in private "
     "(none) mode"
 )
+
+
+SHORT_ID = 12
 
 
 def prefixed(prefix: str, error: FairleadError) -> FairleadError:
@@ -150,6 +154,14 @@ class Networking:
             found.append(f"{name}:{alias or target.removeprefix('/')}")
         return tuple(found)
 
+    def _join(self, record: Record, network: str, settings: EndpointSettings) -> EndpointRequest:
+        """How a start asks for an endpoint; legacy links are of the default bridge."""
+        request = self._request(settings)
+        if network != "bridge":
+            return request
+        legacy = tuple(f"{target}:{alias}" for target, alias in record.links)
+        return replace(request, links=(*request.links, *legacy))
+
     def _request(self, settings: EndpointSettings) -> EndpointRequest:
         return endpoint_request(settings, self._links(settings))
 
@@ -181,8 +193,9 @@ class Networking:
             dns_search=tuple(record.host.dns_search) or self._settings.dns_search,
             dns_options=tuple(record.host.dns_options) or self._settings.dns_options,
             host=record.host_mode,
+            exposed=ports.numbers(record.config.ports),
         )
-        joins: list[Join] = [(n, self._request(s)) for n, s in record.networks.items()]
+        joins: list[Join] = [(n, self._join(record, n, s)) for n, s in record.networks.items()]
         try:
             await self.controller.open_sandbox(request, joins, self.port_requests(record))
         except FairleadError as error:
@@ -253,6 +266,17 @@ class Networking:
                 f"Container {record.id} is marked for removal and cannot be connected "
                 "or disconnected to the network"
             )
+
+    def strays(self, network: Network, ref: str) -> list[Endpoint]:
+        """The endpoints of a network that go by an id or name: their own, or their sandbox's."""
+        world = self.controller.world
+        found = []
+        for endpoint in world.on_network(network.id):
+            box = world.sandboxes[endpoint.sandbox]
+            known = ref in (box.name, box.container, f"ep-{endpoint.id}")
+            if known or (len(ref) >= SHORT_ID and endpoint.id.startswith(ref)):
+                found.append(endpoint)
+        return found
 
     async def disconnect(self, container: Container, network: Network) -> None:
         """Take a container off a network, now and for good."""

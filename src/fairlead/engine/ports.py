@@ -69,6 +69,12 @@ def exposed(keys: Iterable[str]) -> list[str]:
     return list(found)
 
 
+def numbers(keys: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    """Exposed ports as protocol and number."""
+    pairs = (key.split("/") for key in exposed(keys))
+    return tuple((protocol, int(number)) for number, protocol in pairs)
+
+
 def check(bindings: Mapping[str, Sequence[PortBinding] | None]) -> None:
     """Refuse bindings that no port could be made of. Raises Invalid."""
     for key, hosts in bindings.items():

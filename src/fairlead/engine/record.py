@@ -97,6 +97,8 @@ class Record(Struct, frozen=True, kw_only=True):
     removing: bool = False
     written: dict[str, str] = msgspec.field(default_factory=dict)
     """Digests of the files under /etc as we wrote them last, to tell a user's edit."""
+    hosts_lines: tuple[str, ...] = ()
+    """What we wrote into /etc/hosts last: the rest of it is the user's."""
     directory: str = ""
     platform: str = "linux"
     driver: str = "overlay2"

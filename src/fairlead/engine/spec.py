@@ -30,18 +30,19 @@ def container_spec(
     hostname: str,
     files: dict[str, str],
     joined: dict[str, str],
+    env: list[str],
     init: bool,
     ulimits: tuple[Ulimit, ...],
 ) -> ContainerSpec:
     """The whole of a container for the runtime; one table, however long.
 
     `files` are ours to mount (target to source); `joined` names namespaces of
-    other containers by kind (ipc, pid).
+    other containers by kind (ipc, pid); `env` is what the user's own comes on top of.
     """
     config, host = record.config, record.host
     return ContainerSpec(
         id=record.id,
-        process=_process(record),
+        process=_process(record, env),
         rootfs=rootfs,
         hostname=hostname,
         domainname=config.domainname,
@@ -73,12 +74,14 @@ def container_spec(
     )
 
 
-def _process(record: Record) -> Process:
+def _process(record: Record, more: list[str]) -> Process:
     config, host = record.config, record.host
+    named = {entry.partition("=")[0] for entry in config.env or ()}
+    env = [entry for entry in more if entry.partition("=")[0] not in named]
     size = host.console_size if any(host.console_size) else None
     return Process(
         args=(record.path, *record.args),
-        env=tuple(config.env or ()),
+        env=(*env, *(config.env or ())),
         cwd=config.working_dir or "/",
         user=config.user,
         groups=tuple(host.group_add or ()),

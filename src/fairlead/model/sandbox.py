@@ -21,6 +21,7 @@ class SandboxRequest:
     dns_options: tuple[str, ...] = ()
     host: bool = False
     """It lives in the host's own namespace."""
+    exposed: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Sandbox:
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
     host: bool = False
+    exposed: tuple[tuple[str, int], ...] = ()
+    """Protocol and number of the ports that links lead to."""
     created: int = 0
     publish: tuple[PortRequest, ...] = ()
     ports: tuple[Port, ...] = ()
