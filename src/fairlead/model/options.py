@@ -190,7 +190,8 @@ def endpoint_sysctls(options: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
             and len(parts) == 5
             and parts[0] == "net"
             and parts[1] in ("ipv4", "ipv6", "mpls")
-            and parts[3] == "IFNAME"
+            # Docker's client makes small letters of everything in --network name=…
+            and parts[3].upper() == "IFNAME"
             and all(part.replace("_", "").isalnum() for part in parts)
             and value.strip().isprintable()
         )
@@ -199,5 +200,6 @@ def endpoint_sysctls(options: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
                 f"unrecognised network interface sysctl '{text}'; represent "
                 "'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'"
             )
+        parts[3] = "IFNAME"
         found.append(("/".join(parts), value.strip()))
     return tuple(found)

@@ -37,5 +37,13 @@ def _doomed(want: State, have: State) -> set[Key]:
     return doomed
 
 
-def _order(resource: Resource) -> tuple[int, Key]:
-    return (resource.RANK, resource.key)
+def _order(resource: Resource) -> tuple[int, Key, int, str]:
+    """By rank, then by name; cables by the name that they have in their sandbox.
+
+    So eth0 is made before eth1, and eth2 before eth10: programs list interfaces as
+    they were made.
+    """
+    if not resource.provides:
+        return (resource.RANK, resource.key, 0, "")
+    *place, name = resource.provides[0]
+    return (resource.RANK, tuple(place), len(name), name)
