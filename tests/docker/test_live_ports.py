@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fairlead.store.sqlite import Store
 from tests.docker.images import PYTHON, TALK
 from tests.docker.lan import Lan
 from tests.docker.tidy import Traces
@@ -183,3 +184,22 @@ def test_refused(lan: Lan) -> None:
         assert answer.json["message"] == message
     assert lan.host.snapshot() == before
     assert ports(lan) == BOTH
+
+
+def test_a_change_that_was_cut_short(lan: Lan) -> None:
+    """What the record says is what the next daemon publishes, neither more nor less."""
+    path = lan.host.path("/var/lib/fairlead/fairlead.db")
+    store = Store(path)
+    before = store.load("container")
+    lan.daemon.fairlead("port", "add", "web", "9090:80")
+    after = store.load("container")
+    store.close()
+    for documents, answer in ((before, "refused"), (after, "web")):
+        lan.daemon.kill9()
+        store = Store(path)
+        for id_, body in documents.items():
+            store.put("container", id_, body)
+        store.close()
+        lan.daemon.start()
+        assert outside(lan, 9090) == answer
+        assert outside(lan, 8080) == "web"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.docker.images import PYTHON
 from tests.docker.lan import Lan
-from tests.docker.tidy import Traces
+from tests.docker.tidy import Traces, warmed
 from tests.lab import Daemon, Machine
 
 pytestmark = pytest.mark.root
@@ -24,10 +24,8 @@ IDLE = ("busybox", "sleep", "1000000")
 
 @pytest.fixture(scope="module")
 def traces(daemon: Daemon) -> Traces:
-    """The machine as it is when there was an IPv6 network once: its policy stays."""
-    daemon.docker("network", "create", "--ipv6", "warm")
-    daemon.docker("network", "rm", "warm")
-    return Traces(daemon)
+    """The machine before anything was done, but for one thing that lasts."""
+    return warmed(daemon)
 
 
 @pytest.fixture

@@ -180,3 +180,17 @@ def test_a_start_that_fails(lan: Lan) -> None:
     lan.docker("start", "app")
     ready(lan, 2)
     whole(lan, space, addresses)
+
+
+def test_the_host_goes_down(lan: Lan) -> None:
+    """What is to run always is there again, the owner first, then who shares, then who shares theirs."""
+    lan.tools("second", "--network container:car")
+    names = ("app", "car", "second")
+    lan.docker("update", "--restart", "always", *names)
+    pids = lan.docker("inspect", "-f", "{{.State.Pid}}", *names).split()
+    lan.daemon.kill9()
+    lan.host.run(["kill", "-9", *pids])
+    lan.daemon.start()
+    eventually(lambda: set(names) <= set(lan.docker("ps", "--format", "{{.Names}}").split()))
+    ready(lan, 2)
+    whole(lan, namespace(lan, "second"), places(lan))

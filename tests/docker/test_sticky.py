@@ -7,10 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docker.lan import Lan
-from tests.docker.tidy import Traces
+from tests.docker.tidy import Traces, warmed
 from tests.lab import Daemon, Machine
 
 pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def traces(daemon: Daemon) -> Traces:
+    """The machine before anything was done, but for one thing that lasts."""
+    return warmed(daemon)
 
 
 @pytest.fixture
@@ -147,3 +153,18 @@ def test_a_network_left_behind(lan: Lan) -> None:
     stop(lan, "aa")
     run(lan, "bb")
     assert last(lan, "bb") == 2
+
+
+def test_a_mac_address_without_ipv4(lan: Lan) -> None:
+    """It is as steady as the one that follows from an IPv4 address."""
+    lan.create("six", "--ipv4=false --ipv6 --subnet fd66::/64")
+    lan.run("aa", "--network six")
+    lan.run("bb", "--network six")
+    before = {name: lan.endpoints(name)["six"]["MacAddress"] for name in ("aa", "bb")}
+    assert before["aa"] != before["bb"]
+    stop(lan, "bb", "aa")
+    lan.run("cc", "--network six")
+    lan.docker("start", "bb", "aa")
+    assert {name: lan.endpoints(name)["six"]["MacAddress"] for name in ("aa", "bb")} == before
+    assert lan.endpoints("cc")["six"]["GlobalIPv6Address"] == "fd66::4"
+    assert lan.endpoints("aa")["six"]["GlobalIPv6Address"] == "fd66::2"

@@ -40,3 +40,11 @@ def tidy(daemon: Daemon) -> None:
     for network in daemon.api("GET", "/networks?filters=%7B%22type%22:%5B%22custom%22%5D%7D").json:
         answer = daemon.api("DELETE", f"/networks/{network['Id']}")
         assert answer.status == 204, answer.body
+
+
+def warmed(daemon: Daemon) -> Traces:
+    """The machine as it is when there was an IPv6 network once: the policy for its packets stays."""
+    daemon.docker("network", "create", "--ipv6", "warm")
+    daemon.docker("network", "rm", "warm")
+    eventually(lambda: ":dying" not in daemon.machine.snapshot())
+    return Traces(daemon)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 
 from fairlead.driver.interface import DRIVERS
 from fairlead.ipam.addresses import assign, check_endpoint, check_mac, link_local
@@ -53,7 +54,9 @@ class Joiner:
             sandbox=self._box.id,
             ifname=f"veth{self._draw(4)[:7]}",
             inside=_inside(net, request, mine) if cable else "",
-            mac=check_mac(request.mac) if request.mac else mac(addresses, self._draw),
+            mac=check_mac(request.mac)
+            if request.mac
+            else mac(addresses, f"{self._box.container}{net.id}"),
             addresses=addresses,
             gateways=tuple(pool.way_out for pool in pools if pool.way_out is not None),
             link_local=link_local(request) if cable else (),
@@ -97,9 +100,12 @@ def _link(text: str) -> tuple[str, str]:
     return (alias or target, target.lstrip("/"))
 
 
-def mac(addresses: tuple[IPInterface, ...], draw: Draw) -> str:
-    """02:42 and the four bytes of the IPv4 address: one address, one MAC, as people know it."""
+def mac(addresses: tuple[IPInterface, ...], owner: str) -> str:
+    """02:42 and the four bytes of the IPv4 address: one address, one MAC, as people know it.
+
+    Without such an address they follow from the owner, so that its MAC is as steady.
+    """
     for address in addresses:
         if address.version == 4:
             return "02:42:" + address.ip.packed.hex(":")
-    return "02:42:" + bytes.fromhex(draw(4)).hex(":") if addresses else ""
+    return "02:42:" + sha256(owner.encode()).digest()[:4].hex(":") if addresses else ""

@@ -66,6 +66,7 @@ class Containers:
         self._shelf = parts.shelf
         self._life = parts.lifecycle
         self._whole = parts.tasks.whole
+        self.networking = parts.networking
 
     # looking
 

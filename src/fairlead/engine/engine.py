@@ -129,6 +129,7 @@ class Engine:
             shelf=self._shelf,
             lifecycle=self._lifecycle,
             controller=self.controller,
+            networking=self.containers.networking,
             oci=self.oci,
             roots=self._roots,
             directory=self._directory,

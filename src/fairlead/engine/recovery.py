@@ -15,6 +15,7 @@ import structlog
 
 from fairlead.engine.lifecycle import Lifecycle
 from fairlead.engine.needs import Networks
+from fairlead.engine.networking import Networking
 from fairlead.engine.record import Container
 from fairlead.engine.shelf import Shelf
 from fairlead.model.errors import FairleadError
@@ -38,6 +39,7 @@ class Recovery:
         shelf: Shelf,
         lifecycle: Lifecycle,
         controller: Networks,
+        networking: Networking,
         oci: Oci,
         roots: Roots,
         directory: Path,
@@ -45,6 +47,7 @@ class Recovery:
         self._shelf = shelf
         self._lifecycle = lifecycle
         self._controller = controller
+        self._networking = networking
         self._oci = oci
         self._roots = roots
         self._directory = directory
@@ -70,11 +73,23 @@ class Recovery:
         if state is not None and state.status in LIVE:
             self._lifecycle.adopt(container, state.pid, state.status)
             self._shelf.save(container)
+            await self._publish(container)
             return
         how = None
         if state is not None and state.status == "stopped":
             how = await self._oci.wait(container.id)
         await self._lifecycle.bury(container, how)
+
+    async def _publish(self, container: Container) -> None:
+        """Make its ports what its record says: a change of them may have been cut short."""
+        sandbox = self._networking.sandbox(container)
+        wanted = self._networking.port_requests(container.record)
+        if sandbox is None or sandbox.publish == wanted:
+            return
+        try:
+            await self._controller.publish(sandbox.id, wanted)
+        except FairleadError as error:
+            log.warning("not published", container=container.id[:12], reason=str(error))
 
     def _sandbox(self, container: Container) -> str:
         sandboxes = self._controller.world.sandboxes.values()
@@ -102,12 +117,25 @@ class Recovery:
             async with several:
                 await self._revive_one(container, ran=container.id in ran)
 
-        # Those whose network others share come first.
-        for shares in (False, True):
-            wave = [c for c in self._shelf.all() if bool(c.record.container_mode) is shares]
+        # Those whose network others share come before those.
+        waves: dict[int, list[Container]] = {}
+        for container in reversed(self._shelf.all()):
+            waves.setdefault(self._depth(container), []).append(container)
+        for _, wave in sorted(waves.items()):
             async with asyncio.TaskGroup() as group:
-                for container in reversed(wave):
+                for container in wave:
                     group.create_task(one(container))
+
+    def _depth(self, container: Container) -> int:
+        """How many containers there are between one and the network that it shares."""
+        depth = 0
+        seen = {container.id}
+        other = self._shelf.get(container.record.container_mode)
+        while other is not None and other.id not in seen:
+            depth += 1
+            seen.add(other.id)
+            other = self._shelf.get(other.record.container_mode)
+        return depth
 
     async def _revive_one(self, container: Container, *, ran: bool) -> None:
         try:
