@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from fairlead.store.sqlite import Store
 from tests.docker.images import PYTHON, TALK
 from tests.docker.lan import Lan
 from tests.docker.tidy import Traces
@@ -186,20 +185,25 @@ def test_refused(lan: Lan) -> None:
     assert ports(lan) == BOTH
 
 
+READ = (
+    "import sqlite3; db = sqlite3.connect('/var/lib/fairlead/fairlead.db');"
+    "print(db.execute(\"SELECT hex(body) FROM document WHERE kind='container'\").fetchone()[0])"
+)
+WRITE = (
+    "import sqlite3, sys; db = sqlite3.connect('/var/lib/fairlead/fairlead.db');"
+    "body = bytes.fromhex(sys.argv[1]);"
+    "db.execute(\"UPDATE document SET body=? WHERE kind='container'\", [body]); db.commit()"
+)
+
+
 def test_a_change_that_was_cut_short(lan: Lan) -> None:
     """What the record says is what the next daemon publishes, neither more nor less."""
-    path = lan.host.path("/var/lib/fairlead/fairlead.db")
-    store = Store(path)
-    before = store.load("container")
+    before = lan.host.run([PYTHON, "-c", READ]).stdout.strip()
     lan.daemon.fairlead("port", "add", "web", "9090:80")
-    after = store.load("container")
-    store.close()
-    for documents, answer in ((before, "refused"), (after, "web")):
+    after = lan.host.run([PYTHON, "-c", READ]).stdout.strip()
+    for record, answer in ((before, "refused"), (after, "web")):
         lan.daemon.kill9()
-        store = Store(path)
-        for id_, body in documents.items():
-            store.put("container", id_, body)
-        store.close()
+        lan.host.run([PYTHON, "-c", WRITE, record])
         lan.daemon.start()
         assert outside(lan, 9090) == answer
         assert outside(lan, 8080) == "web"
