@@ -194,3 +194,18 @@ def test_the_host_goes_down(lan: Lan) -> None:
     eventually(lambda: set(names) <= set(lan.docker("ps", "--format", "{{.Names}}").split()))
     ready(lan, 2)
     whole(lan, namespace(lan, "second"), places(lan))
+
+
+def test_its_files(lan: Lan) -> None:
+    """A sidecar has the files of its owner, also when they are copied out of it."""
+    for path in ("/etc/hosts", "/etc/resolv.conf"):
+        assert lan.inside("car", f"cat {path}") == lan.inside("app", f"cat {path}")
+    copied = "/run/copied-hosts"
+    lan.docker("cp", "car:/etc/hosts", copied)
+    assert lan.host.run(["cat", copied]).stdout == lan.inside("app", "cat /etc/hosts")
+    before = lan.inside("car", "cat /etc/hosts")
+    lan.create("green")
+    lan.docker("network", "connect", "green", "app")
+    assert lan.inside("car", "cat /etc/hosts") == before + f"{lan.address('app', 'green')}\tapp\n"
+    lan.docker("network", "disconnect", "green", "app")
+    assert lan.inside("car", "cat /etc/hosts") == before

@@ -78,11 +78,19 @@ class Etc:
         container.change(hosts_lines=_lines(self._hosts(container)))
 
     def sources(self, record: Record) -> Mapping[str, str]:
-        """Where in the container each file belongs, and where it is here."""
+        """Where in the container each file belongs, and where it is here.
+
+        Who shares the network of another has its files.
+        """
+        owner = record
+        while owner.container_mode and (found := self._find(owner.container_mode)) is not None:
+            owner = found.record
+            if owner.id == record.id:
+                break
         return {
-            "/etc/hosts": record.hosts_path,
-            "/etc/hostname": record.hostname_path,
-            "/etc/resolv.conf": record.resolv_conf_path,
+            "/etc/hosts": owner.hosts_path,
+            "/etc/hostname": owner.hostname_path,
+            "/etc/resolv.conf": owner.resolv_conf_path,
         }
 
     def _texts(self, container: Container) -> dict[str, str]:
