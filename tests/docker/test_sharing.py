@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -209,3 +211,27 @@ def test_its_files(lan: Lan) -> None:
     assert lan.inside("car", "cat /etc/hosts") == before + f"{lan.address('app', 'green')}\tapp\n"
     lan.docker("network", "disconnect", "green", "app")
     assert lan.inside("car", "cat /etc/hosts") == before
+
+
+def test_everybody_at_once(lan: Lan) -> None:
+    """Owner and sidecars started, stopped and killed by four at a time: never a fault of ours."""
+    lan.tools("second", "--network container:app")
+    answers: list[tuple[str, str, int, bytes]] = []
+
+    def clicks(seed: int, names: tuple[str, ...]) -> None:
+        draw = random.Random(seed)
+        for _ in range(12):
+            name = draw.choice(names)
+            verb = draw.choice(("restart?t=0", "stop?t=0", "start", "kill"))
+            answer = lan.daemon.api("POST", f"/containers/{name}/{verb}")
+            answers.append((name, verb, answer.status, answer.body))
+
+    groups = (("app",), ("car", "second"), ("car", "app"), ("second", "app"))
+    with ThreadPoolExecutor(len(groups)) as pool:
+        for done in [pool.submit(clicks, *each) for each in enumerate(groups)]:
+            done.result()
+    assert [answer for answer in answers if answer[2] >= 500] == []
+    for name in ("app", "car", "second"):
+        assert lan.daemon.api("POST", f"/containers/{name}/start").status in (204, 304)
+    assert lan.ask("second", "tcp", "peer", 80).endswith(" peer")
+    assert len(lan.host.run(["ls", "/run/fairlead/netns"]).stdout.split()) == 2

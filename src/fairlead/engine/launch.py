@@ -182,11 +182,13 @@ class Launch:
                 "cannot join network namespace of container: Container "
                 f"{owner.id} is restarting, wait until the container is running"
             )
-        if not owner.running:
+        first = self._first(owner)
+        # One that is about to be taken down is no place to move into.
+        if not owner.running or not owner.standing or not first.sandbox:
             raise Conflict(
                 f"cannot join network namespace of a non running container: {owner.name}"
             )
-        return self._first(owner)
+        return first
 
     def _first(self, sharer: Container) -> Container:
         """Whose sandbox a container is in; it need not run itself for that."""
