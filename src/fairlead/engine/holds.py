@@ -19,15 +19,13 @@ from fairlead.model.network import Network
 from fairlead.model.state import IPAddress
 from fairlead.model.world import World
 
-LIVE = ("running", "paused")
-
 
 def holds(shelf: Shelf, network: Network) -> Holds:
     """What is kept on a network, and for whom."""
     found: dict[IPAddress, Hold] = {}
     for container in shelf.every():
-        if container.record.state.status in LIVE:
-            # What a running one has the controller knows. There may be thousands.
+        if container.plugged:
+            # What it has the controller knows. There may be thousands.
             continue
         record = container.record
         settings = record.networks.get(network.name)

@@ -96,7 +96,7 @@ class Launch:
 
     def adopt(self, container: Container) -> None:
         """Go on with what stands since an earlier daemon."""
-        container.standing = container.mounted = True
+        container.standing = container.mounted = container.plugged = True
         self._health.go_on(container)
 
     async def _undo(self, container: Container, error: BaseException) -> None:

@@ -200,6 +200,7 @@ class Networking:
             await self.controller.open_sandbox(request, joins, self.port_requests(record))
         except FairleadError as error:
             raise prefixed("failed to set up container networking: ", error) from error
+        container.plugged = True
         container.change(sandbox=id)
         container.change(addresses=held(self.controller.world, container))
 
@@ -209,7 +210,7 @@ class Networking:
         Who shares a sandbox is asked before anything is awaited, so that of two who leave at
         once the second closes it.
         """
-        container.standing = False
+        container.standing = container.plugged = False
         own, shared = container.sandbox, container.record.shares
         container.change(shares="")
         if own:

@@ -165,6 +165,8 @@ class Container:
     """Set while nothing of it runs and nothing is about to."""
     mounted: bool = False
     """Its volumes were told of as mounted."""
+    plugged: bool = False
+    """Its sandbox is on its networks."""
     standing: bool = False
     """Between the beginning of a start and the taking down: its sandbox is in use."""
     supervisor: asyncio.Task[None] | None = None
