@@ -208,7 +208,7 @@ async def test_silence_ends_a_connection(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, trickle: bool
 ) -> None:
     """Who asks nothing for the idle time is hung up on, even if bytes trickle in."""
-    monkeypatch.setattr("fairlead.dataplane.resolver.IDLE_SECONDS", 0.3)
+    monkeypatch.setattr("fairlead.dataplane.stream.IDLE_SECONDS", 0.3)
     resolver = Resolver(
         VIEW,
         Zones(),

@@ -3,7 +3,8 @@
 Rule: a burst is received, worked off and answered before the next one, so one
 set of buffers serves every socket of the process. A reply is the query's own
 id, sent from where it was received, and the rest of it from where it is kept:
-nothing is copied, and no address is made into text and back.
+nothing is copied, and no address is made into text and back. A client is known
+by the bytes of its socket address, and answered by them.
 
 What costs time here is Python's every line, so in the loop there are few.
 """
@@ -12,15 +13,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import socket
-import struct
-from ctypes import addressof, c_int, c_size_t, c_uint, c_void_p, sizeof
+from ctypes import addressof, c_char_p, c_int, c_size_t, c_uint, c_void_p, sizeof
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-Address = tuple[str, int] | tuple[str, int, int, int]
 
 MOST = 64
 # Queries are small; a longer one is cut, and then malformed.
@@ -28,12 +27,16 @@ QUERY_BYTES = 2048
 # A sockaddr_in6, the longer of the two; the kernel takes it for a sockaddr_in as well.
 NAME_BYTES = 28
 ID_BYTES = 2
+# Upstreams are asked for far less; what fills this is cut.
+REPLY_BYTES = 4096
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _receive = _libc.recvmmsg
 _receive.argtypes = (c_int, c_void_p, c_uint, c_int, c_void_p)
 _send = _libc.sendmmsg
 _send.argtypes = (c_int, c_void_p, c_uint, c_int)
+_send_one = _libc.sendto
+_send_one.argtypes = (c_int, c_char_p, c_size_t, c_int, c_char_p, c_uint)
 
 
 class _Iov(ctypes.Structure):
@@ -97,13 +100,14 @@ class Burst:
         self,
         sock: socket.socket,
         ready: Mapping[bytes, Iterator[Ready]],
-        unknown: Callable[[bytes, Address], None],
+        unknown: Callable[[bytes, bytes], None],
     ) -> None:
         """Answer one burst, from `ready` (all of a query but its id), else by `unknown`."""
         self._slots[:] = self._fresh
         descriptor = sock.fileno()
         count = _receive(descriptor, addressof(self._in), MOST, socket.MSG_DONTWAIT, None)
         wires, lengths = memoryview(self._wires).cast("B"), self._lengths
+        names = memoryview(self._names).cast("B")
         wires_at, names_at = addressof(self._wires), addressof(self._names)
         # Whatever `unknown` does to the table, these stay until they are sent.
         held: list[Ready] = []
@@ -112,7 +116,8 @@ class Burst:
             query = wires[start + ID_BYTES : start + lengths[i]].tobytes()
             known = ready.get(query)
             if known is None:
-                unknown(wires[start : start + lengths[i]].tobytes(), self._address(i))
+                name = names[i * NAME_BYTES : (i + 1) * NAME_BYTES].tobytes()
+                unknown(wires[start : start + lengths[i]].tobytes(), name)
                 continue
             reply, n = next(known), len(held)
             held.append(reply)
@@ -133,12 +138,39 @@ class Burst:
             # A firewall inside, or a client that is gone: that one is lost.
             sent += max(done, 1)
 
-    def _address(self, i: int) -> Address:
-        """Who sent the i-th datagram."""
-        name = memoryview(self._names).cast("B")[i * NAME_BYTES : (i + 1) * NAME_BYTES]
-        (family,) = struct.unpack_from("=H", name)
-        (port,) = struct.unpack_from("!H", name, 2)
-        if family == socket.AF_INET:
-            return socket.inet_ntop(socket.AF_INET, name[4:8]), port
-        flow, ip, scope = struct.unpack_from("=I16sI", name, 4)
-        return socket.inet_ntop(socket.AF_INET6, ip), port, socket.ntohl(flow), scope
+
+class Inbox:
+    """Buffers for what upstreams reply: for all sockets of the process, one at a time."""
+
+    def __init__(self) -> None:
+        self._wires = (ctypes.c_char * (MOST * REPLY_BYTES))()
+        self._slots, self._iov = (_Slot * MOST)(), (_Iov * MOST)()
+        for i in range(MOST):
+            self._iov[i] = _Iov(addressof(self._wires) + i * REPLY_BYTES, REPLY_BYTES)
+            at = addressof(self._iov) + i * sizeof(_Iov)
+            # The socket is connected, so nobody asks who sent it.
+            self._slots[i].header = _Header(0, 0, at, 1)
+        slots = memoryview(self._slots).cast("B").cast("I")
+        self._lengths = slots[_Slot.length.offset // 4 :: sizeof(_Slot) // 4]
+        self._at = addressof(self._slots)
+
+    def receive(self, descriptor: int) -> list[bytes]:
+        """What has arrived on a connected socket. OSError if its other end is not there."""
+        count = _receive(descriptor, self._at, MOST, socket.MSG_DONTWAIT, None)
+        if count < 0:
+            number = ctypes.get_errno()
+            if number in (errno.EAGAIN, errno.EINTR):
+                return []
+            raise OSError(number, os.strerror(number))
+        lengths, wires = self._lengths, memoryview(self._wires).cast("B")
+        starts = range(0, count * REPLY_BYTES, REPLY_BYTES)
+        return [wires[at : at + lengths[i]].tobytes() for i, at in enumerate(starts)]
+
+
+def send_to(descriptor: int, wire: bytes, name: bytes) -> None:
+    """Send one datagram to a client.
+
+    A full buffer, a firewall inside, a client that is gone: to a client of UDP it is a lost
+    packet, and it asks again.
+    """
+    _send_one(descriptor, wire, len(wire), socket.MSG_DONTWAIT, name, NAME_BYTES)

@@ -1,49 +1,94 @@
-"""Questions that somebody else must answer.
+"""What sandboxes ask that somebody else must answer.
 
-Rule: the client gets exactly one reply: the first good one of any upstream, or
-SERVFAIL when four seconds are over or nobody is left, or REFUSED when too many
-questions are out already.
+Rule: nobody asks twice what is known or being asked already. An answer is kept
+while it lives (`dns.kept`); who asks the same as somebody else does, of the same
+servers, waits for the same answer. A sandbox whose servers are its own, reached
+from inside, shares with nobody.
 
-Upstreams are asked in order, each a little after the one before, at once if
-that one failed; none is given up while time is left, and by UDP each is asked
-again every second. By UDP there is no task and no socket per question, only
-callbacks: `lane` has the sockets. By TCP there are both, for few ask so.
+A sandbox may have 1024 questions out, as with Docker, and then hears REFUSED. If
+all of them together have very many out, each still gets a few: who floods does
+not keep others from asking.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
-from math import inf
+from itertools import count
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from fairlead.dataplane.lane import Lanes, address
+from fairlead.dataplane.burst import Inbox
+from fairlead.dataplane.lane import Lanes, Noise
+from fairlead.dataplane.question import Key, Question, Waiter
+from fairlead.dataplane.upstream import Source
+from fairlead.dataplane.wheel import Wheel
 from fairlead.dns import message
+from fairlead.dns.cache import Cache
+from fairlead.dns.kept import KNOWING, keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fairlead.dns.answer import Upstream, View
+    from fairlead.dns.kept import Kept
     from fairlead.dns.message import Query
 
-TOTAL_SECONDS = 4.0
-HEAD_START_SECONDS = 0.3
-RESEND_SECONDS = 1.0
 MOST_UPSTREAMS = 3
-MOST_PER_PROCESS = 1024
-MOST_PER_SANDBOX = 256
+MOST_PER_SANDBOX = 1024
+MOST_PER_PROCESS = 8192
+FEW = 64
+# An answer that has expired may still be given for a day, where nobody can renew it; after
+# a failure it is for ten seconds before anybody is asked again.
+MOST_STALE_SECONDS = 86400
+REST_SECONDS = 10.0
+KEY_FLAGS = message.RD | message.CD | message.AD
 
 
 class Outstanding:
-    """How many questions the whole process has out, and their ways out of the host."""
+    """What all sandboxes share: ways out of the host, answers, and how many questions are out."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.lanes = Lanes(None)
+        self.numbers = count()
+        self.cache = Cache()
+        self.wheel = Wheel()
+        self.inbox = Inbox()
+        self.noise = Noise()
+        self.lanes = Lanes(None, self.inbox, self.noise)
+        # Under way by TCP, and by UDP.
+        self.flying: dict[bool, dict[Key, Question]] = {True: {}, False: {}}
+        self._sources: dict[tuple[Upstream, ...], Source] = {}
+
+    def source(self, upstreams: tuple[Upstream, ...]) -> Source:
+        """Servers that are asked from the host."""
+        found = self._sources.get(upstreams)
+        if found is None:
+            servers = tuple(self.lanes.server(upstream) for upstream in upstreams)
+            found = self._sources[upstreams] = Source(next(self.numbers), servers)
+        return found
+
+    def ended(self, question: Question, found: bytes | None) -> None:
+        """Keep what a question brought to light."""
+        key = question.key
+        if key is None:
+            return
+        self.flying[question.stream].pop(key, None)
+        now = monotonic()
+        if found is None:
+            self.cache.rest(key, now + REST_SECONDS)
+        elif (kept := keep(found, question.query, now)) is not None:
+            self.cache.put(key, kept, question.owner)
+        elif question.stale is not None and message.rcode_of(found) in KNOWING:
+            # What was known is not so any more, and what is so is not for keeping.
+            self.cache.drop(key)
 
     def close(self) -> None:
-        """Close the ways."""
+        """Forget all that is out and close the ways."""
+        for source in self._sources.values():
+            for question in list(source.questions):
+                question.abort()
+        self.wheel.close()
         self.lanes.close()
 
 
@@ -51,257 +96,96 @@ class Forwards:
     """The questions one sandbox has out; owns the descriptor of its namespace."""
 
     def __init__(self, outstanding: Outstanding, namespace: int) -> None:
-        self._outstanding = outstanding
+        self._shared = outstanding
         self._namespace = namespace
-        self._inside = Lanes(namespace)
-        self._questions: set[Question] = set()
-        self.tasks: set[asyncio.Task[bytes]] = set()
+        self._inside = Lanes(namespace, outstanding.inbox, outstanding.noise)
+        self._owner = str(next(outstanding.numbers))
+        self._upstreams: tuple[Upstream, ...] = ()
+        self._source = Source(next(outstanding.numbers), ())
+        self._own: list[Source] = []
+        self._waiting = 0
+        self._closed = False
+
+    def show(self, view: View) -> None:
+        """Ask the servers of this view from now on; none if it may not ask."""
+        # The same server twice is one.
+        upstreams = tuple(dict.fromkeys(view.upstreams))[:MOST_UPSTREAMS] if view.forward else ()
+        if upstreams == self._upstreams:
+            return
+        self._upstreams = upstreams
+        if not any(upstream.inside for upstream in upstreams):
+            self._source = self._shared.source(upstreams)
+            return
+        servers = tuple(
+            (self._inside if upstream.inside else self._shared.lanes).server(upstream)
+            for upstream in upstreams
+        )
+        self._source = Source(next(self._shared.numbers), servers)
+        self._own.append(self._source)
+
+    def known(self, query: Query, now: float) -> Kept | None:
+        """An answer that need not be asked for."""
+        if not query.plain:
+            return None
+        entry = self._shared.cache.get(self._key(query))
+        return entry.kept if entry is not None and now < entry.kept.until else None
+
+    def _key(self, query: Query) -> Key:
+        flags = query.flags & KEY_FLAGS
+        return self._source.number, query.question.lower(), flags, query.edns, query.dnssec
 
     def start(
-        self, view: View, query: Query, wire: bytes, reply: Callable[[bytes], None], *, stream: bool
+        self, query: Query, wire: bytes, reply: Callable[[bytes], None], *, stream: bool
     ) -> None:
-        """Ask the view's upstreams, by TCP if `stream`, and pass the answer to `reply`."""
-        out = self._outstanding
-        if len(self._questions) >= MOST_PER_SANDBOX or out.count >= MOST_PER_PROCESS:
+        """Have a question answered, by TCP if `stream`, and pass the answer to `reply`."""
+        shared = self._shared
+        if self._waiting >= (MOST_PER_SANDBOX if shared.count < MOST_PER_PROCESS else FEW):
             reply(message.build(query, message.REFUSED))
             return
-        out.count += 1
-        question = Question(self, view, query, wire, reply, stream=stream)
-        self._questions.add(question)
-        question.start()
+        now = monotonic()
+        key = self._key(query) if query.plain else None
+        stale = None
+        question = None
+        if key is not None:
+            entry = shared.cache.get(key)
+            if entry is not None:
+                if now < max(entry.kept.until, entry.rest_until):
+                    reply(entry.kept.reply(query, now))
+                    return
+                if now < entry.kept.until + MOST_STALE_SECONDS:
+                    stale = entry.kept
+            question = shared.flying[stream].get(key)
+        self._waiting += 1
+        shared.count += 1
+        waiter = Waiter(self, query, reply)
+        if question is not None:
+            question.join(waiter, now)
+            return
+        question = Question(
+            shared, self._source, query, wire, key, self._owner, stream=stream, stale=stale
+        )
+        if key is not None:
+            shared.flying[stream][key] = question
+        question.join(waiter, now)
+        question.start(now)
 
-    def ended(self, question: Question) -> None:
-        """A question has its reply."""
-        self._questions.remove(question)
-        self._outstanding.count -= 1
-
-    def lanes(self, upstream: Upstream) -> Lanes:
-        """The ways to an upstream."""
-        return self._inside if upstream.inside else self._outstanding.lanes
+    def tell(self, reply: Callable[[bytes], None], found: bytes) -> None:
+        """One of its questions has its reply."""
+        self._waiting -= 1
+        self._shared.count -= 1
+        if not self._closed:
+            reply(found)
 
     async def close(self) -> None:
-        """Forget the questions that are out and let go of the namespace."""
-        for question in list(self._questions):
-            question.forget()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        """Forget what is out and let go of the namespace."""
+        self._closed = True
+        tasks: list[asyncio.Task[bytes]] = []
+        for source in self._own:
+            tasks += source.tasks
+            for question in list(source.questions):
+                question.abort()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._inside.close()
+        if self._own:
+            self._shared.cache.forget(self._owner)
         os.close(self._namespace)
-
-
-class Question:
-    """One question on its way: whom it was put to, and when to do what next."""
-
-    __slots__ = (
-        "_ends_at",
-        "_forwards",
-        "_left",
-        "_loop",
-        "_next_at",
-        "_out",
-        "_reply",
-        "_stream",
-        "_timer",
-        "query",
-        "tasks",
-        "wire",
-    )
-
-    def __init__(
-        self,
-        forwards: Forwards,
-        view: View,
-        query: Query,
-        wire: bytes,
-        reply: Callable[[bytes], None],
-        *,
-        stream: bool,
-    ) -> None:
-        self._forwards = forwards
-        self.tasks = forwards.tasks
-        self.query = query
-        self.wire = wire
-        self._reply = reply
-        self._stream = stream
-        # The same server twice is one; the next to ask is at the end.
-        self._left = list(dict.fromkeys(view.upstreams[:MOST_UPSTREAMS]))[::-1]
-        self._out: list[Attempt] = []
-        self._loop = asyncio.get_running_loop()
-        self._ends_at = self._next_at = inf
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """Put it to the first upstream."""
-        now = self._loop.time()
-        self._ends_at = now + TOTAL_SECONDS
-        self._go_on(now)
-
-    def _go_on(self, now: float) -> None:
-        """Put it to the next upstream that can be asked; without any, it has failed."""
-        while self._left:
-            upstream = self._left.pop()
-            lanes = self._forwards.lanes(upstream)
-            attempt: Attempt
-            try:
-                if self._stream:
-                    attempt = Stream(self, lanes, upstream)
-                else:
-                    attempt = Datagram(self, lanes, upstream, now)
-            except OSError:
-                # Not there, or no way there: the next one may be.
-                continue
-            self._out.append(attempt)
-            self._next_at = now + HEAD_START_SECONDS
-            break
-        if self._out:
-            self._wait()
-        else:
-            self._end(None)
-
-    def _wait(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        at = min(self._ends_at, self._next_at) if self._left else self._ends_at
-        for attempt in self._out:
-            at = min(at, attempt.again_at)
-        self._timer = self._loop.call_at(at, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        if now >= self._ends_at:
-            self._end(None)
-            return
-        for attempt in list(self._out):
-            # It may be over by what became of the one before.
-            if attempt.again_at <= now and attempt in self._out:
-                attempt.again(now)
-        if not self._out:
-            return
-        if self._left and now >= self._next_at:
-            self._go_on(now)
-        else:
-            self._wait()
-
-    def heard(self, attempt: Attempt, found: bytes) -> None:
-        """An upstream has replied: that is the answer, unless it cannot or will not give one."""
-        if message.rcode_of(found) in (message.SERVFAIL, message.REFUSED):
-            self.failed(attempt)
-        elif attempt in self._out:
-            self._out.remove(attempt)
-            self._end(found)
-
-    def failed(self, attempt: Attempt) -> None:
-        """An upstream is out of the question: at once the next."""
-        # Else it was over before it could say so.
-        if attempt in self._out:
-            self._out.remove(attempt)
-            self._go_on(self._loop.time())
-
-    def _end(self, found: bytes | None) -> None:
-        self.forget()
-        if found is None:
-            self._reply(message.build(self.query, message.SERVFAIL))
-        else:
-            self._reply(message.with_id(found, self.query.id))
-
-    def forget(self) -> None:
-        """Wait for no reply any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        out, self._out = self._out, []
-        for attempt in out:
-            attempt.forget()
-        self._forwards.ended(self)
-
-
-class Datagram:
-    """A question put to one upstream by UDP."""
-
-    __slots__ = ("_id", "_lane", "_question", "again_at", "query")
-
-    def __init__(self, question: Question, lanes: Lanes, upstream: Upstream, now: float) -> None:
-        self._question = question
-        self.query = question.query
-        self._lane = lanes.lane(upstream)
-        self._id = self._lane.ask(question.wire, self)
-        self.again_at = now + RESEND_SECONDS
-
-    def again(self, now: float) -> None:
-        """Perhaps it was lost: ask the same again."""
-        self.again_at = now + RESEND_SECONDS
-        self._lane.ask_again(self._question.wire, self._id)
-
-    def heard(self, found: bytes) -> None:
-        """This is the reply."""
-        self._question.heard(self, found)
-
-    def failed(self) -> None:
-        """There will be no reply."""
-        self._question.failed(self)
-
-    def forget(self) -> None:
-        """The reply is of no use any more."""
-        self._lane.forget(self._id)
-
-
-class Stream:
-    """A question put to one upstream by TCP, which sees to losses itself."""
-
-    __slots__ = ("_question", "_sock", "_task", "again_at")
-
-    def __init__(self, question: Question, lanes: Lanes, upstream: Upstream) -> None:
-        self._question = question
-        self.again_at = inf
-        self._sock = lanes.open(upstream, socket.SOCK_STREAM)
-        work = _by_tcp(self._sock, upstream, question.query, question.wire)
-        self._task = asyncio.get_running_loop().create_task(work)
-        question.tasks.add(self._task)
-        self._task.add_done_callback(self._done)
-
-    def again(self, now: float) -> None:
-        """Never due."""
-
-    def _done(self, task: asyncio.Task[bytes]) -> None:
-        self._sock.close()
-        self._question.tasks.discard(task)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            self._question.heard(self, task.result())
-            return
-        if not isinstance(error, OSError):
-            context = {"message": "a question could not be forwarded", "exception": error}
-            task.get_loop().call_exception_handler(context)
-        self._question.failed(self)
-
-    def forget(self) -> None:
-        """The reply is of no use any more."""
-        self._task.cancel()
-
-
-Attempt = Datagram | Stream
-
-
-async def _by_tcp(sock: socket.socket, upstream: Upstream, query: Query, wire: bytes) -> bytes:
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(sock, address(upstream))
-    id_ = int.from_bytes(os.urandom(2))
-    await loop.sock_sendall(sock, len(wire).to_bytes(2) + message.with_id(wire, id_))
-    length = int.from_bytes(await _exactly(sock, 2))
-    found = await _exactly(sock, length)
-    if not message.matches(found, query, id_):
-        raise ConnectionError("a reply to something else")
-    return found
-
-
-async def _exactly(sock: socket.socket, length: int) -> bytes:
-    loop = asyncio.get_running_loop()
-    data = b""
-    while len(data) < length:
-        part = await loop.sock_recv(sock, length - len(data))
-        if not part:
-            raise ConnectionError("the server hung up")
-        data += part
-    return data

@@ -3,13 +3,16 @@
 Rule: a reply counts only if it comes from the address asked, to the port it was
 asked from, with the id and the question asked (RFC 5452). All of what a forger
 has to guess is random: a lane is a socket, so a port, of its own; it is
-connected, so that the kernel drops strangers' packets and tells of ICMP errors.
+connected, so that the kernel drops strangers' packets and tells of ICMP errors;
+and the letters of the name go out in upper or lower case by lot. A reply in
+which only the case is wrong is no reply, but a reason to ask by TCP.
 
 A question gets a new lane until a server has `MOST_LANES`, then one of those by
 lot. So where little is asked every question has its own port, and where much is
 asked a port is used for some tens of questions. A lane takes no more of them
-when it has had its share, is a second old, or hears what it did not ask for;
-it is closed when none of its questions is out any more.
+when it has had its share, is a second old, or hears what it did not ask for. It
+is closed when nobody waits for a reply any more, or soon after: that a server
+replies late, to somebody who has his answer from another, is worth knowing.
 """
 
 from __future__ import annotations
@@ -18,93 +21,124 @@ import asyncio
 import os
 import socket
 from ipaddress import IPv6Address
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from fairlead.dataplane.netns import open_socket
+from fairlead.dataplane.upstream import Server
 from fairlead.dns import message
 
 if TYPE_CHECKING:
+    from fairlead.dataplane.burst import Inbox
     from fairlead.dns.answer import Upstream
-    from fairlead.dns.message import Query
 
 MOST_LANES = 8
 MOST_QUESTIONS = 64
 MOST_STRAYS = 8
 LANE_SECONDS = 1.0
-BURST = 64
+LATE_SECONDS = 3.0
+NOISE_BYTES = 8192
 
 
 class Asker(Protocol):
-    """Who asked on a lane, and is told how it went."""
+    """Who asked on a lane, and is told how it went. `sent` is the question as it went out."""
 
-    query: Query
+    id: int
+    sent: bytes
 
-    def heard(self, found: bytes) -> None:
-        """This is the reply."""
+    def heard(self, found: bytes, *, exact: bool) -> None:
+        """This is the reply; unless `exact`, with letters in another case than asked."""
 
     def failed(self) -> None:
         """There will be no reply."""
 
 
+class Noise:
+    """Random bytes, fetched from the kernel many at a time."""
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._at = 0
+
+    def take(self, length: int) -> bytes:
+        """Bytes that nobody had before."""
+        if self._at + length > len(self._bytes):
+            self._bytes, self._at = os.urandom(NOISE_BYTES), 0
+        self._at += length
+        return self._bytes[self._at - length : self._at]
+
+
 class Lane:
     """One socket to one server, and who waits for which id there."""
 
-    __slots__ = ("_lanes", "_left", "_retired", "_sock", "_strays", "_upstream", "_waiting", "born")
+    __slots__ = (
+        "_lanes", "_late", "_left", "_retired", "_server", "_sock", "_strays", "_waiting", "born",
+    )  # fmt: skip
 
-    def __init__(self, lanes: Lanes, upstream: Upstream, sock: socket.socket) -> None:
+    def __init__(self, lanes: Lanes, server: Server, sock: socket.socket) -> None:
         self._lanes = lanes
-        self._upstream = upstream
+        self._server = server
         self._sock = sock
         self._waiting: dict[int, Asker] = {}
+        self._late: dict[int, Asker] = {}
         self._left = MOST_QUESTIONS
         self._strays = 0
         self._retired = False
-        loop = asyncio.get_running_loop()
-        self.born = loop.time()
-        loop.add_reader(sock, self._read)
+        self.born = monotonic()
+        asyncio.get_running_loop().add_reader(sock, self._read)
 
-    def ask(self, wire: bytes, asker: Asker) -> int:
-        """Send a question; returns the id it went under. OSError if the server is not there."""
-        id_ = int.from_bytes(os.urandom(2))
-        while id_ in self._waiting:
-            id_ = int.from_bytes(os.urandom(2))
-        self._waiting[id_] = asker
+    def ask(self, asker: Asker, head: bytes, question: bytes, tail: bytes) -> None:
+        """Send a question under an id of its own. OSError if the server is not there."""
+        noise, waiting = self._lanes.noise, self._waiting
+        id_ = int.from_bytes(noise.take(2))
+        while id_ in waiting or id_ in self._late:
+            id_ = int.from_bytes(noise.take(2))
+        asker.id = id_
+        if self._server.mixes:
+            question = message.mixed(question, noise.take(len(question)))
+        asker.sent = question
+        waiting[id_] = asker
         self._left -= 1
         if not self._left:
             self.retire()
         try:
-            self._send(message.with_id(wire, id_))
+            self._send(id_.to_bytes(2) + head + question + tail)
         except OSError:
-            del self._waiting[id_]
+            del waiting[id_]
             self._break()
             raise
-        return id_
 
-    def ask_again(self, wire: bytes, id_: int) -> None:
+    def ask_again(self, asker: Asker, head: bytes, tail: bytes) -> None:
         """Send a question that is out once more: it may have been lost."""
         try:
-            self._send(message.with_id(wire, id_))
+            self._send(asker.id.to_bytes(2) + head + asker.sent + tail)
         except OSError:
             self._break()
 
-    def forget(self, id_: int) -> None:
-        """Nobody waits for this id any more."""
-        self._waiting.pop(id_, None)
+    def forget(self, asker: Asker, *, late: bool) -> None:
+        """Nobody needs this reply any more; `late`: but it still tells of the server."""
+        if self._waiting.pop(asker.id, None) is not None and late:
+            self._late[asker.id] = asker
         self._close_if_done()
 
     def retire(self) -> None:
         """Take no more questions."""
         if not self._retired:
             self._retired = True
-            self._lanes.remove(self._upstream, self)
+            self._lanes.remove(self._server, self)
             self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._retired and not self._waiting:
+        if not self._retired or self._waiting:
+            return
+        if self._late:
+            self._lanes.linger(self)
+        else:
             self.close()
 
     def close(self) -> None:
         """Let the socket go, whoever waits."""
+        self._lanes.lingering.discard(self)
         if self._sock.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._sock)
             self._sock.close()
@@ -117,30 +151,30 @@ class Lane:
             return
 
     def _read(self) -> None:
-        for _ in range(BURST):
-            try:
-                found = self._sock.recv(message.LARGEST_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                self._break()
-                return
-            id_ = int.from_bytes(found[:2])
-            asker = self._waiting.get(id_)
-            if asker is not None and message.matches(found, asker.query, id_):
-                del self._waiting[id_]
-                asker.heard(found)
-                self._close_if_done()
-            else:
+        try:
+            found = self._lanes.inbox.receive(self._sock.fileno())
+        except OSError:
+            self._break()
+            return
+        for wire in found:
+            id_ = int.from_bytes(wire[:2])
+            asker = self._waiting.get(id_) or self._late.get(id_)
+            fits = False if asker is None else message.matches(wire, asker.sent)
+            if asker is None or fits is False:
                 self._strays += 1
                 if self._strays == MOST_STRAYS:
                     self.retire()
-            if self._sock.fileno() < 0:
-                return
+                continue
+            if self._waiting.pop(id_, None) is None:
+                self._late.pop(id_, None)
+            asker.heard(wire, exact=fits is True)
+        self._close_if_done()
 
     def _break(self) -> None:
         """The server is not there: nobody gets a reply here."""
         waiting, self._waiting = self._waiting, {}
+        self._late.clear()
+        self._server.gone()
         self.retire()
         self.close()
         for asker in waiting.values():
@@ -148,28 +182,38 @@ class Lane:
 
 
 class Lanes:
-    """The lanes out of one namespace, to any server."""
+    """The lanes out of one namespace, and what is known there of each server."""
 
-    def __init__(self, namespace: int | None) -> None:
+    def __init__(self, namespace: int | None, inbox: Inbox, noise: Noise) -> None:
+        self.inbox = inbox
+        self.noise = noise
+        self.lingering: set[Lane] = set()
         self._namespace = namespace
-        self._lanes: dict[Upstream, list[Lane]] = {}
+        self._servers: dict[Upstream, Server] = {}
+        self._lanes: dict[Server, list[Lane]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def lane(self, upstream: Upstream) -> Lane:
+    def server(self, upstream: Upstream) -> Server:
+        """An upstream as it is seen from here."""
+        found = self._servers.get(upstream)
+        if found is None:
+            found = self._servers[upstream] = Server(upstream, self)
+        return found
+
+    def lane(self, server: Server) -> Lane:
         """A lane to a server; OSError if there is no way there."""
-        lanes = self._lanes.get(upstream)
+        lanes = self._lanes.get(server)
         if lanes is not None and len(lanes) >= MOST_LANES:
-            return lanes[os.urandom(1)[0] % MOST_LANES]
-        sock = self.open(upstream, socket.SOCK_DGRAM)
+            return lanes[self.noise.take(1)[0] % MOST_LANES]
+        sock = self.open(server.upstream, socket.SOCK_DGRAM)
         try:
-            sock.connect(address(upstream))
+            sock.connect(address(server.upstream))
         except BaseException:
             sock.close()
             raise
-        lane = Lane(self, upstream, sock)
-        self._lanes.setdefault(upstream, []).append(lane)
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(LANE_SECONDS, self._sweep)
+        lane = Lane(self, server, sock)
+        self._lanes.setdefault(server, []).append(lane)
+        self._sweep_later()
         return lane
 
     def open(self, upstream: Upstream, kind: int) -> socket.socket:
@@ -177,27 +221,43 @@ class Lanes:
         family = socket.AF_INET if upstream.address.version == 4 else socket.AF_INET6
         return open_socket(self._namespace, family, kind)
 
-    def remove(self, upstream: Upstream, lane: Lane) -> None:
+    def remove(self, server: Server, lane: Lane) -> None:
         """Give a lane no more questions."""
-        lanes = self._lanes[upstream]
-        lanes.remove(lane)
+        lanes = self._lanes.get(server, [])
+        if lane in lanes:
+            lanes.remove(lane)
         if not lanes:
-            del self._lanes[upstream]
+            self._lanes.pop(server, None)
+
+    def linger(self, lane: Lane) -> None:
+        """Keep a lane for what may come late."""
+        self.lingering.add(lane)
+        self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(LANE_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        before = loop.time() - LANE_SECONDS
+        self._sweeper = None
+        now = monotonic()
         for lane in [lane for lanes in self._lanes.values() for lane in lanes]:
-            if lane.born <= before:
+            if lane.born <= now - LANE_SECONDS:
                 lane.retire()
-        self._sweeper = loop.call_later(LANE_SECONDS, self._sweep) if self._lanes else None
+        for lane in [lane for lane in self.lingering if lane.born <= now - LATE_SECONDS]:
+            lane.close()
+        if self._lanes or self.lingering:
+            self._sweep_later()
 
     def close(self) -> None:
-        """Take no more questions; a lane with questions out goes when they are forgotten."""
+        """Close them all, whoever waits."""
         if self._sweeper is not None:
             self._sweeper.cancel()
         for lane in [lane for lanes in self._lanes.values() for lane in lanes]:
-            lane.retire()
+            lane.close()
+        for lane in list(self.lingering):
+            lane.close()
+        self._lanes.clear()
 
 
 def address(upstream: Upstream) -> tuple[str, int] | tuple[str, int, int, int]:

@@ -97,8 +97,11 @@ def _records(view: View, zones: Zones, query: Query, shuffle: Shuffle) -> list[R
 def _known(view: View, zones: Zones, name: str) -> tuple[IP, ...] | None:
     if name in view.names:
         return view.names[name]
-    found = (zone.addresses(name) for zone in zones.within(view.zones))
-    return next((addresses for addresses in found if addresses is not None), None)
+    for zone in zones.within(view.zones):
+        found = zone.addresses(name)
+        if found is not None:
+            return found
+    return None
 
 
 def _target(view: View, zones: Zones, address: IP) -> str | None:

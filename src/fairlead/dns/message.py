@@ -20,33 +20,44 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 IP = IPv4Address | IPv6Address
 
-A, PTR, MX, AAAA, OPT = 1, 12, 15, 28, 41
+A, SOA, PTR, MX, AAAA, OPT, ANY = 1, 6, 12, 15, 28, 41, 255
 IN = 1
-NOERROR, FORMERR, SERVFAIL, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 4, 5, 16
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 
-QR, TC, RD, RA, CD = 0x8000, 0x0200, 0x0100, 0x0080, 0x0010
+QR, AA, TC, RD, RA, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
 OPCODE = 0x7800
+# Of the TTL field of an OPT: "DNSSEC answers, please".
+DO = 0x8000
 
 HEADER = struct.Struct("!6H")
 FIXED = struct.Struct("!HHIH")
 PLAIN_UDP_BYTES = 512
+# What we ask upstreams for: such a packet is never split on its way.
+WHOLE_UDP_BYTES = 1232
 # What fits into one datagram over IPv4; an EDNS client may claim more.
 LARGEST_UDP_BYTES = 65507
 LARGEST_BYTES = 65535
 # Every answer is about the name in the question, which always starts here.
 OWNER = b"\xc0\x0c"
+# EDNS options between a client and whom it asks, and nobody behind: keepalive, cookie, padding.
+OURS_ALONE = frozenset((10, 11, 12))
+# A length byte is at most 63, so in a name on the wire only letters are letters.
+CASE_BITS = bytes(0x20 if 65 <= byte & 0xDF <= 90 and byte < 128 else 0 for byte in range(256))
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One well-formed question as it was asked."""
+class Query(NamedTuple):
+    """One well-formed question as it was asked.
+
+    `plain` says that it holds nothing but a question and what `edns`, `udp_bytes`
+    and `dnssec` tell, so that one who asks the same may have the same answer.
+    """
 
     id: int
     flags: int
@@ -56,6 +67,8 @@ class Query:
     question: bytes
     edns: bool = False
     udp_bytes: int = PLAIN_UDP_BYTES
+    dnssec: bool = False
+    plain: bool = True
 
     @property
     def name(self) -> str:
@@ -98,35 +111,58 @@ def parse(wire: bytes) -> Query:
             raise _Bad(f"{questions} questions")
         labels, end = read_name(wire, HEADER.size)
         type_, class_ = struct.unpack_from("!HH", wire, end)
-        opt = _opt(wire, end + 4, counts)
+        opt = _opt(wire, end + 4, counts) if any(counts) else None
     except (_Bad, struct.error) as error:
         raise Malformed(str(error), _refusal(id_, flags, FORMERR)) from error
     question = wire[HEADER.size : end + 4]
     if opt is None:
-        return Query(id_, flags, labels, type_, class_, question)
-    size, ttl = opt
-    size = min(max(size, PLAIN_UDP_BYTES), LARGEST_UDP_BYTES)
-    query = Query(id_, flags, labels, type_, class_, question, True, size)
-    if ttl >> 16 & 0xFF:
+        plain = len(wire) == end + 4 and not any(counts)
+        return Query(id_, flags, labels, type_, class_, question, plain=plain)
+    size = min(max(opt.size, PLAIN_UDP_BYTES), LARGEST_UDP_BYTES)
+    dnssec = bool(opt.ttl & DO)
+    plain = counts == [0, 0, 1] and opt.end == len(wire) and opt.plain
+    query = Query(id_, flags, labels, type_, class_, question, True, size, dnssec, plain)
+    if opt.ttl >> 16 & 0xFF:
         raise Malformed("an unknown EDNS version", build(query, BADVERS))
     return query
 
 
-def _opt(wire: bytes, offset: int, counts: list[int]) -> tuple[int, int] | None:
-    """Walk the remaining records and return class and TTL of the one OPT."""
-    found: tuple[int, int] | None = None
+class _Opt(NamedTuple):
+    """An OPT record: its class is a size, its TTL more flags; `end` is where it ends."""
+
+    size: int
+    ttl: int
+    plain: bool
+    end: int
+
+
+def _opt(wire: bytes, offset: int, counts: list[int]) -> _Opt | None:
+    """Walk the remaining records and return the one OPT."""
+    found: _Opt | None = None
     for section, count in enumerate(counts):
         for _ in range(count):
             _, offset = read_name(wire, offset)
             type_, class_, ttl, length = FIXED.unpack_from(wire, offset)
-            offset += FIXED.size + length
+            start = offset + FIXED.size
+            offset = start + length
             if offset > len(wire):
                 raise _Bad("a record longer than the message")
             if type_ == OPT:
                 if found is not None or section != 2:
                     raise _Bad("a misplaced or second OPT")
-                found = class_, ttl
+                found = _Opt(class_, ttl, not length or _ours(wire[start:offset]), offset)
     return found
+
+
+def _ours(options: bytes) -> bool:
+    """Whether EDNS options are all of those that go no further than to us."""
+    offset = 0
+    while offset < len(options):
+        code, length = struct.unpack_from("!HH", options, offset)
+        if code not in OURS_ALONE:
+            return False
+        offset += 4 + length
+    return True
 
 
 def _refusal(id_: int, flags: int, rcode: int) -> bytes:
@@ -163,12 +199,16 @@ def read_name(wire: bytes, offset: int) -> tuple[tuple[bytes, ...], int]:
 
 
 def text(labels: Sequence[bytes]) -> str:
-    """Labels as a dotted name in lower case (ASCII only, as RFC 4343 has it)."""
+    """Labels as a dotted name in lower case.
+
+    Of all letters, not only the ASCII ones of RFC 4343: who made an alias `Äpfel` means
+    `äpfel` as well. Registered names are folded by the same function.
+    """
     joined = b".".join(labels)
     if b"\\" in joined or joined.count(b".") >= max(len(labels), 1):
         escaped = (label.replace(b"\\", b"\\\\").replace(b".", b"\\.") for label in labels)
         joined = b".".join(escaped)
-    return joined.lower().decode("utf-8", "surrogateescape")
+    return joined.decode("utf-8", "surrogateescape").lower()
 
 
 def name(dotted: str) -> bytes:
@@ -219,9 +259,33 @@ def ask(id_: int, dotted: str, type_: int, *, udp_bytes: int = 0) -> bytes:
     return header + name(dotted) + struct.pack("!HH", type_, IN) + opt
 
 
-def with_id(wire: bytes, id_: int) -> bytes:
-    """The same message under another id."""
-    return id_.to_bytes(2) + wire[2:]
+def forwarded(query: Query, wire: bytes) -> tuple[bytes, bytes]:
+    """What goes upstream before the question (but for the id) and behind it.
+
+    A plain question is put in our own words, so that equal ones look equal; all
+    else goes as it came.
+    """
+    if not query.plain:
+        return wire[2 : HEADER.size], wire[HEADER.size + len(query.question) :]
+    head = _AHEAD.pack(query.flags & (RD | CD | AD), 1, 0, 0, 1 if query.edns else 0)
+    if not query.edns:
+        return head, b""
+    return head, b"\x00" + FIXED.pack(OPT, WHOLE_UDP_BYTES, DO if query.dnssec else 0, 0)
+
+
+_AHEAD = struct.Struct("!5H")
+
+
+def mixed(question: bytes, noise: bytes) -> bytes:
+    """A question with its letters in a case that `noise`, as long as itself, decides.
+
+    A forger has to guess that as well. It only turns letters over, so it is at
+    random whatever case they were in.
+    """
+    name, rest = question[:-4], question[-4:]
+    size = len(name)
+    turn = int.from_bytes(name.translate(CASE_BITS)) & int.from_bytes(noise[:size])
+    return (int.from_bytes(name) ^ turn).to_bytes(size) + rest
 
 
 def rcode_of(wire: bytes) -> int:
@@ -234,21 +298,33 @@ def truncated(wire: bytes) -> bool:
     return bool(wire[2] & TC >> 8)
 
 
-def matches(wire: bytes, query: Query, id_: int) -> bool:
-    """Whether a message is a response with this id to this very question."""
-    if len(wire) < HEADER.size:
+def negative(wire: bytes) -> bool:
+    """Whether a reply says that there is no such name or record."""
+    return rcode_of(wire) == NXDOMAIN or (not rcode_of(wire) and wire[6:8] == b"\0\0")
+
+
+def matches(wire: bytes, question: bytes) -> bool | None:
+    """Whether a message replies to a question: None if only the case of letters differs."""
+    end = HEADER.size + len(question)
+    if len(wire) < HEADER.size or wire[2] & (QR | OPCODE) >> 8 != QR >> 8:
         return False
-    got, flags, questions = struct.unpack_from("!HHH", wire)
-    if got != id_ or not flags & QR:
-        return False
-    if not questions:
+    if wire[4:6] == b"\0\0":
         # Some servers refuse with nothing but a header.
-        return flags & 15 not in (NOERROR, 3)
+        return rcode_of(wire) not in (NOERROR, NXDOMAIN)
+    echoed = wire[HEADER.size : end]
+    if wire[4:6] != b"\0\1" or echoed[-4:] != question[-4:]:
+        return False
+    if echoed == question:
+        return True
+    return None if echoed.lower() == question.lower() else False
+
+
+def answered(wire: bytes, query: Query) -> bytes:
+    """An upstream's reply as this client's own: under its id, with its spelling of the name."""
+    if wire[4:6] != b"\0\1":
+        return build(query, rcode_of(wire))
     end = HEADER.size + len(query.question)
-    # Servers may answer in lower case; type and class hold no letters that matter.
-    asked, echoed = query.question, wire[HEADER.size : end]
-    same = asked == echoed or (asked[-4:] == echoed[-4:] and asked.lower() == echoed.lower())
-    return questions == 1 and same
+    return query.id.to_bytes(2) + wire[2 : HEADER.size] + query.question + wire[end:]
 
 
 def cut(wire: bytes, query: Query, limit: int) -> bytes:
@@ -256,4 +332,5 @@ def cut(wire: bytes, query: Query, limit: int) -> bytes:
     if len(wire) <= limit:
         return wire
     id_, flags = struct.unpack_from("!HH", wire)
-    return HEADER.pack(id_, flags | TC, 1, 0, 0, 0) + query.question
+    opt = b"\x00" + FIXED.pack(OPT, LARGEST_UDP_BYTES, 0, 0) if query.edns else b""
+    return HEADER.pack(id_, flags | TC, 1, 0, 0, 1 if opt else 0) + query.question + opt
