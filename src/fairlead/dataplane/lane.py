@@ -58,14 +58,15 @@ class Noise:
 
     def __init__(self) -> None:
         self._bytes = b""
-        self._at = 0
+        self._at = NOISE_BYTES
 
     def take(self, length: int) -> bytes:
         """Bytes that nobody had before."""
-        if self._at + length > len(self._bytes):
-            self._bytes, self._at = os.urandom(NOISE_BYTES), 0
-        self._at += length
-        return self._bytes[self._at - length : self._at]
+        start = self._at
+        if start + length > NOISE_BYTES:
+            self._bytes, start = os.urandom(NOISE_BYTES), 0
+        self._at = start + length
+        return self._bytes[start : self._at]
 
 
 class Lane:
@@ -89,20 +90,23 @@ class Lane:
 
     def ask(self, asker: Asker, head: bytes, question: bytes, tail: bytes) -> None:
         """Send a question under an id of its own. OSError if the server is not there."""
-        noise, waiting = self._lanes.noise, self._waiting
-        id_ = int.from_bytes(noise.take(2))
-        while id_ in waiting or id_ in self._late:
-            id_ = int.from_bytes(noise.take(2))
+        take, waiting = self._lanes.noise.take, self._waiting
+        noise = take(2 + len(question))
+        while (id_ := noise[0] << 8 | noise[1]) in waiting or id_ in self._late:
+            noise = take(2 + len(question))
         asker.id = id_
         if self._server.mixes:
-            question = message.mixed(question, noise.take(len(question)))
+            question = message.mixed(question, noise)
         asker.sent = question
         waiting[id_] = asker
         self._left -= 1
         if not self._left:
             self.retire()
         try:
-            self._send(id_.to_bytes(2) + head + question + tail)
+            self._sock.send(noise[:2] + head + question + tail)
+        except BlockingIOError:
+            # The way is full: a lost packet, and there is another try.
+            return
         except OSError:
             del waiting[id_]
             self._break()
@@ -111,7 +115,9 @@ class Lane:
     def ask_again(self, asker: Asker, head: bytes, tail: bytes) -> None:
         """Send a question that is out once more: it may have been lost."""
         try:
-            self._send(asker.id.to_bytes(2) + head + asker.sent + tail)
+            self._sock.send(asker.id.to_bytes(2) + head + asker.sent + tail)
+        except BlockingIOError:
+            return
         except OSError:
             self._break()
 
@@ -143,29 +149,23 @@ class Lane:
             asyncio.get_running_loop().remove_reader(self._sock)
             self._sock.close()
 
-    def _send(self, wire: bytes) -> None:
-        try:
-            self._sock.send(wire)
-        except BlockingIOError:
-            # The way is full: a lost packet, and there is another try.
-            return
-
     def _read(self) -> None:
         try:
             found = self._lanes.inbox.receive(self._sock.fileno())
         except OSError:
             self._break()
             return
+        waiting = self._waiting
         for wire in found:
             id_ = int.from_bytes(wire[:2])
-            asker = self._waiting.get(id_) or self._late.get(id_)
+            asker = waiting.get(id_) or self._late.get(id_)
             fits = False if asker is None else message.matches(wire, asker.sent)
             if asker is None or fits is False:
                 self._strays += 1
                 if self._strays == MOST_STRAYS:
                     self.retire()
                 continue
-            if self._waiting.pop(id_, None) is None:
+            if waiting.pop(id_, None) is None:
                 self._late.pop(id_, None)
             asker.heard(wire, exact=fits is True)
         self._close_if_done()

@@ -277,15 +277,14 @@ _AHEAD = struct.Struct("!5H")
 
 
 def mixed(question: bytes, noise: bytes) -> bytes:
-    """A question with its letters in a case that `noise`, as long as itself, decides.
+    """A question with its letters in a case that the end of `noise` decides.
 
     A forger has to guess that as well. It only turns letters over, so it is at
     random whatever case they were in.
     """
-    name, rest = question[:-4], question[-4:]
-    size = len(name)
-    turn = int.from_bytes(name.translate(CASE_BITS)) & int.from_bytes(noise[:size])
-    return (int.from_bytes(name) ^ turn).to_bytes(size) + rest
+    # The last bytes are no letters: a type that looks like one has its bit taken out.
+    turn = int.from_bytes(question.translate(CASE_BITS)) & int.from_bytes(noise) & ~0xFFFFFFFF
+    return (int.from_bytes(question) ^ turn).to_bytes(len(question))
 
 
 def rcode_of(wire: bytes) -> int:
