@@ -134,6 +134,14 @@ def sandbox(host: None) -> Iterator[Sandbox]:
     found.close()
 
 
+@pytest.fixture
+def other(host: None) -> Iterator[Sandbox]:
+    """Another one, in the host's own namespace."""
+    found = Sandbox(os.open("/proc/thread-self/ns/net", os.O_RDONLY), "127.0.0.1")
+    yield found
+    found.close()
+
+
 def _namespace() -> int:
     """A new namespace, with `lo` up and a link to the one the thread came from."""
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
@@ -299,3 +307,18 @@ def descriptors(pid: int) -> int:
 def addresses(reply: dns.message.Message) -> list[str]:
     """All addresses in a reply, in its order."""
     return [str(record) for rrset in reply.answer for record in rrset]
+
+
+WEB, TWIN, THIRD = (ip_address(f"172.18.0.{number}") for number in (2, 3, 4))
+NAMES = (
+    named("e1", "web", "all", WEB),
+    named("e2", "twin", "all", TWIN),
+    named("e3", "third", "all", THIRD),
+    named("e4", "many", *(ip_address(f"10.0.{number}.1") for number in range(100))),
+)
+VIEW = View(zones=("n1",))
+
+
+async def serve(dataplane: Dataplane, sandbox: Sandbox, view: View) -> None:
+    """Let a sandbox on n1 be served."""
+    await dataplane.apply([*NAMES, sandbox.resolver(view)])

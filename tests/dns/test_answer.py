@@ -147,6 +147,42 @@ def test_with_ndots_single_labels_stay_here() -> None:
     assert hear("nosuch.example", "A", view) is None
 
 
+def test_the_host_has_a_name() -> None:
+    """It is the asker's own gateway, of each family; a container of that name is meant before."""
+    view = replace(VIEW, gateways=(ip_address("172.18.0.1"), ip_address("fd00::1")))
+    for name in ("host.docker.internal", "gateway.docker.internal", "HOST.docker.INTERNAL"):
+        assert said(hear(name, view=view)) == ["172.18.0.1"]
+        assert said(hear(name, "AAAA", view)) == ["fd00::1"]
+        assert said(hear(name, "MX", view)) == []
+        assert said(hear(name)) == [], "without a way out it is nobody's name outside either"
+    zones = Zones()
+    zones.put("n1", "e1", ("host.docker.internal",), (TWIN,), "host.docker.internal.n1.")
+    assert said(hear("host.docker.internal", view=view, zones=zones)) == [str(TWIN)]
+
+
+def test_what_cannot_be_public_is_denied_here() -> None:
+    """No top-level domain has an underscore, networks of Compose do; other names may be real."""
+    for type_ in ("A", "AAAA", "TXT", "MX"):
+        reply = hear("gone.shop_default", type_)
+        assert reply is not None
+        assert reply.rcode() == dns.rcode.NXDOMAIN
+    for name in ("gone.n1", "my_host", "_sip._tcp.example.com", "shop_default"):
+        assert hear(name) is None
+    own = replace(VIEW, upstreams=(Upstream(ip_address("10.0.0.53"), inside=True),))
+    assert hear("gone.shop_default", view=own) is None
+
+
+def test_letters_are_letters_in_any_script() -> None:
+    """A name with an umlaut is found in either case, as it is registered in lower case."""
+    zones = Zones()
+    zones.put("n1", "e1", ("äpfel",), (WEB,), "äpfel.n1.")
+    for name in ("äpfel", "ÄPFEL", "Äpfel"):
+        wire = message.ask(1, name, message.A)
+        found = answers.answer(VIEW, zones, message.parse(wire), _leave)
+        assert found is not None
+        assert found.endswith(WEB.packed)
+
+
 def test_a_dot_within_a_label_is_another_name() -> None:
     """The label "al.dotted" is not the name al.dotted."""
     wire = message.HEADER.pack(1, 0x100, 1, 0, 0, 0) + b"\x09al.dotted\x00\x00\x01\x00\x01"
@@ -219,6 +255,8 @@ views = st.builds(
     forward=st.booleans(),
     ndots=st.booleans(),
     ttl_seconds=st.integers(0, 2**31 - 1),
+    gateways=st.lists(st.ip_addresses(), max_size=2).map(tuple),
+    project=st.text(max_size=12),
 )
 
 

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from fairlead.dns.message import IP
+from fairlead.dns.zone import Entry as Held
 from fairlead.dns.zone import Zone, Zones
 
 ONE, TWO, THREE, SIX = (ip_address(ip) for ip in ("10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1"))
 NAMES = ("web", "db", "web.n1", "db.n1")
 
-Entry = tuple[tuple[str, ...], tuple[IP, ...], str]
+Entry = tuple[tuple[str, ...], tuple[IP, ...], str, tuple[str, ...], str]
 
 endpoints = st.sampled_from(["e1", "e2", "e3", "e4"])
 zone_ids = st.sampled_from(["n1", "n2"])
@@ -22,6 +23,8 @@ entries = st.tuples(
     st.lists(st.sampled_from(NAMES), max_size=3).map(tuple),
     st.lists(st.sampled_from([ONE, TWO, THREE, SIX]), max_size=2).map(tuple),
     st.sampled_from(["web.n1.", "db.n1."]),
+    st.lists(st.sampled_from(NAMES), max_size=1).map(tuple),
+    st.sampled_from(["", "shop"]),
 )
 
 # What a zone says about all there is to ask.
@@ -31,7 +34,7 @@ Said = tuple[list[tuple[IP, ...] | None], list[str | None], frozenset[str]]
 def said(zone: Zone) -> Said:
     """Everything that can be heard of a zone."""
     return (
-        [zone.addresses(name) for name in NAMES],
+        [zone.addresses(name, project) for name in NAMES for project in ("", "shop", "blog")],
         [zone.target(ip) for ip in (ONE, TWO, THREE, SIX)],
         zone.endpoints,
     )
@@ -41,7 +44,7 @@ def rebuilt(joined: dict[str, Entry]) -> Zone:
     """A zone that these endpoints joined in this order, and where nothing else ever happened."""
     zone = Zone()
     for number, (endpoint, entry) in enumerate(joined.items()):
-        zone.put(number, endpoint, *entry)
+        zone.put(endpoint, Held(number, *entry))
     return zone
 
 
@@ -148,3 +151,27 @@ def test_what_changes_nothing_makes_nothing_stale() -> None:
     zones.drop("nowhere", "e1")
     zones.put("n2", "e1", ("a",), (TWO,), "a.n2.")
     assert zones.epoch(("n1",)) == before
+
+
+def test_who_is_called_so_comes_before_who_is_also_called_so() -> None:
+    """A container's own name wins over others' aliases of the same text."""
+    zones = Zones()
+    zones.put("n1", "e1", ("app", "db"), (ONE,), "app.n1.", ("app",))
+    zones.put("n1", "e2", ("db",), (TWO,), "db.n1.", ("db",))
+    zones.put("n1", "e3", ("web", "db"), (THREE,), "web.n1.", ("web",))
+    (zone,) = zones.within(("n1",))
+    assert zone.addresses("db") == (TWO,)
+    zones.drop("n1", "e2")
+    assert zone.addresses("db") == (ONE, THREE)
+
+
+def test_ones_own_project_comes_first() -> None:
+    """Of two projects' services of one name on a shared network, each finds its own."""
+    zones = Zones()
+    zones.put("n1", "e1", ("shop-db-1", "db"), (ONE,), "a.n1.", ("shop-db-1",), "shop")
+    zones.put("n1", "e2", ("blog-db-1", "db"), (TWO,), "b.n1.", ("blog-db-1",), "blog")
+    zones.put("n1", "e3", ("shop-db-2", "db"), (THREE,), "c.n1.", ("shop-db-2",), "shop")
+    (zone,) = zones.within(("n1",))
+    assert zone.addresses("db", "shop") == (ONE, THREE)
+    assert zone.addresses("db", "blog") == (TWO,)
+    assert zone.addresses("db", "else") == zone.addresses("db") == (ONE, TWO, THREE)

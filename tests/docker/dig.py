@@ -53,7 +53,8 @@ def serve(address: str) -> None:
         question = dns.message.from_wire(wire)
         answer = dns.message.make_response(question)
         (asked,) = question.question
-        print(asked.name, flush=True)
+        # Whoever asks may spell it with capitals by lot, to be harder to deceive.
+        print(asked.name.to_text().lower(), flush=True)
         if asked.name == dns.name.from_text("missing"):
             answer.set_rcode(dns.rcode.NXDOMAIN)
         else:

@@ -169,6 +169,72 @@ def test_internal_networks_ask_nobody(lan: Lan) -> None:
     assert asked(lan)[before:] == []
 
 
+def test_a_network_that_opens_and_closes(lan: Lan) -> None:
+    """An internal container may ask outside while it is on a network that leads there, only."""
+    lan.create("deep", "--internal --subnet 10.7.0.0/24")
+    lan.tools("hermit", "--network deep")
+    lan.docker("network", "connect", "red", "hermit")
+    assert lan.dig("hermit", "secret.example.com").found == [EVERYWHERE]
+    lan.docker("network", "disconnect", "red", "hermit")
+    before = len(asked(lan))
+    # Neither what is new, nor what was heard before.
+    for name in ("other.example.com", "secret.example.com"):
+        for kind in ("A", "TXT"):
+            assert lan.dig("hermit", name, kind).rcode == "SERVFAIL"
+    assert asked(lan)[before:] == []
+
+
+@pytest.mark.parametrize("name", ["host.docker.internal", "gateway.docker.internal"])
+def test_the_host_has_a_name(lan: Lan, name: str) -> None:
+    """For everybody it is the own gateway, where the host answers."""
+    lan.create("blue", "--subnet 10.6.0.0/24")
+    lan.tools("away", "--network blue")
+    before = len(asked(lan))
+    assert lan.dig("asker", name).found == ["10.5.0.1"]
+    assert lan.dig("away", name).found == ["10.6.0.1"]
+    assert lan.dig("away", name, "AAAA").found == []
+    assert lan.reaches("away", name)
+    assert asked(lan)[before:] == []
+
+
+def test_a_container_called_like_the_host(lan: Lan) -> None:
+    """Whoever calls one so means it."""
+    lan.run("web", "--network red --network-alias host.docker.internal")
+    assert lan.dig("asker", "host.docker.internal").found == ["10.5.0.3"]
+
+
+def test_other_name_servers_while_containers_run(lan: Lan) -> None:
+    """A change of the host's resolv.conf is heeded at once; the old server is not asked."""
+    resolv = lan.host.path("/etc/resolv.conf")
+    before = resolv.read_text()
+    try:
+        resolv.write_text("# nobody\n")
+        eventually(lambda: lan.dig("asker", "n1.example.com").rcode == "SERVFAIL")
+        # As most programs do it: another file in the place of the old one.
+        fresh = resolv.with_name("resolv.conf.new")
+        fresh.write_text(before)
+        fresh.rename(resolv)
+        eventually(lambda: lan.dig("asker", "n2.example.com").found == [EVERYWHERE])
+    finally:
+        resolv.write_text(before)
+
+
+def test_one_alias_in_two_projects(lan: Lan) -> None:
+    """On a shared network each project's containers find their own; somebody is told of it."""
+    label = "--label com.docker.compose.project"
+    for project in ("shop", "blog"):
+        lan.tools(f"{project}-db", f"--network red --network-alias db {label}={project}")
+        lan.tools(f"{project}-app", f"--network red {label}={project}")
+    for project in ("shop", "blog"):
+        own = lan.address(f"{project}-db", "red")
+        assert lan.dig(f"{project}-app", "db").found == [own]
+    assert len(lan.dig("asker", "db").found) == 2
+    warnings = [w for w in lan.daemon.api("GET", "/info").json["Warnings"] if "called db" in w]
+    assert len(warnings) == 1
+    assert "shop-db" in warnings[0]
+    assert "blog-db" in warnings[0]
+
+
 def test_the_default_bridge(lan: Lan) -> None:
     """There a container asks the host's name server itself, and knows nobody by name."""
     lan.tools("plain")

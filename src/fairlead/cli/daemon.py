@@ -152,6 +152,8 @@ async def serve(config: Config) -> None:
 async def _until(stopped: asyncio.Event, controller: Controller) -> None:
     """Wait for the end, and keep the dataplane alive until then."""
     ending = asyncio.create_task(stopped.wait())
+    following = asyncio.create_task(controller.follow_upstreams())
+    following.add_done_callback(_report)
     while not ending.done():
         watching = asyncio.create_task(controller.watch())
         await asyncio.wait({ending, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -160,6 +162,13 @@ async def _until(stopped: asyncio.Event, controller: Controller) -> None:
             await asyncio.wait({ending}, timeout=RETRY_SECONDS)
         else:
             watching.cancel()
+    following.cancel()
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        reason = str(task.exception())
+        log.error("changes of /etc/resolv.conf are not followed any more", reason=reason)
 
 
 async def _put_together(stack: AsyncExitStack, config: Config) -> tuple[Server, Controller]:
@@ -198,6 +207,7 @@ async def _put_together(stack: AsyncExitStack, config: Config) -> tuple[Server, 
     steps = await controller.start(lives)
     for warning in controller.warnings:
         log.warning(warning)
+    controller.warners.append(log.warning)
     log.info("host is as it should be", steps=len(steps), runtime=oci.name)
     images = Images(config.data_root / "images")
     engine = Engine(

@@ -287,7 +287,12 @@ def dataplane_changes(had: Serving, has: Serving, sockets: Sockets) -> list[Data
         changes.append(DropNames(zone, endpoint))
     for (zone, endpoint), entry in has.names.items():
         if had.names.get((zone, endpoint)) != entry:
-            changes.append(PutNames(zone, endpoint, entry.names, entry.addresses, entry.target))
+            changes.append(
+                PutNames(
+                    zone, endpoint, entry.names, entry.addresses, entry.target, entry.own,
+                    entry.project,
+                )
+            )  # fmt: skip
     for box, view in has.views.items():
         if box in sockets.resolvers:
             udp, tcp, fd = sockets.resolvers[box]

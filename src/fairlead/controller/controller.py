@@ -17,11 +17,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from fairlead.controller import names, ports, requests, want
+from fairlead.controller import names, ports, requests, upstreams, want
 from fairlead.controller.commit import Committer
 from fairlead.controller.join import Draw, Held, Joiner, nothing_held
 from fairlead.controller.resume import resume
-from fairlead.controller.serving import RESOLVER
 from fairlead.controller.start import Settings, start
 from fairlead.driver.interface import DRIVERS
 from fairlead.ipam.addresses import check_endpoint
@@ -81,6 +80,7 @@ class Controller:
         self.listeners: list[Callable[[NetworkEvent], None]] = []
         self.warnings: list[str] = []
         self.held: Held = nothing_held
+        self.warners: list[Callable[[str], None]] = []
         self._committer = committer
         self._folder = folder
         self._resolv_conf = resolv_conf
@@ -89,6 +89,7 @@ class Controller:
         self._changes: set[asyncio.Future[Any]] = set()
         self._reaper: asyncio.TimerHandle | None = None
         self._reaping: asyncio.Task[None] | None = None
+        self._contested: set[tuple[str, str]] = set()
 
     async def start(self, alive: Callable[[Sandbox], bool] = lambda box: True) -> tuple[Step, ...]:
         """Load the world, drop sandboxes that are not alive, repair the host; the steps taken.
@@ -120,6 +121,12 @@ class Controller:
             await self._committer.dataplane.gone()
             async with self._lock:
                 self.warnings += await resume(self._committer, self.world, self._upstreams())
+
+    async def follow_upstreams(self) -> None:
+        """Let containers ask the host's name servers as they are; returns only when cancelled."""
+        async for found in upstreams.changed(self._resolv_conf):
+            async with self._lock:
+                await upstreams.tell(self._committer.dataplane, self.world, found)
 
     # Networks
 
@@ -212,6 +219,7 @@ class Controller:
                 exposed=request.exposed,
                 created=time.time_ns(),
                 publish=tuple(publish),
+                project=request.project,
             )
             joiner = Joiner(self.world, box, self._draw, self.held)
             nets = [self._joinable(ref) for ref, _ in joins]
@@ -309,7 +317,8 @@ class Controller:
         committer = self._committer
         found = want.claims(self.world, committer.walls, committer.host)
         state, owners = want.states(found)
-        return explain(self.world, ref, state, owners)
+        lines = explain(self.world, ref, state, owners)
+        return lines + [f"  warning: {text}" for text in names.contests(self.world, ref)]
 
     # Inside
 
@@ -341,6 +350,7 @@ class Controller:
             box, held = await self._bind(after, box, leads, ports.pairs(old) if old else ())
         things: tuple[Thing, ...] = (box, *put)
         await self._commit(Change(put=things, drop=drop), held)
+        self._warn_of_names(put)
         return box
 
     async def _bind(
@@ -364,23 +374,29 @@ class Controller:
         return replace(box, ports=found), held
 
     async def _commit(self, change: Change, held: dict[str, socket.socket] | None = None) -> None:
-        committer, upstreams = self._committer, self._upstreams()
+        committer, servers = self._committer, self._upstreams()
         try:
-            self.world = await committer.commit(self.world, change, upstreams, held)
+            self.world = await committer.commit(self.world, change, servers, held)
         except FairleadError as error:
             # The dataplane may have heard of it already: tell it again how things are.
             try:
-                await resume(committer, self.world, upstreams)
+                await resume(committer, self.world, servers)
             except FairleadError as second:
                 raise error from second
             raise
 
     def _upstreams(self) -> tuple[IPAddress, ...]:
-        try:
-            text = self._resolv_conf.read_text()
-        except FileNotFoundError:
-            return ()
-        return tuple(a for a in names.nameservers(text) if str(a) != RESOLVER)
+        return upstreams.upstreams(self._resolv_conf)
+
+    def _warn_of_names(self, joined: Sequence[Endpoint]) -> None:
+        """Say once that a name on a network has holders who may not know of each other."""
+        for endpoint in joined:
+            for name, text in names.contested(self.world, endpoint):
+                if (endpoint.network, name) not in self._contested:
+                    self._contested.add((endpoint.network, name))
+                    self.warnings.append(text)
+                    for warn in self.warners:
+                        warn(text)
 
     def _tell(self, action: str, net: Network, container: str = "") -> None:
         for listener in self.listeners:

@@ -16,11 +16,16 @@ from fairlead.model.world import World
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What one endpoint is called on its network; `target` is what its addresses resolve to."""
+    """What one endpoint is called on its network; `target` is what its addresses resolve to.
+
+    `own` are those of the names that are its own, not aliases that others may have as well.
+    """
 
     names: tuple[str, ...]
     addresses: tuple[IPAddress, ...]
     target: str
+    own: tuple[str, ...] = ()
+    project: str = ""
 
 
 def dns_names(world: World, endpoint: Endpoint) -> tuple[str, ...]:
@@ -35,10 +40,28 @@ def dns_names(world: World, endpoint: Endpoint) -> tuple[str, ...]:
 def registration(world: World, endpoint: Endpoint) -> Registration:
     """An endpoint's entry in its network's zone: every name, also with the network's behind it."""
     net, box = world.networks[endpoint.network], world.sandboxes[endpoint.sandbox]
-    short = [name.lower() for name in dns_names(world, endpoint)]
-    names = dict.fromkeys([*short, *(f"{name}.{net.name.lower()}" for name in short)])
+    suffix = fold(net.name)
+    short = [form for name in dns_names(world, endpoint) for form in _forms(name)]
+    names = dict.fromkeys([*short, *(f"{name}.{suffix}" for name in short)])
     addresses = tuple(address.ip for address in endpoint.addresses)
-    return Registration(tuple(names), addresses, f"{box.name}.{net.name}.")
+    own = (fold(box.name), f"{fold(box.name)}.{suffix}") if short else ()
+    return Registration(tuple(names), addresses, f"{box.name}.{net.name}.", own, box.project)
+
+
+def fold(name: str) -> str:
+    """A name as it is looked up: the case of letters does not matter, of any letters."""
+    return name.lower()
+
+
+def _forms(name: str) -> Iterator[str]:
+    """A name as clients may ask for it: as it is, and as IDNA has it where it is not ASCII."""
+    yield fold(name)
+    if not name.isascii():
+        try:
+            yield name.lower().encode("idna").decode()
+        except UnicodeError:
+            # No such form: then nobody asks for it either.
+            return
 
 
 def zones(world: World) -> Iterator[tuple[Endpoint, Registration]]:
@@ -67,7 +90,7 @@ def links(world: World, box: Sandbox) -> Mapping[str, tuple[IPAddress, ...]]:
             for other in world.on_network(endpoint.network):
                 if target in (world.sandboxes[other.sandbox].name, *_ids(world, other)):
                     addresses = tuple(a.ip for a in other.addresses)
-                    found[alias.lower()] = found.get(alias.lower(), ()) + addresses
+                    found[fold(alias)] = found.get(fold(alias), ()) + addresses
     return found
 
 
@@ -89,6 +112,46 @@ def may_forward(world: World, box: Sandbox) -> bool:
     return any(world.gateway(box.id, version) is not None for version in (4, 6))
 
 
+def gateways(world: World, box: Sandbox) -> tuple[IPAddress, ...]:
+    """Where a sandbox finds the host: its gateway of each family."""
+    ways = ((world.gateway(box.id, version), version) for version in (4, 6))
+    found = (way.gateway(version) for way, version in ways if way is not None)
+    return tuple(address for address in found if address is not None)
+
+
+def contested(world: World, endpoint: Endpoint) -> Iterator[tuple[str, str]]:
+    """Aliases that somebody of another project on the same network has too, and what that means."""
+    net, box = world.networks[endpoint.network], world.sandboxes[endpoint.sandbox]
+    mine = {fold(alias) for alias in endpoint.aliases}
+    for other in world.on_network(endpoint.network) if mine else ():
+        theirs = world.sandboxes[other.sandbox]
+        if theirs.id == box.id or theirs.project == box.project:
+            continue
+        for name in sorted(mine & {fold(name) for name in (theirs.name, *other.aliases)}):
+            yield (
+                name,
+                (
+                    f"on network {net.name} both {_of(box)} and {_of(theirs)} are called {name}: "
+                    "containers of one of these projects find their own, others find "
+                    f"{theirs.name if fold(theirs.name) == name else 'either, in turns'}"
+                ),
+            )
+
+
+def contests(world: World, ref: str) -> tuple[str, ...]:
+    """What is contested of a container, or on a network, by name or id."""
+    found: dict[str, None] = {}
+    for endpoint in world.endpoints.values():
+        net, box = world.networks[endpoint.network], world.sandboxes[endpoint.sandbox]
+        if ref in (net.name, net.id, box.name, box.container):
+            found |= {text: None for _, text in contested(world, endpoint)}
+    return tuple(found)
+
+
+def _of(box: Sandbox) -> str:
+    return f"{box.name} (project {box.project})" if box.project else f"{box.name} (no project)"
+
+
 def nameservers(resolv_conf: str) -> tuple[IPAddress, ...]:
     """The name servers in the text of a resolv.conf."""
     found = []
@@ -96,7 +159,8 @@ def nameservers(resolv_conf: str) -> tuple[IPAddress, ...]:
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             try:
-                found.append(ip_address(words[1].split("%")[0]))
+                # With its zone, without which a link-local server cannot be reached.
+                found.append(ip_address(words[1]))
             except ValueError:
                 continue
     return tuple(found)

@@ -76,13 +76,16 @@ def _lead(world: World, box: Sandbox, version: int) -> IPAddress | None:
 def view(world: World, box: Sandbox, upstreams: tuple[IPAddress, ...]) -> View:
     """What one sandbox sees."""
     inside = bool(box.dns)
-    servers = names.given(box.dns) if inside else upstreams
+    # One that asks us would ask in circles.
+    servers = [a for a in (names.given(box.dns) if inside else upstreams) if str(a) != RESOLVER]
     return View(
         zones=names.zones_of(world, box),
         names=names.links(world, box),
-        upstreams=tuple(Upstream(a, inside=inside) for a in servers[:3] if str(a) != RESOLVER),
+        upstreams=tuple(Upstream(a, inside=inside) for a in servers[:3]),
         forward=inside or names.may_forward(world, box),
         ndots=names.has_ndots(box),
+        gateways=names.gateways(world, box),
+        project=box.project,
     )
 
 

@@ -19,13 +19,18 @@ from fairlead.dns.message import IP
 
 @dataclass(frozen=True, slots=True)
 class PutNames:
-    """An endpoint's names (lower case) and addresses in a zone; `target` is for reverse lookups."""
+    """An endpoint's names (lower case) and addresses in a zone; `target` is for reverse lookups.
+
+    `own` are those of the names that are more than aliases.
+    """
 
     zone: str
     endpoint: str
     names: tuple[str, ...]
     addresses: tuple[IP, ...]
     target: str
+    own: tuple[str, ...] = ()
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,7 @@ def messages(changes: Sequence[Change]) -> Iterator[tuple[list[dict[str, Any]], 
 
 def _plain(change: Change, descriptors: list[int]) -> dict[str, Any]:
     match change:
-        case PutNames(zone, endpoint, names, addresses, target):
+        case PutNames(zone, endpoint, names, addresses, target, own, project):
             texts = [str(address) for address in addresses]
             return {
                 "op": "put-names",
@@ -121,6 +126,8 @@ def _plain(change: Change, descriptors: list[int]) -> dict[str, Any]:
                 "names": list(names),
                 "addresses": texts,
                 "target": target,
+                "own": list(own),
+                "project": project,
             }
         case DropNames(zone, endpoint):
             return {"op": "drop-names", "zone": zone, "endpoint": endpoint}

@@ -9,6 +9,7 @@ operation       arguments                             descriptors
 ==============  ====================================  ===========
 change          changes: a list of those below        all of them
   put-names     zone endpoint names addresses target
+                own project
   drop-names    zone endpoint
   resolver-add  sandbox view                          udp tcp net
   view          sandbox view
@@ -132,9 +133,15 @@ class Service:
         """Make one change; it takes its descriptors from those that are left."""
         match change["op"]:
             case "put-names":
-                addresses = tuple(map(ip_address, change["addresses"]))
-                names, target = tuple(change["names"]), change["target"]
-                self._zones.put(change["zone"], change["endpoint"], names, addresses, target)
+                self._zones.put(
+                    change["zone"],
+                    change["endpoint"],
+                    tuple(change["names"]),
+                    tuple(map(ip_address, change["addresses"])),
+                    change["target"],
+                    tuple(change["own"]),
+                    change["project"],
+                )
             case "drop-names":
                 self._zones.drop(change["zone"], change["endpoint"])
             case "resolver-add":

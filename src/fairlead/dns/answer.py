@@ -9,9 +9,16 @@ question                      reply
 A, AAAA of a known name       its addresses of that family, perhaps none
 MX of a known name            none, so that mailers fall back to A
 PTR of a known address        its name
+A, AAAA of the host's names   the asker's own gateway
 A, AAAA of one label, ndots   none, so that the stub walks its search list
+a name that cannot be public  NXDOMAIN, unless the servers are its own
 anything else                 forwarded, or SERVFAIL where that is closed
 ============================  =========================================
+
+`host.docker.internal` is the host for everybody, unless a container is called
+so. No top-level domain has an underscore, but networks that Compose makes do
+(`shop_default`): `gone.shop_default` is a name of ours, and tells strangers
+what runs here, so it is not asked of the host's servers.
 """
 
 from __future__ import annotations
@@ -27,6 +34,7 @@ from fairlead.dns.message import IP, Query, Record
 from fairlead.dns.zone import Zones
 
 Shuffle = Callable[[list[IP]], None]
+HOST_NAMES = frozenset(("host.docker.internal", "gateway.docker.internal"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,10 @@ class View:
     forward: bool = True
     ndots: bool = False
     ttl_seconds: int = 600
+    gateways: tuple[IP, ...] = ()
+    """Where the host is to be found."""
+    project: str = ""
+    """Whose names come first where several share one."""
 
 
 def answer(
@@ -63,6 +75,8 @@ def answer(
         records = _records(view, zones, query, shuffle)
         if records is not None:
             return message.build(query, records=records, limit=limit)
+        if _stays_here(view, query):
+            return message.build(query, message.NXDOMAIN, limit=limit)
     if view.forward and view.upstreams:
         return None
     return message.build(query, message.SERVFAIL, limit=limit)
@@ -98,10 +112,18 @@ def _known(view: View, zones: Zones, name: str) -> tuple[IP, ...] | None:
     if name in view.names:
         return view.names[name]
     for zone in zones.within(view.zones):
-        found = zone.addresses(name)
+        found = zone.addresses(name, view.project)
         if found is not None:
             return found
-    return None
+    return view.gateways if name in HOST_NAMES else None
+
+
+def _stays_here(view: View, query: Query) -> bool:
+    """Whether a name that nobody has here is still nobody else's."""
+    if any(upstream.inside for upstream in view.upstreams):
+        # Who brings servers of his own may have such names there.
+        return False
+    return len(query.labels) > 1 and b"_" in query.labels[-1]
 
 
 def _target(view: View, zones: Zones, address: IP) -> str | None:
@@ -135,6 +157,8 @@ def encode(view: View) -> dict[str, Any]:
         "forward": view.forward,
         "ndots": view.ndots,
         "ttl_seconds": view.ttl_seconds,
+        "gateways": [str(ip) for ip in view.gateways],
+        "project": view.project,
     }
 
 
@@ -149,4 +173,6 @@ def decode(plain: Mapping[str, Any]) -> View:
         forward=plain["forward"],
         ndots=plain["ndots"],
         ttl_seconds=plain["ttl_seconds"],
+        gateways=tuple(map(ip_address, plain["gateways"])),
+        project=plain["project"],
     )

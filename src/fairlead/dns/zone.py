@@ -4,6 +4,9 @@ Rule: what a zone says depends on who is in it and in which order they joined,
 and on nothing that was there before. An endpoint whose names or addresses
 change keeps its place.
 
+Of several endpoints that share a name, those of the asker's own project answer
+if there are any; else the one whose own name it is; else all of them, in turns.
+
 Every change gets the next number of one count. So `epoch`, the latest change
 to any of some zones, rises whenever one of them may say something else, also
 where a zone comes, goes or comes back; whoever keeps ready replies compares it.
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect, bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from fairlead.dns.message import IP
@@ -29,6 +32,14 @@ class Entry:
     names: tuple[str, ...]
     addresses: tuple[IP, ...]
     target: str
+    own: tuple[str, ...] = ()
+    """Those of its names that are more than aliases."""
+    project: str = ""
+
+    def says(self, other: Entry) -> bool:
+        """Whether it says the same as another, wherever their places are."""
+        mine = (self.names, self.addresses, self.target, self.own, self.project)
+        return mine == (other.names, other.addresses, other.target, other.own, other.project)
 
 
 class Zone:
@@ -48,26 +59,19 @@ class Zone:
     def endpoints(self) -> frozenset[str]:
         return frozenset(self._entries)
 
-    def put(
-        self,
-        epoch: int,
-        endpoint: str,
-        names: tuple[str, ...],
-        addresses: tuple[IP, ...],
-        target: str,
-    ) -> None:
-        """Enter an endpoint, in place of what it was entered as before."""
+    def put(self, endpoint: str, entry: Entry) -> None:
+        """Enter an endpoint, in place of what it was entered as before; its place is the epoch."""
         old = self._entries.get(endpoint)
-        if old is not None and (old.names, old.addresses, old.target) == (names, addresses, target):
+        if old is not None and old.says(entry):
             return
+        self.epoch = entry.place
         if old is not None:
             self._take_out(old)
-        entry = Entry(epoch if old is None else old.place, names, addresses, target)
-        self.epoch = epoch
+            entry = replace(entry, place=old.place)
         self._entries[endpoint] = entry
-        for name in dict.fromkeys(names):
+        for name in dict.fromkeys(entry.names):
             _add(self._names, name, entry)
-        for address in dict.fromkeys(addresses):
+        for address in dict.fromkeys(entry.addresses):
             _add(self._addresses, address, entry)
 
     def drop(self, epoch: int, endpoint: str) -> None:
@@ -77,11 +81,16 @@ class Zone:
             self.epoch = epoch
             self._take_out(entry)
 
-    def addresses(self, name: str) -> tuple[IP, ...] | None:
-        """The addresses of a name; None if nobody has it."""
+    def addresses(self, name: str, project: str = "") -> tuple[IP, ...] | None:
+        """The addresses of a name, as one of some project hears it; None if nobody has it."""
         holders = self._names.get(name)
         if holders is None:
             return None
+        if len(holders) == 1:
+            return holders[0].addresses
+        if project:
+            holders = tuple(entry for entry in holders if entry.project == project) or holders
+        holders = tuple(entry for entry in holders if name in entry.own) or holders
         return tuple(address for entry in holders for address in entry.addresses)
 
     def target(self, address: IP) -> str | None:
@@ -111,11 +120,13 @@ class Zones:
         names: tuple[str, ...],
         addresses: tuple[IP, ...],
         target: str,
+        own: tuple[str, ...] = (),
+        project: str = "",
     ) -> None:
         """Enter an endpoint in a zone, in place of what it was entered as before."""
         self._changes += 1
         found = self._zones.setdefault(zone, Zone())
-        found.put(self._changes, endpoint, names, addresses, target)
+        found.put(endpoint, Entry(self._changes, names, addresses, target, own, project))
 
     def drop(self, zone: str, endpoint: str) -> None:
         """Take an endpoint out of a zone; no error if it is not there."""

@@ -25,6 +25,7 @@ from fairlead.model.errors import Conflict, Failed, FairleadError, Forbidden, In
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox, SandboxRequest
 
+PROJECT_LABEL = "com.docker.compose.project"
 SHARED = (
     "container sharing network namespace with another container or host cannot be connected "
     "to any other network"
@@ -194,6 +195,7 @@ class Networking:
             dns_options=tuple(record.host.dns_options) or self._settings.dns_options,
             host=record.host_mode,
             exposed=ports.numbers(record.config.ports),
+            project=record.config.labels.get(PROJECT_LABEL, ""),
         )
         joins: list[Join] = [(n, self._join(record, n, s)) for n, s in record.networks.items()]
         try:

@@ -22,6 +22,8 @@ class SandboxRequest:
     host: bool = False
     """It lives in the host's own namespace."""
     exposed: tuple[tuple[str, int], ...] = ()
+    project: str = ""
+    """Whose it is (Compose): names of its own project come before others' of the same text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Sandbox:
     created: int = 0
     publish: tuple[PortRequest, ...] = ()
     ports: tuple[Port, ...] = ()
+    project: str = ""
 
     @property
     def namespace(self) -> str:
