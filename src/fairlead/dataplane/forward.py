@@ -123,33 +123,41 @@ class Forwards:
         self._source = Source(next(self._shared.numbers), servers)
         self._own.append(self._source)
 
-    def known(self, query: Query, now: float) -> Kept | None:
-        """An answer that need not be asked for."""
+    def key(self, query: Query) -> Key | None:
+        """What a question has in common with its like; None if it is like no other."""
         if not query.plain:
             return None
-        entry = self._shared.cache.get(self._key(query))
-        return entry.kept if entry is not None and now < entry.kept.until else None
-
-    def _key(self, query: Query) -> Key:
         flags = query.flags & KEY_FLAGS
         return self._source.number, query.question.lower(), flags, query.edns, query.dnssec
 
+    def known(self, key: Key | None, now: float) -> Kept | None:
+        """An answer that need not be asked for."""
+        if key is None:
+            return None
+        entry = self._shared.cache.get(key)
+        return entry.kept if entry is not None and now < entry.kept.until else None
+
     def start(
-        self, query: Query, wire: bytes, reply: Callable[[bytes], None], *, stream: bool
+        self,
+        key: Key | None,
+        query: Query,
+        wire: bytes,
+        reply: Callable[[bytes], None],
+        now: float,
+        *,
+        stream: bool,
     ) -> None:
         """Have a question answered, by TCP if `stream`, and pass the answer to `reply`."""
         shared = self._shared
         if self._waiting >= (MOST_PER_SANDBOX if shared.count < MOST_PER_PROCESS else FEW):
             reply(message.build(query, message.REFUSED))
             return
-        now = monotonic()
-        key = self._key(query) if query.plain else None
         stale = None
         question = None
         if key is not None:
             entry = shared.cache.get(key)
             if entry is not None:
-                if now < max(entry.kept.until, entry.rest_until):
+                if now < entry.rest_until:
                     reply(entry.kept.reply(query, now))
                     return
                 if now < entry.kept.until + MOST_STALE_SECONDS:

@@ -124,7 +124,7 @@ class Question:
         servers = self.source.servers
         suspects = [server for server in servers if server.suspect]
         if not suspects:
-            self._left = [*servers[::-1]]
+            self._left = list(servers[::-1])
             self._go_on(now)
             return
         trusted = [server for server in servers if not server.suspect]

@@ -151,7 +151,8 @@ class Resolver:
         """Answer from what upstream said before, or have it asked."""
         limit = query.udp_bytes
         now = monotonic()
-        kept = self._forwards.known(query, now)
+        key = self._forwards.key(query)
+        kept = self._forwards.known(key, now)
         if kept is not None:
             first = message.cut(kept.reply(query, now, query.id), query, limit)
             send_to(self._udp.fileno(), first, client)
@@ -160,11 +161,12 @@ class Resolver:
             return
 
         def reply(found: bytes) -> None:
-            descriptor = self._udp.fileno()
-            if descriptor >= 0:
-                send_to(descriptor, message.cut(found, query, limit), client)
+            if len(found) > limit:
+                found = message.cut(found, query, limit)
+            # Closed, it is one that nothing can be sent by.
+            send_to(self._udp.fileno(), found, client)
 
-        self._forwards.start(query, wire, reply, stream=False)
+        self._forwards.start(key, query, wire, reply, now, stream=False)
 
     def _keep_passing(self, kept: Kept, query: Query, key: bytes, now: float) -> None:
         """Have replies from upstream ready, while their TTLs are what they are now."""
@@ -200,7 +202,12 @@ class Resolver:
         if found is not None:
             reply(found)
         else:
-            self._forwards.start(query, wire, reply, stream=True)
+            key, now = self._forwards.key(query), monotonic()
+            kept = self._forwards.known(key, now)
+            if kept is not None:
+                reply(kept.reply(query, now, query.id))
+            else:
+                self._forwards.start(key, query, wire, reply, now, stream=True)
         return True
 
 

@@ -120,10 +120,10 @@ def _known(view: View, zones: Zones, name: str) -> tuple[IP, ...] | None:
 
 def _stays_here(view: View, query: Query) -> bool:
     """Whether a name that nobody has here is still nobody else's."""
-    if any(upstream.inside for upstream in view.upstreams):
-        # Who brings servers of his own may have such names there.
+    if len(query.labels) < 2 or b"_" not in query.labels[-1]:
         return False
-    return len(query.labels) > 1 and b"_" in query.labels[-1]
+    # Who brings servers of his own may have such names there.
+    return not any(upstream.inside for upstream in view.upstreams)
 
 
 def _target(view: View, zones: Zones, address: IP) -> str | None:

@@ -109,15 +109,17 @@ def parse(wire: bytes) -> Query:
     try:
         if questions != 1:
             raise _Bad(f"{questions} questions")
-        labels, end = read_name(wire, HEADER.size)
-        type_, class_ = struct.unpack_from("!HH", wire, end)
+        labels, end = _asked_name(wire)
+        type_, class_ = _KIND.unpack_from(wire, end)
         opt = _opt(wire, end + 4, counts) if any(counts) else None
     except (_Bad, struct.error) as error:
         raise Malformed(str(error), _refusal(id_, flags, FORMERR)) from error
     question = wire[HEADER.size : end + 4]
     if opt is None:
         plain = len(wire) == end + 4 and not any(counts)
-        return Query(id_, flags, labels, type_, class_, question, plain=plain)
+        return Query(
+            id_, flags, labels, type_, class_, question, False, PLAIN_UDP_BYTES, False, plain
+        )
     size = min(max(opt.size, PLAIN_UDP_BYTES), LARGEST_UDP_BYTES)
     dnssec = bool(opt.ttl & DO)
     plain = counts == [0, 0, 1] and opt.end == len(wire) and opt.plain
@@ -125,6 +127,27 @@ def parse(wire: bytes) -> Query:
     if opt.ttl >> 16 & 0xFF:
         raise Malformed("an unknown EDNS version", build(query, BADVERS))
     return query
+
+
+_KIND = struct.Struct("!HH")
+
+
+def _asked_name(wire: bytes) -> tuple[tuple[bytes, ...], int]:
+    """The labels of the name that is asked for: there is nothing before it to point to."""
+    labels: list[bytes] = []
+    offset = HEADER.size
+    try:
+        while length := wire[offset]:
+            if length >= 0x40:
+                raise _Bad("a pointer, or a label of an unknown kind, in a question")
+            start, offset = offset + 1, offset + 1 + length
+            labels.append(wire[start:offset])
+    except IndexError:
+        raise _Bad("a name runs out of the message") from None
+    offset += 1
+    if offset - HEADER.size > 255:
+        raise _Bad("a name too long")
+    return tuple(labels), offset
 
 
 class _Opt(NamedTuple):

@@ -15,7 +15,6 @@ where a zone comes, goes or comes back; whoever keeps ready replies compares it.
 from __future__ import annotations
 
 from bisect import bisect, bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -139,9 +138,9 @@ class Zones:
             del self._zones[zone]
             self._gone = self._changes
 
-    def within(self, zones: tuple[str, ...]) -> Iterator[Zone]:
+    def within(self, zones: tuple[str, ...]) -> list[Zone]:
         """Those of some zones that are there, in the order given."""
-        return (self._zones[zone] for zone in zones if zone in self._zones)
+        return [self._zones[zone] for zone in zones if zone in self._zones]
 
     def epoch(self, zones: tuple[str, ...]) -> int:
         """The latest change to any of some zones."""
