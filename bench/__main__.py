@@ -31,6 +31,8 @@ BENCHMARKS = {
     "networks": Benchmark("API requests on an open connection", networks.measure, 30, 5),
     "names": Benchmark("Names of containers", names.own, 7, 1),
     "forward": Benchmark("Forwarded names", names.forwarded, 7, 1),
+    "kept": Benchmark("Forwarded names that live for minutes", names.kept, 7, 1),
+    "dead": Benchmark("Forwarded names, one server of three dead", names.dead, 3, 1),
     "cli": Benchmark("A command that asks the daemon", commands.measure, 15, 3),
     "floor": Benchmark("An endpoint in the kernel alone", floor.measure, 10, 5),
 }

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import quantiles
 
@@ -29,6 +30,8 @@ CLIENTS = (1, 8)
 WAITING = 100
 SECONDS = 1
 PACE = 1500
+# Few enough for a resolver that keeps each waiting for seconds.
+DEAD, DEAD_PACE, DEAD_SECONDS = "127.0.0.53", 20, 3
 DNSMASQ = "dnsmasq"
 DOMAIN = "bench.test"
 ANSWERED = re.compile(r"^> NOERROR \S+ \S+ ([0-9.]+)", re.MULTILINE)
@@ -67,22 +70,67 @@ def own(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
 
 
 def forwarded(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
-    """Names of the world: a dnsmasq on the machine plays it. Beside us, another that forwards."""
+    """Names of the world, each asked for anew: they have no time to live."""
+    return _forwarded(subjects, rounds, 0, ["--cache-size=0"])
+
+
+def kept(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
+    """Names of the world that live for minutes: who keeps answers need not ask again."""
+    return _forwarded(subjects, rounds, 300, [])
+
+
+def _forwarded(
+    subjects: Sequence[Subject], rounds: int, ttl_seconds: int, beside: Sequence[str]
+) -> list[Figure]:
+    """A dnsmasq on the machine plays the world; beside us, another that forwards to it."""
     with ExitStack() as stack:
         servers = []
         for subject in subjects:
             machine, address = subject.machine, str(subject.machine.address)
-            flags = ["--no-resolv", f"--address=/{DOMAIN}/192.0.2.1"]
-            stack.enter_context(_dnsmasq(machine, flags, address))
+            stack.enter_context(_world(machine, ttl_seconds, address))
             asker = stack.enter_context(_population(subject))
             asked = (f"name{i}.{DOMAIN} A" for i in range(CONTAINERS * ALIASES))
             _write(machine, "/run/bench-queries", asked)
             servers.append(Server(subject.name, machine, asker, RESOLVER))
             if subject.name == OURS:
-                flags = ["--no-resolv", f"--server={address}", "--cache-size=0"]
+                flags = ["--no-resolv", f"--server={address}", *beside]
                 stack.enter_context(_dnsmasq(machine, flags, BESIDE, asker))
                 servers.append(Server(DNSMASQ, machine, asker, BESIDE))
         return _ask(servers, rounds, None)
+
+
+def dead(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
+    """Names of the world, the first of three name servers being dead; few, and each just once."""
+    middle, slow = Figure("p50", "ms"), Figure("p99", "ms", Goal(100))
+    with ExitStack() as stack:
+        servers = []
+        for subject in subjects:
+            machine, address = subject.machine, str(subject.machine.address)
+            listen = f"import signal, socket; s = socket.socket(type=2); s.bind(('{DEAD}', 53));"
+            silent = [sys.executable, "-c", f"{listen} signal.pause()"]
+            stack.callback(stack.enter_context(machine.popen(silent)).kill)
+            stack.enter_context(_world(machine, 300, f"{address},127.0.0.1"))
+            resolv = machine.path("/etc/resolv.conf")
+            stack.callback(resolv.write_text, resolv.read_text())
+            resolv.write_text("".join(f"nameserver {a}\n" for a in (DEAD, address, "127.0.0.1")))
+            asker = stack.enter_context(_population(subject))
+            servers.append(Server(subject.name, machine, asker, RESOLVER))
+        for number, server in alternating(servers, rounds):
+            asked = (f"n{number}-{i}.{DOMAIN} A" for i in range(DEAD_PACE * DEAD_SECONDS))
+            _write(server.machine, "/run/bench-queries", asked)
+            flags = ("-l", str(DEAD_SECONDS), "-Q", str(DEAD_PACE), "-t", "10", "-v")
+            found = [float(s) * 1e3 for s in ANSWERED.findall(_dnsperf(server, *flags))]
+            if len(found) < DEAD_PACE * DEAD_SECONDS // 2:
+                raise NoAnswer(f"{server.name}: {len(found)} answers")
+            cuts = quantiles(found, n=100)
+            middle.add(server.name, cuts[49])
+            slow.add(server.name, cuts[98])
+    return [middle, slow]
+
+
+def _world(machine: Machine, ttl_seconds: int, address: str) -> AbstractContextManager[Process]:
+    flags = ["--no-resolv", f"--address=/{DOMAIN}/192.0.2.1", f"--local-ttl={ttl_seconds}"]
+    return _dnsmasq(machine, flags, address)
 
 
 def _ask(servers: Sequence[Server], rounds: int, goal: Goal | None) -> list[Figure]:
