@@ -249,6 +249,7 @@ async def test_edns_goes_through(
     upstream = await server(reply)
     await asking(dataplane, sandbox, upstream)
     subnet = dns.edns.ECSOption("198.51.100.0", 24)
+    cookie = dns.edns.CookieOption(b"12345678", b"")
     ways: tuple[dict[str, Any], ...] = (
         {},
         {"use_edns": 0},
@@ -260,6 +261,8 @@ async def test_edns_goes_through(
             found = await sandbox.ask("example.com", **way)
             assert addresses(found) == ["192.0.2.80"]
             assert (found.edns >= 0) == bool(way)
+    # Cookies are between a client and us, so who sends them may have what is kept.
+    await sandbox.ask("example.com", use_edns=0, options=[cookie])
     heard = [asked for _, asked in upstream.asked]
     # What is asked for a part of the network is not kept for the whole of it.
     assert [asked.edns for asked in heard] == [-1, 0, 0, 0, 0]
@@ -267,6 +270,8 @@ async def test_edns_goes_through(
         False
     ]
     assert [list(asked.options) for asked in heard[3:]] == [[subnet], [subnet]]
+    # What may be signed is not spelt in another way.
+    assert {asked.question[0].name.to_text() for asked in heard[3:]} == {"example.com."}
 
 
 async def test_who_floods_pushes_out_his_own(

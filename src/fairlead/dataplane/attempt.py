@@ -17,6 +17,7 @@ from fairlead.dns import message
 
 if TYPE_CHECKING:
     from fairlead.dataplane.upstream import Server, Source
+    from fairlead.dns.message import Query
 
 RESEND_SECONDS = 1.0
 STREAM_PATIENCE_SECONDS = 0.3
@@ -25,8 +26,8 @@ STREAM_PATIENCE_SECONDS = 0.3
 class Asking(Protocol):
     """The question, as its attempts see it."""
 
+    query: Query
     head: bytes
-    asked: bytes
     tail: bytes
     source: Source
 
@@ -53,7 +54,8 @@ class Datagram:
         self._sent_at = now
         self.again_at = now + RESEND_SECONDS
         self._lane = server.lanes.lane(server)
-        self._lane.ask(self, question.head, question.asked, question.tail)
+        query = question.query
+        self._lane.ask(self, question.head, query.question, question.tail, mix=query.plain)
 
     def patience(self) -> float:
         """After how long silence is odd."""
@@ -114,8 +116,8 @@ class Stream:
     async def _work(self, question: Asking) -> bytes:
         loop, noise = asyncio.get_running_loop(), self.server.lanes.noise
         await loop.sock_connect(self._sock, address(self.server.upstream))
-        id_, asked = noise.take(2), question.asked
-        if self.server.mixes:
+        id_, asked = noise.take(2), question.query.question
+        if self.server.mixes and question.query.plain:
             asked = message.mixed(asked, noise.take(len(asked)))
         wire = id_ + question.head + asked + question.tail
         await loop.sock_sendall(self._sock, len(wire).to_bytes(2) + wire)

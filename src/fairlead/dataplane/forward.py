@@ -121,7 +121,7 @@ class Forwards:
             for upstream in upstreams
         )
         self._source = Source(next(self._shared.numbers), servers)
-        self._own.append(self._source)
+        self._own = [*(source for source in self._own if source.questions), self._source]
 
     def key(self, query: Query) -> Key | None:
         """What a question has in common with its like; None if it is like no other."""

@@ -88,14 +88,17 @@ class Lane:
         self.born = monotonic()
         asyncio.get_running_loop().add_reader(sock, self._read)
 
-    def ask(self, asker: Asker, head: bytes, question: bytes, tail: bytes) -> None:
-        """Send a question under an id of its own. OSError if the server is not there."""
+    def ask(self, asker: Asker, head: bytes, question: bytes, tail: bytes, *, mix: bool) -> None:
+        """Send a question under an id of its own. OSError if the server is not there.
+
+        Without `mix` it keeps its spelling: one that is signed is spelt as it was signed.
+        """
         take, waiting = self._lanes.noise.take, self._waiting
         noise = take(2 + len(question))
         while (id_ := noise[0] << 8 | noise[1]) in waiting or id_ in self._late:
             noise = take(2 + len(question))
         asker.id = id_
-        if self._server.mixes:
+        if mix and self._server.mixes:
             question = message.mixed(question, noise)
         asker.sent = question
         waiting[id_] = asker

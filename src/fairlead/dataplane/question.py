@@ -75,7 +75,7 @@ class Question:
 
     __slots__ = (
         "_at", "_awaited", "_ends_at", "_gave", "_held", "_left", "_next_at", "_out", "_waiters",
-        "asked", "began", "desk", "head", "key", "owner", "query", "source", "stale", "stream",
+        "began", "desk", "head", "key", "owner", "query", "source", "stale", "stream",
         "tail",
     )  # fmt: skip
 
@@ -99,7 +99,6 @@ class Question:
         self.stream = stream
         self.stale = stale
         self.head, self.tail = message.forwarded(query, wire)
-        self.asked = query.question
         self._gave = False
         self._waiters: list[Waiter] = []
         self._out: list[Attempt] = []

@@ -144,7 +144,8 @@ class Resolver:
                 for start in _starts(sizes[0])
             )
             replies = [Ready(reply) for reply in turned if reply is not None]
-        self._keep(wire[2:], replies, query.id)
+        if len(wire) <= _longest(query):
+            self._keep(wire[2:], replies, query.id)
         send_to(descriptor, first, client)
 
     def _pass_on(self, query: Query, wire: bytes, client: bytes) -> None:
@@ -156,7 +157,7 @@ class Resolver:
         if kept is not None:
             first = message.cut(kept.reply(query, now, query.id), query, limit)
             send_to(self._udp.fileno(), first, client)
-            if kept.until >= now + FRESH_SECONDS:
+            if kept.until >= now + FRESH_SECONDS and len(wire) <= _longest(query):
                 self._keep_passing(kept, query, wire[2:], now)
             return
 
@@ -209,6 +210,11 @@ class Resolver:
             else:
                 self._forwards.start(key, query, wire, reply, now, stream=True)
         return True
+
+
+def _longest(query: Query) -> int:
+    """How long it is without options, of which cookies are never the same twice."""
+    return message.HEADER.size + len(query.question) + message.OPT_BYTES
 
 
 def _starts(size: int) -> range:

@@ -38,6 +38,8 @@ DO = 0x8000
 
 HEADER = struct.Struct("!6H")
 FIXED = struct.Struct("!HHIH")
+# An OPT record without options.
+OPT_BYTES = 1 + FIXED.size
 PLAIN_UDP_BYTES = 512
 # What we ask upstreams for: such a packet is never split on its way.
 WHOLE_UDP_BYTES = 1232
