@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from fairlead.dataplane.burst import Inbox
 from fairlead.dataplane.lane import Lanes, Noise
-from fairlead.dataplane.question import Key, Question, Waiter
+from fairlead.dataplane.question import Key, Question
 from fairlead.dataplane.upstream import Source
 from fairlead.dataplane.wheel import Wheel
 from fairlead.dns import message
@@ -165,7 +165,7 @@ class Forwards:
             question = shared.flying[stream].get(key)
         self._waiting += 1
         shared.count += 1
-        waiter = Waiter(self, query, reply)
+        waiter = (self, query, reply)
         if question is not None:
             question.join(waiter, now)
             return

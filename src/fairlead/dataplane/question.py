@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fairlead.dataplane.attempt import Attempt, Datagram, Stream
 from fairlead.dns import message
@@ -42,6 +42,8 @@ STALE_SECONDS = 0.4
 DENIED_SECONDS = 0.3
 CUT_SECONDS = 0.5
 
+UNWILLING = (message.SERVFAIL, message.REFUSED)
+
 Key = tuple[int, bytes, int, bool, bool]
 """What is asked of whom: two questions with one key have one answer."""
 
@@ -53,12 +55,8 @@ class Client(Protocol):
         """One of its questions has its reply."""
 
 
-class Waiter(NamedTuple):
-    """Somebody who waits: how he asked, and how to tell him."""
-
-    client: Client
-    query: Query
-    reply: Callable[[bytes], None]
+Waiter = tuple[Client, "Query", "Callable[[bytes], None]"]
+"""Somebody who waits: whose client he is, how he asked, and how to tell him."""
 
 
 class Desk(Protocol):
@@ -149,10 +147,12 @@ class Question:
 
     def _go_on(self, now: float) -> None:
         """Put it to the next server that can be asked; without any, it has failed."""
+        self._next_at = inf
         while self._left:
             attempt = self._put(self._left.pop(), now)
             if attempt is not None:
-                self._next_at = now + attempt.patience() if self._left else inf
+                if self._left:
+                    self._next_at = now + attempt.patience()
                 break
         if self._out:
             self._wait()
@@ -196,7 +196,7 @@ class Question:
         """A server has replied: that is the answer, unless it cannot or will not give one."""
         if attempt not in self._out:
             return
-        if message.rcode_of(found) in (message.SERVFAIL, message.REFUSED):
+        if message.rcode_of(found) in UNWILLING:
             self.failed(attempt)
             return
         self._out.remove(attempt)
