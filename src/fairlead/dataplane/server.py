@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairlead.dataplane.channel import Channel
@@ -18,7 +19,6 @@ from fairlead.dataplane.service import Service, UnknownProxyError, UnknownSandbo
 
 if TYPE_CHECKING:
     import socket
-    from pathlib import Path
 
 log = logging.getLogger("dataplane")
 
@@ -33,11 +33,19 @@ def run(listener: socket.socket, path: Path) -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    _come_first()
+    asyncio.run(_serve(listener, path))
+
+
+def _come_first() -> None:
+    """Take precedence in our session, and for our session: the kernel may schedule by these."""
+    sessions = Path("/proc/self/autogroup")
     try:
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-    except PermissionError as error:
+        if os.getsid(0) == os.getpid() and sessions.exists():
+            sessions.write_text(str(NICENESS))
+    except OSError as error:
         log.info("at the usual priority: %s", error)
-    asyncio.run(_serve(listener, path))
 
 
 async def _serve(listener: socket.socket, path: Path) -> None:
