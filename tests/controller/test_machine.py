@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from hypothesis.stateful import (
 
 from fairlead.firewall.backends import BACKENDS
 from fairlead.kernel.fake import FakeKernel
+from fairlead.kernel.port import Place
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.errors import FairleadError
 from fairlead.model.network import NetworkRequest
@@ -100,6 +102,29 @@ class Histories(RuleBasedStateMachine):
             self.machine.controller.open_sandbox(self.machine.box(f"c{self.count}"), joins, ports),
             death,
         )
+
+    @rule(death=deaths, data=st.data(), routed=st.booleans())
+    def adopt(self, death: int | None, data: st.DataObject, routed: bool) -> None:
+        """A namespace of somebody else's, with an eth0 of its own, becomes a sandbox."""
+        self.count += 1
+        nets = data.draw(st.lists(st.sampled_from(self.bridges()), max_size=2, unique=True))
+        path = f"/run/netns/n{self.count}"
+        links = frozenset({"lo", "eth0"})
+        self.machine.kernel.places[path] = Place(path, links, (4,) if routed else ())
+        box = replace(self.machine.box(f"a{self.count}"), free=True, source=path)
+        joins = [(net, EndpointRequest()) for net in nets]
+        self.do(self.machine.controller.open_sandbox(box, joins), death)
+        world = self.machine.controller.world
+        inside = {e.inside for b in world.sandboxes.values() if b.source == path
+                  for e in world.in_sandbox(b.id)}  # fmt: skip
+        assert "eth0" not in inside
+
+    @precondition(lambda self: self.machine.kernel.places)
+    @rule(data=st.data())
+    def vanish(self, data: st.DataObject) -> None:
+        """Whoever made a namespace lets go of it; a pin of ours keeps it."""
+        places = self.machine.kernel.places
+        del places[data.draw(st.sampled_from(sorted(places)))]
 
     @precondition(lambda self: self.machine.controller.world.sandboxes)
     @rule(death=deaths, data=st.data())

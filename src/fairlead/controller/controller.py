@@ -17,7 +17,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from fairlead.controller import names, ports, requests, upstreams, want
+from fairlead.controller import adoption, names, ports, requests, upkeep, upstreams, want
 from fairlead.controller.commit import Committer
 from fairlead.controller.join import Draw, Held, Joiner, nothing_held
 from fairlead.controller.resume import resume
@@ -25,6 +25,7 @@ from fairlead.controller.start import Settings, start
 from fairlead.driver.interface import DRIVERS
 from fairlead.ipam.addresses import check_endpoint
 from fairlead.ipam.pool import unique_local
+from fairlead.kernel.port import Place
 from fairlead.model.endpoint import Endpoint, EndpointRequest, Port, PortRequest
 from fairlead.model.errors import Conflict, Failed, FairleadError, Forbidden, NotFound
 from fairlead.model.network import Network, NetworkRequest, bridge_name
@@ -128,6 +129,32 @@ class Controller:
             async with self._lock:
                 await upstreams.tell(self._committer.dataplane, self.world, found)
 
+    # The whole host
+
+    @whole
+    async def repair(self) -> tuple[Step, ...]:
+        """Make kernel and dataplane what the world says they are; the steps that this took."""
+        async with self._lock:
+            committer, world = self._committer, self.world
+            steps = await committer.on_thread(lambda: committer.repair(world))
+            self.warnings += await resume(committer, world, self._upstreams())
+        return steps
+
+    async def plan_repair(self) -> tuple[Step, ...]:
+        """The steps with which a repair would begin."""
+        async with self._lock:
+            committer, world = self._committer, self.world
+            return await committer.on_thread(lambda: upkeep.damage(committer, world))
+
+    @whole
+    async def erase(self) -> None:
+        """Take everything of ours from the host, sandboxes with what runs in them, and stop."""
+        async with self._lock:
+            committer = self._committer
+            await committer.on_thread(lambda: upkeep.erase(committer))
+            self.world = World()
+            await committer.dataplane.stop()
+
     # Networks
 
     def network(self, ref: str) -> Network:
@@ -187,7 +214,8 @@ class Controller:
 
     def netns_path(self, sandbox: str) -> Path:
         """Where a sandbox's namespace is pinned."""
-        return self._folder / sandbox[:12]
+        box = self.world.sandboxes.get(sandbox)
+        return self._folder / (box.namespace if box is not None else sandbox[:12])
 
     @whole
     async def open_sandbox(
@@ -206,6 +234,9 @@ class Controller:
                 old.container != request.container or self.world.in_sandbox(old.id)
             ):
                 raise Conflict(f"sandbox {request.id} exists")
+            if request.free and any(b.name == request.name for b in self.world.sandboxes.values()):
+                raise Conflict(f"sandbox {request.name} exists", hint="choose another name")
+            place = await self._look(request)
             box = Sandbox(
                 id=request.id,
                 container=request.container,
@@ -220,8 +251,14 @@ class Controller:
                 created=time.time_ns(),
                 publish=tuple(publish),
                 project=request.project,
+                free=request.free,
+                source=request.source,
+                identity=place.identity if place else "",
+                routed=place.routed if place else (),
             )
-            joiner = Joiner(self.world, box, self._draw, self.held)
+            joiner = Joiner(
+                self.world, box, self._draw, self.held, place.links if place else frozenset()
+            )
             nets = [self._joinable(ref) for ref, _ in joins]
             for net, (_, wanted) in zip(nets, joins, strict=True):
                 joiner.join(net, wanted)
@@ -256,7 +293,7 @@ class Controller:
         """Put a running sandbox on one more network."""
         async with self._lock:
             box, net = self._box(sandbox), self._joinable(network)
-            joiner = Joiner(self.world, box, self._draw, self.held)
+            joiner = Joiner(self.world, box, self._draw, self.held, await self._links(box))
             endpoint = joiner.join(net, request)
             await self._commit_sandbox(box, put=(endpoint,))
         self._tell("connect", net, box.container)
@@ -266,9 +303,9 @@ class Controller:
         self, sandbox: str, network: str, request: EndpointRequest
     ) -> tuple[Step, ...]:
         """The steps that joining would take."""
-        box = self._box(sandbox)
-        joiner = Joiner(self.world, box, self._draw, self.held)
-        endpoint = joiner.join(self._joinable(network), request)
+        box, net = self._box(sandbox), self._joinable(network)
+        joiner = Joiner(self.world, box, self._draw, self.held, await self._links(box))
+        endpoint = joiner.join(net, request)
         change = Change(put=(endpoint,))
         return self._committer.plan(self.world, self.world.after(change), change)
 
@@ -327,6 +364,22 @@ class Controller:
             return self.world.sandboxes[sandbox]
         except KeyError:
             raise NotFound(f"sandbox {sandbox} not found") from None
+
+    async def _look(self, request: SandboxRequest) -> Place | None:
+        """The namespace that a sandbox is to adopt, if it is to adopt one."""
+        if not request.source:
+            return None
+        kernel, world = self._committer.kernel, self.world
+        return await self._committer.on_thread(
+            lambda: adoption.found(kernel, world, request.source)
+        )
+
+    async def _links(self, box: Sandbox) -> frozenset[str]:
+        """The interfaces in a sandbox that other programs may put some into."""
+        if not box.free:
+            return frozenset()
+        kernel = self._committer.kernel
+        return await self._committer.on_thread(lambda: kernel.look(box.namespace).links)
 
     def _joinable(self, ref: str) -> Network:
         net = self.network(ref)

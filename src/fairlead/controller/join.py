@@ -28,14 +28,25 @@ def nothing_held(net: Network) -> Holds:
 
 
 class Joiner:
-    """Gathers the endpoints of one sandbox before they are committed together."""
+    """Gathers the endpoints of one sandbox before they are committed together.
 
-    def __init__(self, world: World, box: Sandbox, draw: Draw, held: Held = nothing_held) -> None:
+    `links` are the interfaces that are in its namespace whatever we do.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        box: Sandbox,
+        draw: Draw,
+        held: Held = nothing_held,
+        links: frozenset[str] = frozenset(),
+    ) -> None:
         self.endpoints: tuple[Endpoint, ...] = ()
         self._world = world.after(Change(put=(box,)))
         self._box = box
         self._draw = draw
         self._held = held
+        self._links = links
 
     def join(self, net: Network, request: EndpointRequest) -> Endpoint:
         """One more endpoint. Raises Forbidden if it is there already, or the IPAM's errors."""
@@ -53,12 +64,16 @@ class Joiner:
             network=net.id,
             sandbox=self._box.id,
             ifname=f"veth{self._draw(4)[:7]}",
-            inside=_inside(net, request, mine) if cable else "",
+            inside=self._inside(net, request, mine) if cable else "",
             mac=check_mac(request.mac)
             if request.mac
             else mac(addresses, f"{self._box.container}{net.id}"),
             addresses=addresses,
-            gateways=tuple(pool.way_out for pool in pools if pool.way_out is not None),
+            gateways=tuple(
+                pool.way_out
+                for pool in pools
+                if pool.way_out is not None and pool.subnet.version not in self._box.routed
+            ),
             link_local=link_local(request) if cable else (),
             aliases=tuple(request.aliases),
             links=tuple(_link(text) for text in request.links),
@@ -82,16 +97,16 @@ class Joiner:
             name=lambda e: self._world.sandboxes[e.sandbox].name or e.id[:12],
         )
 
-
-def _inside(net: Network, request: EndpointRequest, mine: tuple[Endpoint, ...]) -> str:
-    taken = {e.inside for e in mine}
-    asked = request.options.get(ENDPOINT_IFNAME, "")
-    if asked:
-        if interface_name(asked, "the interface name") in taken | {"lo"}:
-            raise Failed(f"interface name {asked} is taken in this container")
-        return asked
-    prefix = net.bridge.prefix
-    return next(n for n in (f"{prefix}{i}" for i in range(len(taken) + 1)) if n not in taken)
+    def _inside(self, net: Network, request: EndpointRequest, mine: tuple[Endpoint, ...]) -> str:
+        taken = {e.inside for e in mine} | self._links
+        asked = request.options.get(ENDPOINT_IFNAME, "")
+        if asked:
+            if interface_name(asked, "the interface name") in taken | {"lo"}:
+                what = f"sandbox {self._box.name}" if self._box.free else "this container"
+                raise Failed(f"interface name {asked} is taken in {what}")
+            return asked
+        prefix = net.bridge.prefix
+        return next(n for n in (f"{prefix}{i}" for i in range(len(taken) + 1)) if n not in taken)
 
 
 def _link(text: str) -> tuple[str, str]:

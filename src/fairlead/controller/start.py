@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 
 from fairlead.controller import documents, want
+from fairlead.controller.adoption import stands
 from fairlead.controller.commit import Committer
 from fairlead.controller.join import Draw
 from fairlead.controller.requests import allocated
@@ -75,8 +76,14 @@ async def start(
     """Load, complete, check, repair; then bring the dataplane to the same state."""
     begun = Begun(World(), _unique_local(committer, draw))
 
+    def lives(box: Sandbox) -> bool:
+        if stands(committer.kernel, box):
+            return alive(box)
+        begun.warnings.append(f"sandbox {box.name} is gone: its namespace {box.source} is")
+        return False
+
     def work() -> None:
-        world, rubbish = _load(committer, alive)
+        world, rubbish = _load(committer, lives)
         begun.world = world
         change = _predefined(committer, begun, settings, draw)
         begun.world = world.after(change)

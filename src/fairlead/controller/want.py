@@ -82,15 +82,20 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
     """What stands for a sandbox: its namespace, its endpoints, its ways out, its ports."""
     if box.host:
         return
-    yield Claim(Namespace(box.namespace), box.id)
+    yield Claim(Namespace(box.namespace, box.identity, box.source), box.id)
     if uses_resolver(world, box.id):
         yield Claim(DnsRedirect(box.namespace), box.id)
     for ep in world.in_sandbox(box.id):
         net = world.networks[ep.network]
-        for resource in DRIVERS[net.driver].endpoint(net, ep, box):
+        resources = list(DRIVERS[net.driver].endpoint(net, ep, box))
+        for resource in resources:
             # Who asks for its own published port is led back to where it came from.
             back = isinstance(resource, Veth) and not host.proxy
             yield Claim(replace(resource, hairpin=True) if back else resource, ep.id)  # type: ignore[type-var]
+        # In a namespace that we made IPv6 is off by default; this one is not ours to set up.
+        off = Sysctl(box.namespace, f"net/ipv6/conf/{ep.inside}/disable_ipv6", "1", link=ep.inside)
+        if box.adopted and ep.cable and off.key not in {r.key for r in resources}:
+            yield Claim(off, ep.id)
     for version, destination in EVERYWHERE.items():
         way = world.gateway(box.id, version)
         if way is not None:

@@ -12,10 +12,12 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from fairlead.kernel.errors import Refused
-from fairlead.kernel.port import Surroundings
+from fairlead.kernel.port import Place, Surroundings
 from fairlead.kernel.sockets import PortTaken
+from fairlead.model.errors import NotFound
 from fairlead.model.state import (
     HOST,
     Bridge,
@@ -49,6 +51,8 @@ class FakeKernel:
         self.fault: Callable[[Step], None] | None = None
         self.taken: list[Step] = []
         self.taken_ports: set[int] = set()
+        self.places: dict[str, Place] = {}
+        """Somebody else's namespaces, by the path where they are found."""
 
     def observe(self, scope: Scope) -> State:
         """What is there; settings only where asked for."""
@@ -86,6 +90,18 @@ class FakeKernel:
         found = self.state.get(("link", HOST, name))
         return None if found is None else isinstance(found, Bridge)
 
+    def look(self, where: str) -> Place:
+        if where.startswith("/"):
+            if where not in self.places:
+                raise NotFound(f"no network namespace at {where}")
+            place = self.places[where]
+            pins = [r.name for r in self._pins() if r.identity == place.identity]
+            return replace(place, pin=next(iter(pins), ""))
+        pin = self.state.get(("netns", where))
+        if not isinstance(pin, Namespace):
+            raise NotFound(f"no network namespace at {where}")
+        return Place(pin.identity or where, self._links(pin), pin=where)
+
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
         if ("netns", namespace) not in self.state:
             raise FileNotFoundError(errno.ENOENT, "no such namespace", namespace)
@@ -115,6 +131,10 @@ class FakeKernel:
             return 0
         if any(not self._stands(need) for need in after.needs):
             return errno.ENODEV
+        if isinstance(after, Namespace) and after.identity:
+            place = self.places.get(after.source)
+            if place is None or place.identity != after.identity:
+                return errno.ENOENT
         present = self.state.get(after.key)
         if step.before is None and not after.LASTING:
             if present is not None or after.key in self.foreign or self._name_taken(after):
@@ -132,7 +152,23 @@ class FakeKernel:
         )
 
     def _name_taken(self, resource: Resource) -> bool:
-        return isinstance(resource, Veth) and self._stands(resource.provides[0])
+        if not isinstance(resource, Veth):
+            return False
+        home = self.state.get(("netns", resource.peer_namespace))
+        return isinstance(home, Namespace) and resource.peer in self._links(home)
+
+    def _pins(self) -> list[Namespace]:
+        return [r for r in self.state.values() if isinstance(r, Namespace)]
+
+    def _links(self, home: Namespace) -> frozenset[str]:
+        """The interfaces in a namespace: ours, and those that were there."""
+        ours = {
+            r.peer
+            for r in self.state.values()
+            if isinstance(r, Veth) and r.peer_namespace == home.name
+        }
+        theirs = (p.links for p in self.places.values() if p.identity == home.identity)
+        return frozenset({"lo"}).union(ours, *theirs)
 
     def _fall(self, key: Key) -> None:
         resource = self.state.pop(key, None)
@@ -140,6 +176,13 @@ class FakeKernel:
             return
         lost = {key, *resource.provides}
         for other in list(self.state.values()):
+            if isinstance(resource, Namespace) and resource.identity and isinstance(other, Veth):
+                if other.peer_namespace == resource.name:
+                    # The namespace lives on with its end of the cable; we only lost sight of it.
+                    self._fall(other.key)
+                    loose = replace(other, peer_namespace="?", peer="?", mac="")
+                    self.state[loose.key] = loose
+                continue
             if isinstance(other, Veth) and ("link", HOST, other.master) in lost:
                 continue  # Linux unplugs the ports of a dying bridge and keeps them
             if not lost.isdisjoint(other.needs):

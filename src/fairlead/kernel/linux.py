@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from fairlead.kernel import conntrack, rtnetlink, sockets
+from fairlead.kernel import adoption, conntrack, rtnetlink, sockets
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.iptables import Iptables, Tables, is_ours, ours, render
@@ -25,7 +25,7 @@ from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import REDIRECT, TABLE, Context
 from fairlead.kernel.nftables import Nftables
-from fairlead.kernel.port import Surroundings
+from fairlead.kernel.port import Place, Surroundings
 from fairlead.kernel.sysctl import read_sysctl, write_sysctl
 from fairlead.model.errors import Failed
 from fairlead.model.marks import Marks
@@ -141,6 +141,9 @@ class LinuxKernel:
             return None
         return found.kind == "bridge" if found is not None else None
 
+    def look(self, where: str) -> Place:
+        return adoption.look(self.namespaces, where)
+
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
         return sockets.resolver(self.namespaces, namespace)
 
@@ -209,15 +212,17 @@ class LinuxKernel:
         self, name: str, cables: dict[int, rtnetlink.Link], masters: dict[int, str]
     ) -> Iterator[Resource]:
         """What is in a namespace; takes the cables that end here out of `cables`."""
-        yield Namespace(name)
+        identity = adoption.identity_of(self.namespaces, name) if adoption.is_adopted(name) else ""
+        yield Namespace(name, identity)
         with self.namespaces.entered(name), Socket() as netlink, Context() as nft:
-            rows = rtnetlink.links(netlink)
-            names = {row.index: row.name for row in rows}
-            for row in rows:
+            # Other links here may carry our mark and yet be another fairlead's.
+            names: dict[int, str] = {}
+            for row in rtnetlink.links(netlink):
                 near = cables.get(row.far)
                 veth = row.kind == "veth" and row.elsewhere
                 if near is not None and veth and near.far == row.index:
                     del cables[row.far]
+                    names[row.index] = row.name
                     yield _cable(near, masters, name, row)
             yield from rtnetlink.addresses(netlink, name, names)
             yield from (r.route for r in rtnetlink.routes(netlink, name, names) if r.ours)
@@ -242,12 +247,15 @@ class LinuxKernel:
     def _take_namespaces(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
         for step in steps:
-            name = step.resource.key[1]
+            space = step.resource
+            assert isinstance(space, Namespace)
             try:
                 if step.after is None:
-                    self.namespaces.drop(name)
+                    self.namespaces.drop(space.name)
+                elif space.identity:
+                    adoption.adopt(self.namespaces, space.name, space.source, space.identity)
                 else:
-                    self.namespaces.make(name)
+                    self.namespaces.make(space.name)
             except OSError as error:
                 raise Refused(step, error.errno or errno.EIO, tuple(done)) from error
             done.append(step)
@@ -369,7 +377,10 @@ def _against(step: Step, tables: Tables, marks: Marks) -> Step:
 
 
 def _is_ground(resource: Resource) -> bool:
-    return isinstance(resource, Namespace | Bridge | Veth)
+    """Whether what stands on it goes with it: not so with a namespace that is somebody else's."""
+    if isinstance(resource, Namespace):
+        return not resource.identity
+    return isinstance(resource, Bridge | Veth)
 
 
 def _falls(step: Step, falling: set[Key]) -> bool:

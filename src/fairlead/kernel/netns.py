@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fairlead.model.sandbox import ADOPTED
+
 CLONE_NEWNET = 0x40000000
 MS_BIND = 0x1000
 MNT_DETACH = 2
@@ -51,13 +53,13 @@ class Namespaces:
 
     def names(self) -> list[str]:
         """Names that are pinned now; a plain file left by a crash is none."""
-        return sorted(entry.name for entry in os.scandir(self.folder) if self._pinned(entry.path))
+        return sorted([*self._pins(), *self._pins(ADOPTED)])
 
     def open(self, name: str) -> int:
         """A descriptor of a pinned namespace; OSError ENOENT when there is none."""
         path = self.path(name)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        if not _is_namespace(fd):
+        if not is_namespace(fd):
             os.close(fd)
             raise FileNotFoundError(errno.ENOENT, "no namespace is pinned there", str(path))
         return fd
@@ -67,15 +69,21 @@ class Namespaces:
         path = self.path(name)
         if self._pinned(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        _call("unshare", CLONE_NEWNET)
+        try:
+            self.raise_loopback()
+            _prepare()
+            self.pin(path, "/proc/thread-self/ns/net")
+        finally:
+            _call("setns", self._host, CLONE_NEWNET)
+
+    def pin(self, path: Path, source: str) -> None:
+        """Bind a namespace to a path, where it lives on."""
+        if self._pinned(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o444))
         try:
-            _call("unshare", CLONE_NEWNET)
-            try:
-                _prepare()
-                source = b"/proc/thread-self/ns/net"
-                _call("mount", source, os.fsencode(path), None, MS_BIND, None)
-            finally:
-                _call("setns", self._host, CLONE_NEWNET)
+            _call("mount", os.fsencode(source), os.fsencode(path), None, MS_BIND, None)
         except BaseException:
             path.unlink()
             raise
@@ -98,13 +106,38 @@ class Namespaces:
             return
         fd = self.open(name)
         try:
-            _call("setns", fd, CLONE_NEWNET)
-            try:
+            with self.entered_at(fd):
                 yield fd
-            finally:
-                _call("setns", self._host, CLONE_NEWNET)
         finally:
             os.close(fd)
+
+    @contextmanager
+    def entered_at(self, fd: int) -> Iterator[None]:
+        """Be in the namespace of a descriptor."""
+        _call("setns", fd, CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            _call("setns", self._host, CLONE_NEWNET)
+
+    def raise_loopback(self) -> None:
+        """In the namespace that the thread is in: names are served at an address of it."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            request = struct.pack("=16sh14x", b"lo", 0)
+            flags = struct.unpack("=16sh14x", fcntl.ioctl(sock, SIOCGIFFLAGS, request))[1]
+            fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("=16sh14x", b"lo", flags | IFF_UP))
+
+    def _pins(self, below: str = "") -> Iterator[str]:
+        try:
+            entries = os.scandir(self.folder / below)
+        except FileNotFoundError:
+            return
+        with entries:
+            yield from (
+                f"{below}/{entry.name}" if below else entry.name
+                for entry in entries
+                if self._pinned(entry.path)
+            )
 
     def _pinned(self, path: str | Path) -> bool:
         try:
@@ -112,12 +145,13 @@ class Namespaces:
         except FileNotFoundError:
             return False
         try:
-            return _is_namespace(fd)
+            return is_namespace(fd)
         finally:
             os.close(fd)
 
 
-def _is_namespace(fd: int) -> bool:
+def is_namespace(fd: int) -> bool:
+    """Whether a descriptor is of a network namespace."""
     try:
         return fcntl.ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET
     except OSError as error:
@@ -127,11 +161,7 @@ def _is_namespace(fd: int) -> bool:
 
 
 def _prepare() -> None:
-    """In a new namespace: raise the loopback; new interfaces get IPv6 only when asked for."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        request = struct.pack("=16sh14x", b"lo", 0)
-        flags = struct.unpack("=16sh14x", fcntl.ioctl(sock, SIOCGIFFLAGS, request))[1]
-        fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("=16sh14x", b"lo", flags | IFF_UP))
+    """In a new namespace: interfaces get IPv6 only when asked for."""
     path = Path("/proc/sys/net/ipv6/conf/default/disable_ipv6")
     if path.exists():
         path.write_text("1")

@@ -23,6 +23,8 @@ RESOLVER_PORT = 61053
 """Where the resolver's sockets are in each sandbox: above the ephemeral ports."""
 
 REDIRECT = f"""\
+table ip {TABLE}
+delete table ip {TABLE}
 table ip {TABLE} {{
   chain c_output {{
     type filter hook output priority -300; policy accept;

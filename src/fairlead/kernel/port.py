@@ -11,6 +11,22 @@ from fairlead.model.state import IPAddress, IPNetwork, Key, Scope, State, Step
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A network namespace as it is found.
+
+    `identity` is its own for ever, `links` are the names of its interfaces, `routed` the
+    IP versions for which it has a default route, `pin` the name under which we have
+    pinned it already, if we have; `served`: a fairlead answers for names in it.
+    """
+
+    identity: str
+    links: frozenset[str] = frozenset({"lo"})
+    routed: tuple[int, ...] = ()
+    pin: str = ""
+    served: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the host already reaches by routes that are not ours, and the MTU of its way out.
 
@@ -45,6 +61,12 @@ class Kernel(Protocol):
 
     def is_bridge(self, name: str) -> bool | None:
         """Whether an interface of the host is a bridge; None when there is no such interface."""
+
+    def look(self, where: str) -> Place:
+        """The namespace at an absolute path, or the one that is pinned under a name.
+
+        Raises NotFound when nothing is there, Invalid when it is no network namespace.
+        """
 
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
         """UDP, listening TCP and the namespace itself, for names asked for in there."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from fairlead.model.endpoint import Port, PortRequest
 
+ADOPTED = "adopted"
+"""Where, among the pins, those of namespaces are that somebody else made."""
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxRequest:
@@ -24,6 +27,10 @@ class SandboxRequest:
     exposed: tuple[tuple[str, int], ...] = ()
     project: str = ""
     """Whose it is (Compose): names of its own project come before others' of the same text."""
+    free: bool = False
+    """No container is in it: it stays until whoever made it removes it."""
+    source: str = ""
+    """Where the namespace is found that it adopts; empty: one is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,7 @@ class Sandbox:
     """One network namespace of ours. `created` is in nanoseconds since the epoch.
 
     `publish` is what was asked for, `ports` what is bound while it has a gateway.
+    One with an `identity` adopted somebody else's namespace, which it found at `source`.
     """
 
     id: str
@@ -48,8 +56,18 @@ class Sandbox:
     publish: tuple[PortRequest, ...] = ()
     ports: tuple[Port, ...] = ()
     project: str = ""
+    free: bool = False
+    source: str = ""
+    identity: str = ""
+    routed: tuple[int, ...] = ()
+    """The IP versions for which the adopted namespace has a way out of its own."""
+
+    @property
+    def adopted(self) -> bool:
+        """Whether its namespace is somebody else's."""
+        return bool(self.identity)
 
     @property
     def namespace(self) -> str:
         """The name under which its namespace is pinned."""
-        return self.id[:12]
+        return f"{ADOPTED}/{self.id[:12]}" if self.adopted else self.id[:12]

@@ -29,7 +29,7 @@ reports can be projected onto it and compared with ``==``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from ipaddress import (
     IPv4Address,
@@ -110,10 +110,17 @@ def _inside(namespace: str) -> tuple[Key, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Namespace(Plain):
-    """A pinned network namespace: loopback up, IPv6 off on interfaces to come."""
+    """A pinned network namespace: loopback up, IPv6 off on interfaces to come.
+
+    One with an `identity` is somebody else's, found at `source`: we only pin it, and
+    letting go of it takes nothing along that is in it.
+    """
 
     name: str
+    identity: str = ""
+    source: str = field(default="", compare=False)
     RANK: ClassVar[Rank] = Rank.NETNS
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"source"})
 
     @property
     def key(self) -> Key:

@@ -1,0 +1,113 @@
+"""Namespaces that somebody else made: look at one, pin it, leave it as it is.
+
+What tells them apart is the kernel's cookie of a namespace, which no other gets until
+the next boot, together with that boot's id: numbers of inodes and processes come again.
+A pin keeps the namespace, so a process that ends takes nothing of it along.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from functools import cache
+from pathlib import Path
+
+from fairlead.kernel import rtnetlink
+from fairlead.kernel.netlink import Socket
+from fairlead.kernel.netns import Namespaces, is_namespace
+from fairlead.kernel.nft import TABLE, Context
+from fairlead.kernel.port import Place
+from fairlead.model.errors import Invalid, NotFound
+from fairlead.model.sandbox import ADOPTED
+from fairlead.model.state import HOST
+
+SO_NETNS_COOKIE = 71
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def look(namespaces: Namespaces, where: str) -> Place:
+    """The namespace at an absolute path, or the one that is pinned under a name."""
+    path = where if where.startswith("/") else str(namespaces.path(where))
+    fd = _open(path)
+    try:
+        inode = os.fstat(fd).st_ino
+        pins = (n for n in namespaces.names() if os.stat(namespaces.path(n)).st_ino == inode)
+        with namespaces.entered_at(fd):
+            identity = _identity()
+            with Socket() as netlink:
+                names = {row.index: row.name for row in rtnetlink.links(netlink)}
+                rows = rtnetlink.routes(netlink, "", names)
+            with Context() as nft:
+                served = f"table ip {TABLE}" in nft.run("list tables ip")
+        with namespaces.entered(HOST):
+            if identity == _identity():
+                raise Invalid(
+                    f"{path} is the host's own network namespace",
+                    hint="make one with `ip netns add`, or let fairlead make it",
+                )
+    finally:
+        os.close(fd)
+    ways = {row.route.destination.version for row in rows if not row.route.destination.prefixlen}
+    return Place(identity, frozenset(names.values()), tuple(sorted(ways)), next(pins, ""), served)
+
+
+def adopt(namespaces: Namespaces, name: str, source: str, identity: str) -> None:
+    """Pin the namespace at a path, if it still is the one that was meant; raise its loopback."""
+    path = namespaces.path(name)
+    try:
+        fd = _open(source)
+    except (NotFound, Invalid) as error:
+        raise FileNotFoundError(errno.ENOENT, error.message, source) from error
+    try:
+        with namespaces.entered_at(fd):
+            if _identity() != identity:
+                raise FileNotFoundError(errno.ENOENT, "another namespace is there now", source)
+            namespaces.raise_loopback()
+        path.parent.mkdir(exist_ok=True)
+        namespaces.pin(path, f"/proc/thread-self/fd/{fd}")
+    finally:
+        os.close(fd)
+
+
+def is_adopted(name: str) -> bool:
+    """Whether a pin of this name is of somebody else's namespace."""
+    return name.startswith(f"{ADOPTED}/")
+
+
+def identity_of(namespaces: Namespaces, name: str) -> str:
+    """What the kernel calls the namespace that is pinned under a name."""
+    with namespaces.entered(name):
+        return _identity()
+
+
+def _open(path: str) -> int:
+    try:
+        # Only a look at what it is can tell whether it may be opened: a pipe would wait.
+        plain = stat.S_ISREG(os.stat(path).st_mode)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if plain else -1
+    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
+        raise NotFound(
+            f"no network namespace at {path}",
+            hint="`ip netns list` shows those with names; of a process it is /proc/PID/ns/net",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise Invalid(f"{path!r} cannot be opened: {error}") from None
+    if fd < 0 or not is_namespace(fd):
+        if fd >= 0:
+            os.close(fd)
+        raise Invalid(f"{path} is no network namespace")
+    return fd
+
+
+def _identity() -> str:
+    """Of the namespace that the thread is in."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        cookie = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), "little")
+    return f"{_boot()}-{cookie}"
+
+
+@cache
+def _boot() -> str:
+    return BOOT.read_text().strip().replace("-", "")[:12]
