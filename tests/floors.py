@@ -2,7 +2,8 @@
 
 A package imports only from lower floors: never up, never a neighbour on its own floor. The
 two lowest floors hold no asynchronous code, and the lowest imports the standard library only.
-The walk is over syntax, so an import inside a function or under TYPE_CHECKING counts as well.
+The walk is over syntax, so an import inside a function or under TYPE_CHECKING counts as well;
+only the top package may name the library there, which it loads when it is asked for.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("plan", "ipam", "driver", "firewall", "dns", "picture"),
     ("kernel", "store", "runtime", "http", "dataplane"),
     ("controller",),
-    ("engine",),
+    ("engine", "library"),
     ("api", "web"),
     ("cli",),
 )
 FLOOR_OF = {package: number for number, floor in enumerate(FLOORS) for package in floor}
 HIGHEST_PURE_FLOOR = 1
+FACE = "library"
+"""The package that the top package gives to people."""
 
 ASYNC = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
 
@@ -66,8 +69,12 @@ def _of_file(root: Path, path: Path) -> Iterator[Breach]:
         yield Breach(where, 1, f"package {here} has no floor")
         return
 
-    for node in ast.walk(ast.parse(path.read_text(), filename=str(path))):
+    tree = ast.parse(path.read_text(), filename=str(path))
+    typing_only = _typing_only(tree) if here == "__init__.py" else frozenset()
+    for node in ast.walk(tree):
         for module in _imported(node, root.name, inside):
+            if node in typing_only and module.startswith(f"{root.name}.{FACE}."):
+                continue
             why = _forbidden(here, module, root.name)
             if why is not None:
                 yield Breach(where, getattr(node, "lineno", 1), why)
@@ -75,6 +82,16 @@ def _of_file(root: Path, path: Path) -> Iterator[Breach]:
         if pure and (isinstance(node, ASYNC) or _is_async_comprehension(node)):
             line = getattr(node, "lineno", 1)
             yield Breach(where, line, f"{here} is pure, and this is asynchronous")
+
+
+def _typing_only(tree: ast.Module) -> frozenset[ast.AST]:
+    """What a module holds for type checkers alone."""
+    blocks = [
+        statement
+        for statement in tree.body
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
+    ]
+    return frozenset(node for block in blocks for each in block.body for node in ast.walk(each))
 
 
 def _is_async_comprehension(node: ast.AST) -> bool:

@@ -17,6 +17,13 @@ def test_the_cli_starts_without_the_daemons_libraries() -> None:
     assert _imported_by("import fairlead.cli.main").isdisjoint(BANNED)
 
 
+def test_the_library_is_loaded_when_it_is_used() -> None:
+    """Importing fairlead costs nothing; asking it for something loads that."""
+    nothing = {name for name in _imported_by("import fairlead") if name.startswith("fairlead.")}
+    assert nothing == set()
+    assert "fairlead.library.plain" in _imported_by("import fairlead; fairlead.open")
+
+
 @pytest.mark.parametrize("module", [name for name in BANNED if name != "pyroute2"])
 def test_the_measure_sees_an_import(module: str) -> None:
     """A banned import does show up, so the test above can fail."""

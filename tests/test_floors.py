@@ -43,6 +43,17 @@ def test_every_package_has_a_floor() -> None:
         ("util/a.py", "", "package util has no floor"),
         ("util.py", "", "has no floor"),
         ("__init__.py", "from fairlead.model import network", "the top package imports model"),
+        (
+            "__init__.py",
+            "from fairlead.library.aio import aopen",
+            "the top package imports library",
+        ),
+        (
+            "__init__.py",
+            "if TYPE_CHECKING:\n    from fairlead.model import network",
+            "the top package imports model",
+        ),
+        ("library/a.py", "import fairlead.engine.engine", "sideways to engine"),
     ],
 )
 def test_a_breach_is_found(tmp_path: Path, file: str, source: str, why: str) -> None:
@@ -62,6 +73,7 @@ def test_what_is_allowed_is_left_alone(tmp_path: Path) -> None:
             "async def f(): await g()",
             "http/a.py": "import h11",
             "cli/a.py": "from fairlead import __version__\nfrom fairlead.api import routes",
+            "__init__.py": "if TYPE_CHECKING:\n    from fairlead.library.aio import aopen",
             "__main__.py": "from fairlead.cli.main import main",
         },
     )

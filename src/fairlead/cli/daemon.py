@@ -202,7 +202,7 @@ async def _put_together(stack: AsyncExitStack, config: Config) -> tuple[Server, 
     kept = sharing.lived_in(store, alive)
 
     def lives(box: Sandbox) -> bool:
-        return box.container in alive or box.id in kept
+        return box.free or box.container in alive or box.id in kept
 
     steps = await controller.start(lives)
     for warning in controller.warnings:

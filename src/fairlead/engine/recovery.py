@@ -99,8 +99,8 @@ class Recovery:
         """Close what belongs to nobody: a start or removal was cut short."""
         used = {c.sandbox for c in self._shelf.all()}
         used |= {c.record.shares for c in self._shelf.all() if c.standing}
-        for id in list(self._controller.world.sandboxes):  # noqa: A001
-            if id not in used:
+        for id, box in list(self._controller.world.sandboxes.items()):  # noqa: A001
+            if id not in used and not box.free:
                 await self._controller.close_sandbox(id)
 
     async def _clear_directories(self) -> None:

@@ -194,7 +194,8 @@ class LinuxKernel:
         for row in mine:
             if row.kind == "bridge":
                 yield Bridge(HOST, row.name, row.mac, row.mtu, row.up)
-        everywhere = {row.index: row.name for row in rows}
+        # Another fairlead on this host marks its addresses as we do, but not its links.
+        everywhere = {row.index: row.name for row in rows if not self.marks.of_another(row.alias)}
         yield from rtnetlink.addresses(self._host, HOST, everywhere)
         yield from (r.route for r in rtnetlink.routes(self._host, HOST, everywhere) if r.ours)
         yield from rtnetlink.neighbours(self._host, HOST, everywhere)

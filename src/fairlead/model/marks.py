@@ -20,6 +20,10 @@ class Marks:
     def alias(self) -> str:
         return f"fairlead:{self.tag}"
 
+    def of_another(self, alias: str) -> bool:
+        """Whether an alias is of another engine on this host."""
+        return alias.startswith("fairlead:") and not alias.startswith(self.alias)
+
     @property
     def dying(self) -> str:
         """The alias of a link that waits to be deleted with others."""

@@ -49,7 +49,8 @@ def _subject(world: World, ref: str) -> tuple[set[str], str]:
     for box in world.sandboxes.values():
         if ref in (box.name, box.container) or (len(ref) >= 4 and box.container.startswith(ref)):
             ends = {e.id for e in world.in_sandbox(box.id)}
-            return {box.id, *ends}, f"container {box.name} (sandbox {box.namespace})"
+            what = "sandbox" if box.free else "container"
+            return {box.id, *ends}, f"{what} {box.name} (sandbox {box.namespace})"
     raise NotFound(
         f"no network or running container is called {ref}", hint="`network ls` and `ps` show them"
     )

@@ -1,0 +1,107 @@
+"""Opening a folder: every floor on the one below, for one process at a time.
+
+::
+
+    FOLDER/lock            held by the process that has it open
+           fairlead.db     networks, sandboxes, endpoints
+           netns/          where namespaces are pinned
+           dataplane/      the process for names and proxied ports, which outlives us
+           sandboxes/      /etc/hosts and /etc/resolv.conf of each
+
+Marks come from a number drawn once for a folder: two folders, or a folder and a daemon,
+never see each other's links and rules.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from ipaddress import ip_network
+from pathlib import Path
+
+from fairlead.controller.commit import Committer
+from fairlead.controller.controller import Controller
+from fairlead.controller.start import Settings
+from fairlead.controller.want import Host
+from fairlead.dataplane.client import Dataplane
+from fairlead.firewall.iptables import IptablesRenderer
+from fairlead.ipam.pool import DEFAULT_BASES, Base
+from fairlead.kernel.linux import LinuxKernel
+from fairlead.model.errors import Conflict, Failed, Forbidden, Invalid
+from fairlead.model.marks import Marks
+from fairlead.store.sqlite import Store
+
+LONGEST_SOCKET = 107
+SOCKET = Path("dataplane") / "control.sock"
+
+
+async def opened(
+    stack: AsyncExitStack, folder: Path, pools: Sequence[tuple[str, int]]
+) -> Controller:
+    """Open a folder; the stack closes it. Raises Conflict when another process has it open."""
+    if os.geteuid() != 0:
+        raise Forbidden("networks can be made by root only", hint="use sudo")
+    if len(os.fsencode(folder / SOCKET)) > LONGEST_SOCKET:
+        raise Invalid(f"{folder} is too long a path for a socket in it", hint="use a shorter one")
+    bases = _bases(pools)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+        _lock(stack, folder / "lock")
+    except OSError as error:
+        raise Failed(f"{folder} cannot be opened: {error.strerror}") from error
+    store = Store(folder / "fairlead.db")
+    stack.callback(store.close)
+    marks = _marks(store, folder)
+    kernel = LinuxKernel(folder / "netns", marks)
+    stack.callback(kernel.close)
+    dataplane = Dataplane(folder / SOCKET, folder / "dataplane.log")
+    stack.push_async_callback(dataplane.close)
+    committer = Committer(store, kernel, dataplane, (IptablesRenderer(marks),), Host())
+    settings = Settings(bridge="none", bases=bases)
+    controller = Controller(committer, settings, folder / "netns")
+    stack.push_async_callback(controller.close)
+    await controller.start()
+    return controller
+
+
+def _lock(stack: AsyncExitStack, path: Path) -> None:
+    """Hold the folder: by a lock, which dies with its holder."""
+    held = path.open("a+")
+    stack.callback(held.close)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.seek(0)
+        raise Conflict(
+            f"another process (pid {held.read().strip()}) has {path.parent} open",
+            hint="close it there, or open another folder",
+        ) from None
+    held.truncate(0)
+    held.write(f"{os.getpid()}\n")
+    held.flush()
+
+
+def _marks(store: Store, folder: Path) -> Marks:
+    facts = store.load("fact")
+    if "engine" in facts:
+        raise Conflict(
+            f"{folder} is the data of a fairlead daemon",
+            hint="talk to the daemon, or open another folder",
+        )
+    tag = facts.get("library", b"").decode()
+    if not tag:
+        tag = secrets.token_hex(4)
+        store.put("fact", "library", tag.encode())
+    # Chains have 28 letters at most, and the longest of ours adds 18 to the prefix.
+    return Marks(tag, f"FL{tag}")
+
+
+def _bases(pools: Sequence[tuple[str, int]]) -> Sequence[Base]:
+    """Where subnets come from that nobody chose: pairs of a network and a prefix length."""
+    try:
+        return tuple(Base(ip_network(text), size) for text, size in pools) or DEFAULT_BASES
+    except (ValueError, TypeError) as error:
+        raise Invalid(f"invalid pools: {error}", hint='write [("10.64.0.0/12", 24)]') from None
