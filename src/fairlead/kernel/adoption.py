@@ -21,7 +21,7 @@ from fairlead.kernel.nft import TABLE, Context
 from fairlead.kernel.port import Place
 from fairlead.model.errors import Invalid, NotFound
 from fairlead.model.sandbox import ADOPTED
-from fairlead.model.state import HOST
+from fairlead.model.state import HOST, Namespace
 
 SO_NETNS_COOKIE = 71
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -53,17 +53,25 @@ def look(namespaces: Namespaces, where: str) -> Place:
     return Place(identity, frozenset(names.values()), tuple(sorted(ways)), next(pins, ""), served)
 
 
-def adopt(namespaces: Namespaces, name: str, source: str, identity: str) -> None:
-    """Pin the namespace at a path, if it still is the one that was meant; raise its loopback."""
-    path = namespaces.path(name)
+def make(namespaces: Namespaces, space: Namespace) -> None:
+    """Make a namespace, or pin the one that is meant if it still is there. Raises OSError."""
+    if space.identity:
+        _adopt(namespaces, space)
+    else:
+        namespaces.make(space.name)
+
+
+def _adopt(namespaces: Namespaces, space: Namespace) -> None:
+    """Pin a namespace and raise its loopback; nothing else in it is touched."""
+    path = namespaces.path(space.name)
     try:
-        fd = _open(source)
+        fd = _open(space.source)
     except (NotFound, Invalid) as error:
-        raise FileNotFoundError(errno.ENOENT, error.message, source) from error
+        raise FileNotFoundError(errno.ENOENT, error.message, space.source) from error
     try:
         with namespaces.entered_at(fd):
-            if _identity() != identity:
-                raise FileNotFoundError(errno.ENOENT, "another namespace is there now", source)
+            if _identity() != space.identity:
+                raise FileNotFoundError(errno.ENOENT, "another one is there now", space.source)
             namespaces.raise_loopback()
         path.parent.mkdir(exist_ok=True)
         namespaces.pin(path, f"/proc/thread-self/fd/{fd}")
@@ -71,13 +79,10 @@ def adopt(namespaces: Namespaces, name: str, source: str, identity: str) -> None
         os.close(fd)
 
 
-def is_adopted(name: str) -> bool:
-    """Whether a pin of this name is of somebody else's namespace."""
-    return name.startswith(f"{ADOPTED}/")
-
-
 def identity_of(namespaces: Namespaces, name: str) -> str:
-    """What the kernel calls the namespace that is pinned under a name."""
+    """What the kernel calls somebody else's namespace that is pinned; nothing for our own."""
+    if not name.startswith(f"{ADOPTED}/"):
+        return ""
     with namespaces.entered(name):
         return _identity()
 

@@ -213,8 +213,7 @@ class LinuxKernel:
         self, name: str, cables: dict[int, rtnetlink.Link], masters: dict[int, str]
     ) -> Iterator[Resource]:
         """What is in a namespace; takes the cables that end here out of `cables`."""
-        identity = adoption.identity_of(self.namespaces, name) if adoption.is_adopted(name) else ""
-        yield Namespace(name, identity)
+        yield Namespace(name, adoption.identity_of(self.namespaces, name))
         with self.namespaces.entered(name), Socket() as netlink, Context() as nft:
             # Other links here may carry our mark and yet be another fairlead's.
             names: dict[int, str] = {}
@@ -253,10 +252,8 @@ class LinuxKernel:
             try:
                 if step.after is None:
                     self.namespaces.drop(space.name)
-                elif space.identity:
-                    adoption.adopt(self.namespaces, space.name, space.source, space.identity)
                 else:
-                    self.namespaces.make(space.name)
+                    adoption.make(self.namespaces, space)
             except OSError as error:
                 raise Refused(step, error.errno or errno.EIO, tuple(done)) from error
             done.append(step)
