@@ -23,6 +23,7 @@ from fairlead.api import (
     images,
     live_ports,
     networks,
+    sandboxes,
     system,
     transfer,
     unsupported,
@@ -35,6 +36,7 @@ from fairlead.api.router import PageNotFound, Route, Router, WrongMethod
 from fairlead.api.settings import Settings
 from fairlead.api.versions import NEWEST, split
 from fairlead.http.server import ClientLeft, Request, Response
+from fairlead.library.boxes import Boxes
 
 if TYPE_CHECKING:
     from fairlead.controller.controller import Controller
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 NOUNS = (
     system,
     networks,
+    sandboxes,
     containers,
     live_ports,
     attach,
@@ -81,6 +84,8 @@ class Api:
         self._engine = engine
         self._controller = controller
         self._settings = settings or Settings()
+        self._boxes = Boxes(controller, engine.exec_root / "sandboxes")
+        self._boxes.begin()
         self._router = router()
 
     async def handler(self, request: Request) -> Reply:
@@ -90,6 +95,7 @@ class Api:
         call = Call(
             self._engine,
             self._controller,
+            self._boxes,
             self._settings,
             request,
             version,

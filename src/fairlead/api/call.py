@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fairlead.controller.controller import Controller
     from fairlead.engine.engine import Engine
     from fairlead.http.server import Request
+    from fairlead.library.boxes import Boxes
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class Call:
 
     engine: Engine
     controller: Controller
+    boxes: Boxes
     config: Settings
     request: Request
     version: Version = NEWEST

@@ -22,6 +22,7 @@ from fairlead.api.network_json import (
     network_request,
 )
 from fairlead.api.router import Route
+from fairlead.api.sandboxes import joined, meant
 from fairlead.api.times import moment
 from fairlead.model.errors import Failed, FairleadError, NotFound
 from fairlead.model.network import Network
@@ -115,10 +116,12 @@ async def delete(call: Call) -> Reply:
 
 
 async def connect(call: Call) -> Reply:
-    """A container joins a network, at once if it runs."""
+    """A container joins a network, at once if it runs; or a sandbox without one."""
     given = await call.body(Connect)
     container = container_reference(given.Container)
     settings = endpoint_settings(given.EndpointConfig, call.version)
+    if box := meant(call, container):
+        return await joined(call, box, call["id"], settings)
     if call.query.flag("dry_run"):
         return _plan(await _plan_connect(call, container, settings))
     await call.engine.containers.connect(call["id"], container, settings)
@@ -136,9 +139,12 @@ async def _plan_connect(call: Call, ref: str, settings: Json | None) -> tuple[St
 
 
 async def disconnect(call: Call) -> Reply:
-    """A container leaves a network."""
+    """A container leaves a network, or a sandbox without one."""
     given = await call.body(Disconnect)
     container = container_reference(given.Container)
+    if box := meant(call, container):
+        await call.boxes.leave(box, call["id"])
+        return nothing(200)
     await call.engine.containers.disconnect(call["id"], container, force=bool(given.Force))
     return nothing(200)
 

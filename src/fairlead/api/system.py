@@ -134,11 +134,13 @@ async def plugin(call: Call) -> Reply:
 
 
 async def explain(call: Call) -> Reply:
-    """Each kernel object that stands for a network or container, and why. Our extension."""
+    """Each kernel object that stands for a network, container or sandbox. Our extension."""
+    ref = call["ref"]
     try:
-        subject = call.controller.network(call["ref"]).id
+        subject = call.controller.network(ref).id
     except NotFound:
-        subject = call.engine.containers.find(call["ref"]).id
+        boxes = [box.id for box in call.boxes.all() if ref in (box.name, box.id)]
+        subject = boxes[0] if boxes else call.engine.containers.find(ref).id
     return answer({"Lines": call.controller.explain(subject)})
 
 

@@ -109,6 +109,18 @@ NETWORK: Table = {
     "rm": _at("network", "rm", "Remove one or more networks"),
     "tree": _at("tree", "tree", "Draw the networks and the containers on them"),
 }
+SANDBOX: Table = {
+    "adopt": _at("sandbox", "adopt", "Make a sandbox of a network namespace that is there"),
+    "create": _at("sandbox", "create", "Create a sandbox"),
+    "exec": _at("sandbox", "execute", "Run a command in a sandbox"),
+    "inspect": _at("sandbox", "inspect", "Display detailed information on sandboxes"),
+    "join": _at("sandbox", "join", "Put a sandbox on a network"),
+    "leave": _at("sandbox", "leave", "Take a sandbox off a network"),
+    "ls": _at("sandbox", "ls", "List sandboxes"),
+    "publish": _at("sandbox", "publish", "Lead ports of the host to a sandbox"),
+    "rm": _at("sandbox", "rm", "Remove one or more sandboxes"),
+    "unpublish": _at("sandbox", "unpublish", "Close ports that lead to a sandbox"),
+}
 VOLUME: Table = {
     "create": _at("volume", "create", "Create a volume"),
     "inspect": _at("inspect", "volume", "Display detailed information on volumes"),
@@ -135,6 +147,7 @@ COMMANDS: Table = {
     "container": (CONTAINER, "Manage containers"),
     "image": (IMAGE, "Manage images"),
     "network": (NETWORK, "Manage networks"),
+    "sandbox": (SANDBOX, "Manage network namespaces without a container"),
     "system": (SYSTEM, "Manage the daemon"),
     "volume": (VOLUME, "Manage volumes"),
     "attach": ATTACH,
@@ -173,6 +186,8 @@ ALIASES = {
     ("image", "remove"): "rm",
     ("network", "list"): "ls",
     ("network", "remove"): "rm",
+    ("sandbox", "list"): "ls",
+    ("sandbox", "remove"): "rm",
     ("volume", "list"): "ls",
     ("volume", "remove"): "rm",
 }
