@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 import pytest
 
 from tests.lab import Switch
@@ -17,6 +19,12 @@ LAB = """
     b.join(web)
     a.publish("8080:80")
 """
+
+USED = """
+with fairlead.open(FOLDER, temporary=True) as host:
+    host.networks.create("web")
+"""
+"""Afterwards a machine has the built-in chains, and its settings are those of a router."""
 
 
 def test_two_sandboxes_talk_by_name_and_by_port(lab: Lab, switch: Switch) -> None:
@@ -71,7 +79,7 @@ with fairlead.open(FOLDER) as host:
 
 def test_a_killed_process_leaves_what_it_had_made(lab: Lab) -> None:
     """kill -9 at any moment: the next opens the folder, all is right, and nothing is left over."""
-    lab.py("fairlead.open(FOLDER, temporary=True).close()")
+    lab.py(USED)
     before = lab.machine.snapshot()
     busy = """
 with fairlead.open(FOLDER) as host:
@@ -143,11 +151,13 @@ with fairlead.open("/run/another", temporary=True) as host:
     assert lab.py("fairlead.open(FOLDER).close(); tell('open')") == ["open"]
 
 
-def test_two_folders_do_not_see_each_other(lab: Lab) -> None:
+@pytest.mark.parametrize("firewall", ["iptables", "nftables"])
+def test_two_folders_do_not_see_each_other(lab: Lab, firewall: str) -> None:
     """Each keeps to its own links, rules and subnets, also when the other repairs or goes."""
     found = lab.py(
+        f"firewall = {firewall!r}"
         """
-with fairlead.open(FOLDER) as one, fairlead.open("/run/two") as two:
+with fairlead.open(FOLDER) as one, fairlead.open("/run/two", firewall=firewall) as two:
     nets = [host.networks.create("web") for host in (one, two)]
     tell(nets[0].subnets[0].overlaps(nets[1].subnets[0]))
     boxes = [host.sandboxes.create("a") for host in (one, two)]
@@ -196,13 +206,13 @@ except fairlead.Conflict as refusal:
 
 def test_what_is_temporary_leaves_nothing(lab: Lab) -> None:
     """Not a link, rule, mount, process or file, also when its user fails."""
-    lab.py("fairlead.open(FOLDER, temporary=True).close()")
+    lab.py(USED)
     before = lab.machine.snapshot()
 
     found = lab.py(
         f"""
 try:
-    with fairlead.open(FOLDER, temporary=True) as host:{LAB}
+    with fairlead.open(FOLDER, temporary=True) as host:{indent(LAB, "    ")}
         raise KeyError("mine")
 except KeyError:
     tell(os.path.exists(FOLDER))

@@ -12,7 +12,7 @@ from fairlead.plan.diff import diff
 
 def damage(committer: Committer, world: World) -> tuple[Step, ...]:
     """The steps that a repair would begin with; nothing is changed. Blocks: kernel thread."""
-    wanted, _ = want.states(want.claims(world, committer.renderers, committer.host))
+    wanted, _ = want.states(want.claims(world, committer.walls, committer.host))
     scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
     return diff(wanted, committer.kernel.observe(scope))
 

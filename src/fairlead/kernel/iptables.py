@@ -28,6 +28,8 @@ NAT_OF_BRIDGE = re.compile(
     r"|-s (?P<own>\S+) -d (?P=own) -o (\S+) -p \S+ -m \S+ --dport \d+ -j MASQUERADE)"
 )
 INTERFACE = re.compile(r"-[io] (\S+)")
+MARKER = re.compile(r"FAIRLEAD-[0-9a-f]{8}")
+OTHERS = re.compile(r"-j (\S+-(?:USER|ISOLATION-STAGE-1|FORWARD))")
 JUMP = re.compile(r"-j (\S+)$")
 
 
@@ -74,13 +76,25 @@ def ours(tables: Tables, marks: Marks, owns: Callable[[str], bool]) -> list[Reso
 
     for (family, name), table in tables.items():
         if marks.chain in table.chains:
-            for chain, rules in table.chains.items():
+            for chain, rules in _without_others(table, marks):
                 found.extend(_owned(marks, known, (family, name, chain), tuple(rules)))
         else:
             user = f"{marks.prefix}-USER"
             if user in table.chains:
                 found.append(Chain(family, name, user, ("-j RETURN",), theirs=True))
     return found
+
+
+def _without_others(table: Table, marks: Marks) -> Iterator[tuple[str, list[str]]]:
+    """The chains, as if no other fairlead had rules in them: neither has to be above the other.
+
+    Two that both insisted on the first place would move each other away for ever.
+    """
+    marked = any(MARKER.fullmatch(name) and name != marks.chain for name in table.chains)
+    for chain, rules in table.chains.items():
+        theirs = [spec for spec in rules if (jump := OTHERS.fullmatch(spec)) and
+                  not is_ours(marks, jump[1])] if marked else []  # fmt: skip
+        yield chain, [spec for spec in rules if spec not in theirs]
 
 
 def _owned(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import AsyncExitStack, suppress
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from fairlead.controller.controller import Controller, NetworkEvent
 from fairlead.library.aio_network import AsyncNetworks
@@ -23,31 +23,40 @@ RETRY_SECONDS = 1.0
 NETWORK_EVENTS = {"create": "network create", "destroy": "network remove"}
 
 
+class Listener(Protocol):
+    """Somebody who is told what happens, on the loop; None is the end."""
+
+    def hear(self, event: Event | None) -> None: ...
+
+
 class AsyncEvents:
     """What happens from now on, one after another, until the host is closed."""
 
-    def __init__(self, closed: Callable[[AsyncEvents], None]) -> None:
+    def __init__(self, told: list[Listener]) -> None:
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._closed = closed
-        self._ended = False
+        self._told = told
+        self._told.append(self)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
 
     async def __anext__(self) -> Event:
-        found = None if self._ended else await self._queue.get()
+        found = await self._queue.get()
         if found is None:
-            self._ended = True
+            # It stays the end, whoever asks again.
+            self._queue.put_nowait(None)
             raise StopAsyncIteration
         return found
 
+    def hear(self, event: Event | None) -> None:
+        """Take one in; None is the end."""
+        self._queue.put_nowait(event)
+
     def close(self) -> None:
         """Listen no more; whoever iterates comes to the end."""
-        self._closed(self)
-        self._queue.put_nowait(None)
-
-    def _hear(self, event: Event) -> None:
-        self._queue.put_nowait(event)
+        if self in self._told:
+            self._told.remove(self)
+        self.hear(None)
 
 
 class AsyncHost:
@@ -63,7 +72,7 @@ class AsyncHost:
         self._controller = controller
         self._temporary = temporary
         self._closed = False
-        self._events: list[AsyncEvents] = []
+        self._told: list[Listener] = []
         self._boxes = Boxes(controller, folder / "sandboxes")
         self._boxes.begin()
         self._boxes.listeners.append(self._tell)
@@ -90,9 +99,7 @@ class AsyncHost:
 
     def events(self) -> AsyncEvents:
         """Listen: what happens from now on."""
-        heard = AsyncEvents(self._events.remove)
-        self._events.append(heard)
-        return heard
+        return AsyncEvents(self._told)
 
     async def remove_all(self) -> None:
         """Remove every sandbox and every network; adopted namespaces stay as they were."""
@@ -134,8 +141,8 @@ class AsyncHost:
 
     async def _close(self) -> None:
         self._closed = True
-        for heard in list(self._events):
-            heard.close()
+        for listener in self._told:
+            listener.hear(None)
         await self._stack.aclose()
 
     async def _unwatch(self) -> None:
@@ -148,16 +155,19 @@ class AsyncHost:
             self._tell(Event(NETWORK_EVENTS[news.action], news.network.name))
 
     def _tell(self, event: Event) -> None:
-        for heard in self._events:
-            heard._hear(event)
+        for listener in list(self._told):
+            listener.hear(event)
 
 
 class Opening:
     """A folder about to be opened: awaited, or entered with `async with`."""
 
-    def __init__(self, folder: Path, pools: Sequence[tuple[str, int]], temporary: bool) -> None:
+    def __init__(
+        self, folder: Path, pools: Sequence[tuple[str, int]], firewall: str, temporary: bool
+    ) -> None:
         self._folder = folder
         self._pools = pools
+        self._firewall = firewall
         self._temporary = temporary
         self._host: AsyncHost | None = None
 
@@ -179,7 +189,7 @@ class Opening:
 
     async def _open(self) -> AsyncHost:
         async with AsyncExitStack() as stack:
-            controller = await opened(stack, self._folder, self._pools)
+            controller = await opened(stack, self._folder, self._pools, self._firewall)
             return AsyncHost(stack.pop_all(), self._folder, controller, self._temporary)
 
 
@@ -187,14 +197,16 @@ def aopen(
     folder: str | PathLike[str],
     *,
     pools: Sequence[tuple[str, int]] = (),
+    firewall: str = "iptables",
     temporary: bool = False,
 ) -> Opening:
     """Open a folder of networks and sandboxes, made if it is not there: `async with aopen(…)`.
 
-    `pools` are where subnets come from that nobody chose, ``[("10.64.0.0/12", 24)]``. What is
-    made outlives the process, unless `temporary`: then closing removes all of it, and the folder.
+    `pools` are where subnets come from that nobody chose, ``[("10.64.0.0/12", 24)]``; the
+    `firewall` is iptables or nftables. What is made outlives the process, unless `temporary`:
+    then closing removes all of it, and the folder.
     """
-    return Opening(Path(folder).absolute(), pools, temporary)
+    return Opening(Path(folder).absolute(), pools, firewall, temporary)
 
 
 async def _watch(controller: Controller) -> None:

@@ -27,7 +27,8 @@ from fairlead.controller.controller import Controller
 from fairlead.controller.start import Settings
 from fairlead.controller.want import Host
 from fairlead.dataplane.client import Dataplane
-from fairlead.firewall.iptables import IptablesRenderer
+from fairlead.firewall.backends import BACKENDS
+from fairlead.firewall.backends import firewall as walls
 from fairlead.ipam.pool import DEFAULT_BASES, Base
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.model.errors import Conflict, Failed, Forbidden, Invalid
@@ -39,7 +40,7 @@ SOCKET = Path("dataplane") / "control.sock"
 
 
 async def opened(
-    stack: AsyncExitStack, folder: Path, pools: Sequence[tuple[str, int]]
+    stack: AsyncExitStack, folder: Path, pools: Sequence[tuple[str, int]], backend: str
 ) -> Controller:
     """Open a folder; the stack closes it. Raises Conflict when another process has it open."""
     if os.geteuid() != 0:
@@ -47,6 +48,8 @@ async def opened(
     if len(os.fsencode(folder / SOCKET)) > LONGEST_SOCKET:
         raise Invalid(f"{folder} is too long a path for a socket in it", hint="use a shorter one")
     bases = _bases(pools)
+    if backend not in BACKENDS:
+        raise Invalid(f"unknown firewall {backend!r}", hint=" or ".join(BACKENDS))
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         _lock(stack, folder / "lock")
@@ -59,8 +62,7 @@ async def opened(
     stack.callback(kernel.close)
     dataplane = Dataplane(folder / SOCKET, folder / "dataplane.log")
     stack.push_async_callback(dataplane.close)
-    renderers = (IptablesRenderer(marks, 4), IptablesRenderer(marks, 6))
-    committer = Committer(store, kernel, dataplane, renderers, Host())
+    committer = Committer(store, kernel, dataplane, walls(backend, marks), Host())
     settings = Settings(bridge="none", bases=bases)
     controller = Controller(committer, settings, folder / "netns")
     stack.push_async_callback(controller.close)

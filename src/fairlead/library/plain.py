@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from os import PathLike
-from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
-from fairlead.library.aio import AsyncEvents, AsyncHost, aopen
+from fairlead.library.aio import AsyncHost, Listener, Opening, aopen
 from fairlead.library.loop import Loop
 from fairlead.library.plain_network import Networks
 from fairlead.library.plain_sandbox import Sandboxes
@@ -18,22 +18,31 @@ from fairlead.library.values import Event, Plan
 class Events:
     """What happens from now on, one after another, until the host is closed."""
 
-    def __init__(self, awaited: AsyncEvents, loop: Loop) -> None:
-        self._awaited = awaited
-        self._loop = loop
+    def __init__(self, told: list[Listener]) -> None:
+        self._queue: SimpleQueue[Event | None] = SimpleQueue()
+        self._told = told
+        self._told.append(self)
 
     def __iter__(self) -> Iterator[Event]:
         return self
 
     def __next__(self) -> Event:
-        found = self._loop.call(_next(self._awaited))
+        found = self._queue.get()
         if found is None:
+            # It stays the end, whoever asks again.
+            self._queue.put(None)
             raise StopIteration
         return found
 
+    def hear(self, event: Event | None) -> None:
+        """Take one in; None is the end."""
+        self._queue.put(event)
+
     def close(self) -> None:
         """Listen no more; whoever iterates comes to the end."""
-        self._loop.call(_closed(self._awaited))
+        if self in self._told:
+            self._told.remove(self)
+        self.hear(None)
 
 
 class Host:
@@ -65,7 +74,7 @@ class Host:
 
     def events(self) -> Events:
         """Listen: what happens from now on."""
-        return Events(self._loop.call(_listen(self._awaited)), self._loop)
+        return Events(self._awaited._told)
 
     def remove_all(self) -> None:
         """Remove every sandbox and every network; adopted namespaces stay as they were."""
@@ -103,35 +112,23 @@ def open_host(
     folder: str | PathLike[str],
     *,
     pools: Sequence[tuple[str, int]] = (),
+    firewall: str = "iptables",
     temporary: bool = False,
 ) -> Host:
     """Open a folder of networks and sandboxes, made if it is not there: `with open(…)`.
 
-    `pools` are where subnets come from that nobody chose, ``[("10.64.0.0/12", 24)]``. What is
-    made outlives the process, unless `temporary`: then closing removes all of it, and the folder.
+    `pools` are where subnets come from that nobody chose, ``[("10.64.0.0/12", 24)]``; the
+    `firewall` is iptables or nftables. What is made outlives the process, unless `temporary`:
+    then closing removes all of it, and the folder.
     """
     loop = Loop()
     try:
-        return Host(loop.call(_awaited(Path(folder), pools, temporary)), loop)
+        opening = aopen(folder, pools=pools, firewall=firewall, temporary=temporary)
+        return Host(loop.call(_awaited(opening)), loop)
     except BaseException:
         loop.close()
         raise
 
 
-async def _awaited(folder: Path, pools: Sequence[tuple[str, int]], temporary: bool) -> AsyncHost:
-    return await aopen(folder, pools=pools, temporary=temporary)
-
-
-async def _listen(host: AsyncHost) -> AsyncEvents:
-    """On the loop, where events are told."""
-    return host.events()
-
-
-async def _next(events: AsyncEvents) -> Event | None:
-    async for event in events:
-        return event
-    return None
-
-
-async def _closed(events: AsyncEvents) -> None:
-    events.close()
+async def _awaited(opening: Opening) -> AsyncHost:
+    return await opening
