@@ -136,11 +136,13 @@ async def plugin(call: Call) -> Reply:
 async def explain(call: Call) -> Reply:
     """Each kernel object that stands for a network, container or sandbox. Our extension."""
     ref = call["ref"]
+    named = [net.id for net in call.controller.world.networks.values() if net.name == ref]
+    # The name of a sandbox says more than the start of some network's id.
+    named += [box.id for box in call.boxes.all() if ref in (box.name, box.id)]
     try:
-        subject = call.controller.network(ref).id
+        subject = named[0] if named else call.controller.network(ref).id
     except NotFound:
-        boxes = [box.id for box in call.boxes.all() if ref in (box.name, box.id)]
-        subject = boxes[0] if boxes else call.engine.containers.find(ref).id
+        subject = call.engine.containers.find(ref).id
     return answer({"Lines": call.controller.explain(subject)})
 
 
