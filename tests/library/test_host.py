@@ -224,6 +224,20 @@ except KeyError:
     assert not [line for line in lab.machine.processes() if "fairlead" in line]
 
 
+def test_what_others_keep_in_the_folder_stays(lab: Lab) -> None:
+    """Even a temporary folder goes only if nothing but ours is in it."""
+    found = lab.py(
+        """
+with fairlead.open(FOLDER, temporary=True) as host:
+    host.sandboxes.create("a")
+    open(FOLDER + "/notes.txt", "w").write("mine")
+tell(os.listdir(FOLDER))
+"""
+    )
+
+    assert found == [["notes.txt"]]
+
+
 def test_a_repair_puts_back_what_others_took(lab: Lab) -> None:
     """Said before it is done, and done: links, rules and the process for names."""
     found = lab.py(
@@ -305,6 +319,9 @@ with fairlead.open(FOLDER) as host:
         ("host.sandboxes['a'].unpublish('80:80')", "NotFound", "not published on 80:80"),
         ("host.sandboxes['a'].leave('web')", "NotFound", "not on network web"),
         ("fairlead.open('/proc/nosuch')", "Failed", "cannot be opened"),
+        ("fairlead.open('/run')", "Invalid", "not empty, and not fairlead's"),
+        ("fairlead.open('/etc/hosts')", "Failed", "cannot be opened"),
+        ("fairlead.open('/run/y', firewall='pf')", "Invalid", "unknown firewall 'pf'"),
         ("fairlead.open('/run/' + 'x' * 99)", "Invalid", "too long"),
         ("fairlead.open('/run/y', pools=[('10.0.0.1/8', 16)])", "Invalid", "invalid pools"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import AsyncExitStack, suppress
 from os import PathLike
@@ -15,7 +14,7 @@ from fairlead.controller.controller import Controller, NetworkEvent
 from fairlead.library.aio_network import AsyncNetworks
 from fairlead.library.aio_sandbox import AsyncSandboxes
 from fairlead.library.boxes import Boxes
-from fairlead.library.opening import opened
+from fairlead.library.opening import cleared, opened
 from fairlead.library.values import Event, Plan
 from fairlead.model.errors import FairleadError
 
@@ -117,7 +116,7 @@ class AsyncHost:
             await self._controller.erase()
         finally:
             await self._close()
-        shutil.rmtree(self.folder)
+        cleared(self.folder)
 
     async def close(self) -> None:
         """Let go of the folder. What is there goes on, unless it was opened as temporary."""

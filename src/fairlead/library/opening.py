@@ -2,7 +2,7 @@
 
 ::
 
-    FOLDER/lock            held by the process that has it open
+    FOLDER/fairlead.lock   held by the process that has it open
            fairlead.db     networks, sandboxes, endpoints
            netns/          where namespaces are pinned
            dataplane/      the process for names and proxied ports, which outlives us
@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from ipaddress import ip_network
@@ -36,6 +37,8 @@ from fairlead.model.marks import Marks
 from fairlead.store.sqlite import Store
 
 LONGEST_SOCKET = 107
+LOCK, DATABASE = "fairlead.lock", "fairlead.db"
+OURS = (LOCK, DATABASE, "netns", "dataplane", "sandboxes", "dataplane.log")
 SOCKET = Path("dataplane") / "control.sock"
 
 
@@ -52,10 +55,11 @@ async def opened(
         raise Invalid(f"unknown firewall {backend!r}", hint=" or ".join(BACKENDS))
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o711)
-        _lock(stack, folder / "lock")
+        _refuse_strangers(folder)
+        _lock(stack, folder / LOCK)
     except OSError as error:
         raise Failed(f"{folder} cannot be opened: {error.strerror}") from error
-    store = Store(folder / "fairlead.db")
+    store = Store(folder / DATABASE)
     stack.callback(store.close)
     marks = _marks(store, folder)
     kernel = LinuxKernel(folder / "netns", marks)
@@ -68,6 +72,29 @@ async def opened(
     stack.push_async_callback(controller.close)
     await controller.start()
     return controller
+
+
+def cleared(folder: Path) -> None:
+    """Remove what we keep in a folder, and the folder unless others keep something in it."""
+    for entry in list(folder.iterdir()):
+        if entry.name not in OURS and not entry.name.startswith(f"{DATABASE}-"):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _refuse_strangers(folder: Path) -> None:
+    """What is in our folder is ours to change: below /run that would be all of `ip netns`."""
+    names = {entry.name for entry in folder.iterdir()} - {LOCK}
+    if names and DATABASE not in names:
+        raise Invalid(
+            f"{folder} is not empty, and not fairlead's",
+            hint=f"open a folder of its own, such as {folder / 'mylab'}",
+        )
 
 
 def _lock(stack: AsyncExitStack, path: Path) -> None:
