@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import stat
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -29,28 +30,43 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 def look(namespaces: Namespaces, where: str) -> Place:
     """The namespace at an absolute path, or the one that is pinned under a name."""
-    path = where if where.startswith("/") else str(namespaces.path(where))
+    if where.startswith("/"):
+        return _stranger(namespaces, where)
+    fd = _open(str(namespaces.path(where)))
+    try:
+        with namespaces.entered_at(fd):
+            return replace(_here(), pin=where)
+    finally:
+        os.close(fd)
+
+
+def _stranger(namespaces: Namespaces, path: str) -> Place:
+    """A namespace that we may not know yet, with all that speaks against adopting it."""
     fd = _open(path)
     try:
         inode = os.fstat(fd).st_ino
-        pins = (n for n in namespaces.names() if os.stat(namespaces.path(n)).st_ino == inode)
         with namespaces.entered_at(fd):
-            identity = _identity()
-            with Socket() as netlink:
-                names = {row.index: row.name for row in rtnetlink.links(netlink)}
-                rows = rtnetlink.routes(netlink, "", names)
+            place = _here()
             with Context() as nft:
                 served = f"table ip {TABLE}" in nft.run("list tables ip")
-        with namespaces.entered(HOST):
-            if identity == _identity():
-                raise Invalid(
-                    f"{path} is the host's own network namespace",
-                    hint="make one with `ip netns add`, or let fairlead make it",
-                )
     finally:
         os.close(fd)
+    if place.identity == _identity():
+        raise Invalid(
+            f"{path} is the host's own network namespace",
+            hint="make one with `ip netns add`, or let fairlead make it",
+        )
+    pins = (n for n in namespaces.names() if os.stat(namespaces.path(n)).st_ino == inode)
+    return replace(place, pin=next(pins, ""), served=served)
+
+
+def _here() -> Place:
+    """The namespace that the thread is in."""
+    with Socket() as netlink:
+        names = {row.index: row.name for row in rtnetlink.links(netlink)}
+        rows = rtnetlink.routes(netlink, HOST, names)
     ways = {row.route.destination.version for row in rows if not row.route.destination.prefixlen}
-    return Place(identity, frozenset(names.values()), tuple(sorted(ways)), next(pins, ""), served)
+    return Place(_identity(), frozenset(names.values()), tuple(sorted(ways)))
 
 
 def make(namespaces: Namespaces, space: Namespace) -> None:
