@@ -73,9 +73,9 @@ def theirs(kernel: Kernel, tmp_path: Path) -> Iterator[Theirs]:
         with made.entered("box"):
             return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
-    run("ip", "link", "add", "eth0", "type", "bridge")
-    run("ip", "address", "add", "192.0.2.7/24", "dev", "eth0")
     try:
+        run("ip", "link", "add", "eth0", "type", "bridge")
+        run("ip", "address", "add", "192.0.2.7/24", "dev", "eth0")
         yield Theirs(
             str(made.path("box")),
             lambda: run("ip", "-o", "address") + run("ip", "route") + run("nft", "list", "tables"),
