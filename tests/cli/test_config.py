@@ -62,7 +62,7 @@ def test_pools(tmp_path: Path) -> None:
         ),
         ({"bridge": "br0", "bip": "10.0.0.1/24"}, "mutually exclusive"),
         ({"iptables-prefix": "FAR-TOO-LONG"}, "at most 9"),
-        ({"firewall-backend": "nftables"}, "not supported"),
+        ({"firewall-backend": "pf"}, "not one of iptables, nftables"),
         ([1], "must hold one JSON object"),
         ("{", "Expecting property name"),
     ],

@@ -7,6 +7,7 @@ its handler called. Handlers raise; what they raise becomes an answer in
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -32,9 +33,10 @@ from fairlead.api import (
 from fairlead.api.answers import answer, problem, refusal
 from fairlead.api.call import Call, Reply, Serve
 from fairlead.api.query import query
-from fairlead.api.router import PageNotFound, Route, Router, WrongMethod
+from fairlead.api.router import Match, PageNotFound, Route, Router, WrongMethod
+from fairlead.api.served import Served, Traffic
 from fairlead.api.settings import Settings
-from fairlead.api.versions import NEWEST, split
+from fairlead.api.versions import NEWEST, Version, split
 from fairlead.http.server import ClientLeft, Request, Response
 from fairlead.library.boxes import Boxes
 
@@ -83,20 +85,42 @@ class Api:
     ) -> None:
         self._engine = engine
         self._controller = controller
-        self._settings = settings or Settings()
+        self.settings = settings or Settings()
+        """May be replaced at any time: each request sees the settings of its begin."""
+        self.traffic = Traffic()
         self._boxes = Boxes(controller, engine.exec_root / "sandboxes")
         self._boxes.begin()
         self._router = router()
 
     async def handler(self, request: Request) -> Reply:
         """Answer one request. Raises what `on_error` makes an answer of."""
+        began = time.monotonic()
         version, path = split(request.path)
-        match = self._router.match(request.method, path)
+        route = reason = ""
+        status = 101
+        try:
+            match = self._router.match(request.method, path)
+            route = match.pattern
+            reply = await self._serve(request, version, match)
+            if reply is not None:
+                status = reply.status
+        except Exception as error:
+            known = known_error(error)
+            status = 500 if known is None else known.status
+            reason = str(error) or type(error).__name__
+            raise
+        else:
+            return reply
+        finally:
+            seconds = time.monotonic() - began
+            self.traffic.add(Served(request.method, path, route, status, seconds, reason))
+
+    async def _serve(self, request: Request, version: Version, match: Match[Serve]) -> Reply:
         call = Call(
             self._engine,
             self._controller,
             self._boxes,
-            self._settings,
+            self.settings,
             request,
             version,
             query(request.raw_query),

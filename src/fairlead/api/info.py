@@ -151,5 +151,5 @@ def info_json(call: Call, host: Host) -> Json:
         "SecurityOptions": ["name=seccomp,profile=builtin"],
         "ProductLicense": "",
         "CDISpecDirs": None,
-        "Warnings": [*call.controller.warnings, *warnings(host)] or None,
+        "Warnings": [*call.config.warnings, *call.controller.warnings, *warnings(host)] or None,
     }

@@ -17,3 +17,5 @@ class Settings:
     labels: tuple[str, ...] = ()
     insecure_registries: tuple[str, ...] = ()
     debug: bool = False
+    warnings: tuple[str, ...] = ()
+    """What was asked for in the configuration and is not so."""

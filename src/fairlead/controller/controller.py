@@ -19,6 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fairlead.controller import adoption, names, ports, requests, upkeep, upstreams, want
 from fairlead.controller.commit import Committer
+from fairlead.controller.defaults import completed
 from fairlead.controller.join import Draw, Held, Joiner, nothing_held
 from fairlead.controller.resume import resume
 from fairlead.controller.start import Settings, start
@@ -195,6 +196,7 @@ class Controller:
         return self._committer.plan(self.world, self.world.after(change), change)
 
     async def _new_network(self, request: NetworkRequest) -> Network:
+        request = completed(request, self.settings.network_defaults)
         request = requests.settled(self.world, request)
         requests.check_request(self.world, request)
         kernel = self._committer.kernel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 
@@ -54,6 +54,8 @@ class Settings:
     default_gateway: IPAddress | None = None
     default_gateway_v6: IPAddress | None = None
     bases: Sequence[Base] = DEFAULT_BASES
+    network_defaults: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Options of networks that do not set them, by driver."""
 
 
 @dataclass(slots=True)

@@ -18,6 +18,8 @@ import socket
 from ctypes import addressof, c_char_p, c_int, c_size_t, c_uint, c_void_p, sizeof
 from typing import TYPE_CHECKING
 
+from fairlead.dataplane.stats import COUNTS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -125,6 +127,7 @@ class Burst:
             self._ids[n] = wires_at + start
             self._replies[n] = reply.address
             self._reply_lengths[n] = reply.length
+        COUNTS.ready += len(held)
         self._send(descriptor, len(held))
 
     def _send(self, descriptor: int, count: int) -> None:

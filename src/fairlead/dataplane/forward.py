@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from fairlead.dataplane.burst import Inbox
 from fairlead.dataplane.lane import Lanes, Noise
 from fairlead.dataplane.question import Key, Question
+from fairlead.dataplane.stats import COUNTS
 from fairlead.dataplane.upstream import Source
 from fairlead.dataplane.wheel import Wheel
 from fairlead.dns import message
@@ -150,6 +151,7 @@ class Forwards:
         """Have a question answered, by TCP if `stream`, and pass the answer to `reply`."""
         shared = self._shared
         if self._waiting >= (MOST_PER_SANDBOX if shared.count < MOST_PER_PROCESS else FEW):
+            COUNTS.refused += 1
             reply(message.build(query, message.REFUSED))
             return
         stale = None
@@ -158,11 +160,13 @@ class Forwards:
             entry = shared.cache.get(key)
             if entry is not None:
                 if now < entry.rest_until:
+                    COUNTS.cached += 1
                     reply(entry.kept.reply(query, now))
                     return
                 if now < entry.kept.until + MOST_STALE_SECONDS:
                     stale = entry.kept
             question = shared.flying[stream].get(key)
+        COUNTS.forwarded += 1
         self._waiting += 1
         shared.count += 1
         waiter = (self, query, reply)

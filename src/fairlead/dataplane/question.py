@@ -27,6 +27,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from fairlead.dataplane.attempt import Attempt, Datagram, Stream
+from fairlead.dataplane.stats import COUNTS
 from fairlead.dns import message
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ class Question:
             self._give_stale(monotonic())
         for client, query, reply in self._waiters:
             if found is None:
+                COUNTS.failed += 1
                 client.tell(reply, message.build(query, message.SERVFAIL))
             else:
                 client.tell(reply, message.answered(found, query))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from fairlead.dataplane.burst import Ready, send_to
 from fairlead.dataplane.forward import Forwards
+from fairlead.dataplane.stats import COUNTS
 from fairlead.dataplane.stream import MOST_STREAMS, Stream
 from fairlead.dns import message
 from fairlead.dns.answer import answer
@@ -126,6 +127,7 @@ class Resolver:
         try:
             query = message.parse(wire)
         except Malformed as error:
+            COUNTS.malformed += 1
             if error.reply is not None:
                 send_to(descriptor, error.reply, client)
             return
@@ -137,6 +139,7 @@ class Resolver:
         if first is None:
             self._pass_on(query, wire, client)
             return
+        COUNTS.local += 1
         replies = [Ready(first)]
         if sizes:
             turned = (
@@ -155,6 +158,7 @@ class Resolver:
         key = self._forwards.key(query)
         kept = self._forwards.known(key, now)
         if kept is not None:
+            COUNTS.cached += 1
             first = message.cut(kept.reply(query, now, query.id), query, limit)
             send_to(self._udp.fileno(), first, client)
             if kept.until >= now + FRESH_SECONDS and len(wire) <= _longest(query):
@@ -193,6 +197,7 @@ class Resolver:
         try:
             query = message.parse(wire)
         except Malformed as error:
+            COUNTS.malformed += 1
             if error.reply is None:
                 return False
             reply(error.reply)

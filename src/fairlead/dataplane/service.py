@@ -18,6 +18,7 @@ change          changes: a list of those below        all of them
   proxy-point   id to [ip, port]
   proxy-drop    id
 state           (the result is all that it holds)
+stats           (the result is what it has done)
 stop
 ==============  ====================================  ===========
 """
@@ -34,6 +35,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from fairlead.dataplane import stats
 from fairlead.dataplane.burst import Burst
 from fairlead.dataplane.channel import PROTOCOL
 from fairlead.dataplane.forward import Outstanding
@@ -116,6 +118,8 @@ class Service:
                     return await self._changes(request["changes"], unclaimed)
                 case "state":
                     return self._state()
+                case "stats":
+                    return stats.report(len(self._resolvers), len(self._proxies))
                 case "stop":
                     return self.stopped.set()
                 case other:

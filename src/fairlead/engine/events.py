@@ -79,6 +79,7 @@ class Events:
         self._clock_ns = clock_ns
         self._ring: deque[Event] = deque(maxlen=KEPT)
         self._queues: set[_Queue] = set()
+        self.listeners: list[Callable[[Event], None]] = []
 
     def emit(
         self,
@@ -94,6 +95,8 @@ class Events:
         self._ring.append(event)
         for queue in self._queues:
             queue.put(event)
+        for listener in self.listeners:
+            listener(event)
 
     def subscribe(
         self,

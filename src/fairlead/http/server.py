@@ -31,6 +31,7 @@ from fairlead.http.message import (
 from fairlead.model.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
 
 BACKLOG = 512
 
+Admitted = Callable[[str], bool]
+"""Whether a client may speak, by its address."""
 Opened = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Callable[[], None]]
 
 
@@ -89,12 +92,37 @@ class Server:
         listener = await loop.create_unix_server(self._wire, sock=sock, backlog=BACKLOG)
         self._listeners.append(listener)
 
-    async def listen_tcp(self, host: str, port: int) -> int:
-        """Listen on a TCP port and return it; 0 lets the kernel choose."""
+    async def listen_tcp(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        admitted: Admitted | None = None,
+    ) -> int:
+        """Listen on a TCP port and return it; 0 lets the kernel choose.
+
+        Clients whose address is not `admitted` are hung up on.
+        """
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(self._wire, host, port, backlog=BACKLOG)
+        wire = partial(self._wire, admitted)
+        listener = await loop.create_server(wire, host, port, backlog=BACKLOG, ssl=tls)
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
+
+    async def listen_on(
+        self,
+        sock: socket.socket,
+        tls: ssl.SSLContext | None = None,
+        admitted: Admitted | None = None,
+    ) -> None:
+        """Listen on a socket that somebody else made, and whose name stays theirs."""
+        loop = asyncio.get_running_loop()
+        wire = partial(self._wire, admitted)
+        if sock.family == socket.AF_UNIX:
+            listener = await loop.create_unix_server(wire, sock=sock, backlog=BACKLOG)
+        else:
+            listener = await loop.create_server(wire, sock=sock, backlog=BACKLOG, ssl=tls)
+        self._listeners.append(listener)
 
     async def close(self, timeout_seconds: float) -> None:
         """Take no more requests, let those that run finish in time, then cancel them."""
@@ -117,13 +145,17 @@ class Server:
             self._hangups.close()
             self._hangups = None
 
-    def _wire(self) -> Wire:
-        return Wire(self._opened)
+    def _wire(self, admitted: Admitted | None = None) -> Wire:
+        return Wire(partial(self._opened, admitted))
 
     def _opened(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        admitted: Admitted | None,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> Callable[[], None]:
-        if self._service.closing:  # accepted while the listener was being closed
+        stranger = admitted is not None and not admitted(writer.get_extra_info("peername")[0])
+        if stranger or self._service.closing:  # or accepted while the listener was being closed
             writer.transport.abort()
             return lambda: None
         if self._hangups is None:
