@@ -7,6 +7,7 @@ its handler called. Handlers raise; what they raise becomes an answer in
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from itertools import chain
@@ -37,8 +38,10 @@ from fairlead.api.router import Match, PageNotFound, Route, Router, WrongMethod
 from fairlead.api.served import Served, Traffic
 from fairlead.api.settings import Settings
 from fairlead.api.versions import NEWEST, Version, split
+from fairlead.http.connection import only_left
 from fairlead.http.server import ClientLeft, Request, Response
 from fairlead.library.boxes import Boxes
+from fairlead.model.errors import reasons
 
 if TYPE_CHECKING:
     from fairlead.controller.controller import Controller
@@ -67,6 +70,9 @@ SPOKEN = {
     "Server": f"fairlead/{fairlead.__version__} (linux)",
 }
 """Headers of every answer, by which clients find out whom they talk to."""
+
+GONE = 499
+"""How a request is counted whose client left before the answer."""
 
 _log = structlog.get_logger("api")
 
@@ -104,10 +110,10 @@ class Api:
             reply = await self._serve(request, version, match)
             if reply is not None:
                 status = reply.status
-        except Exception as error:
+        except BaseException as error:
             known = known_error(error)
-            status = 500 if known is None else known.status
-            reason = str(error) or type(error).__name__
+            status = GONE if left(error) else 500 if known is None else known.status
+            reason = "; ".join(reasons(error))
             raise
         else:
             return reply
@@ -137,6 +143,11 @@ class Api:
         if not isinstance(error, ClientLeft):
             _log.error("unexpected error", error=repr(error), exc_info=error)
         return signed(answer(problem("internal error", "the daemon's log says more"), 500))
+
+
+def left(error: BaseException) -> bool:
+    """Whether it says no more than that nobody waits for the answer."""
+    return isinstance(error, asyncio.CancelledError) or only_left(error)
 
 
 def known_error(error: BaseException) -> Response | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from fairlead.api.api import GONE
 from fairlead.cli.readers import LEVELS
 from fairlead.controller.measured import Done, Repaired
 
@@ -28,7 +29,9 @@ QUIET = frozenset({"exec_create", "exec_start", "exec_die", "top", "attach", "re
 
 def open_log(level: str, shape: str) -> None:
     """Write lines of a level and above, in a shape; may be called again at any time."""
-    last: structlog.typing.Processor = structlog.processors.LogfmtRenderer(key_order=FIRST)
+    last: structlog.typing.Processor = structlog.processors.LogfmtRenderer(
+        key_order=FIRST, bool_as_flag=False
+    )
     if shape == "json":
         last = structlog.processors.JSONRenderer()
     structlog.configure(
@@ -74,7 +77,9 @@ def request(served: Served) -> None:
         "status": served.status,
         "ms": _ms(served.seconds),
     }
-    if served.status >= 500:
+    if served.status == GONE:
+        log.debug("client left", **fields)
+    elif served.status >= 500:
         log.error("request failed", **fields, reason=served.reason)
     elif served.status >= 400:
         # Clients ask for what may not be there all day long: `run` looks for its image.

@@ -27,8 +27,14 @@ def inherited(environment: MutableMapping[str, str] = os.environ) -> list[socket
         return []
     found = []
     for number in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)):
-        os.set_inheritable(number, False)
-        found.append(socket.socket(fileno=number))
+        try:
+            os.set_inheritable(number, False)
+            found.append(socket.socket(fileno=number))
+        except OSError as error:
+            raise Invalid(
+                f"descriptor {number}, which the service manager passed, is no socket: "
+                f"{error.strerror}"
+            ) from error
     return found
 
 

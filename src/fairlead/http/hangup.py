@@ -38,11 +38,7 @@ class Hangups:
 
     def watch(self, sock: socket.socket, tell: Callable[[], None]) -> None:
         """Call `tell` when the peer of this socket hangs up."""
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, QUIET_SECONDS)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+        keep_alive(sock)
         self._told[sock.fileno()] = tell
         self._epoll.register(sock.fileno(), 0)  # EPOLLHUP and EPOLLERR need no asking
 
@@ -60,3 +56,12 @@ class Hangups:
     def _ready(self) -> None:
         for fd, _ in self._epoll.poll(0):
             self.lost(fd)
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Have the kernel find out when a peer on the network is dead."""
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, QUIET_SECONDS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)

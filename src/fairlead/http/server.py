@@ -11,9 +11,10 @@ import contextlib
 import grp
 import os
 import socket
+import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairlead.http.connection import Connection, Service
 from fairlead.http.hangup import Hangups
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 BACKLOG = 512
+NEW_ASYNCIO = sys.version_info >= (3, 13)
 
 Admitted = Callable[[str], bool]
 """Whether a client may speak, by its address."""
@@ -80,6 +82,7 @@ class Server:
         self._listeners: list[asyncio.Server] = []
         self._sockets: list[tuple[Path, int]] = []  # path and inode of those we made
         self._connections: dict[asyncio.Task[None], Connection] = {}
+        self._relays: set[asyncio.Task[None]] = set()
 
     async def listen_unix(self, path: Path, mode: int = 0o660, group: str | None = None) -> None:
         """Listen on a unix socket, in place of one that a dead process left behind."""
@@ -104,8 +107,8 @@ class Server:
         Clients whose address is not `admitted` are hung up on.
         """
         loop = asyncio.get_running_loop()
-        wire = partial(self._wire, admitted)
-        listener = await loop.create_server(wire, host, port, backlog=BACKLOG, ssl=tls)
+        wire = self._wire_for(tls, admitted)
+        listener = await loop.create_server(wire, host, port, backlog=BACKLOG)
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
 
@@ -117,11 +120,13 @@ class Server:
     ) -> None:
         """Listen on a socket that somebody else made, and whose name stays theirs."""
         loop = asyncio.get_running_loop()
-        wire = partial(self._wire, admitted)
+        wire = self._wire_for(tls, admitted)
         if sock.family == socket.AF_UNIX:
-            listener = await loop.create_unix_server(wire, sock=sock, backlog=BACKLOG)
+            # From 3.13 on, asyncio would remove the name of a socket that it closes.
+            more: dict[str, Any] = {"cleanup_socket": False} if NEW_ASYNCIO else {}
+            listener = await loop.create_unix_server(wire, sock=sock, backlog=BACKLOG, **more)
         else:
-            listener = await loop.create_server(wire, sock=sock, backlog=BACKLOG, ssl=tls)
+            listener = await loop.create_server(wire, sock=sock, backlog=BACKLOG)
         self._listeners.append(listener)
 
     async def close(self, timeout_seconds: float) -> None:
@@ -141,21 +146,35 @@ class Server:
             task.cancel()
         while self._connections:
             await asyncio.wait(self._connections)
+        for relayed in self._relays:
+            relayed.cancel()
+        if self._relays:
+            await asyncio.wait(self._relays)
         if self._hangups is not None:
             self._hangups.close()
             self._hangups = None
 
-    def _wire(self, admitted: Admitted | None = None) -> Wire:
-        return Wire(partial(self._opened, admitted))
+    def _wire(self) -> Wire:
+        return Wire(self._opened)
+
+    def _wire_for(
+        self, tls: ssl.SSLContext | None, admitted: Admitted | None
+    ) -> Callable[[], Wire]:
+        """How clients of a listener begin: by name, and through TLS."""
+        opened: Opened = self._opened if tls is None else partial(self._opened_by_tls, tls)
+
+        def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Callable[[], None]:
+            if admitted is not None and not admitted(writer.get_extra_info("peername")[0]):
+                writer.transport.abort()
+                return lambda: None
+            return opened(reader, writer)
+
+        return lambda: Wire(begin)
 
     def _opened(
-        self,
-        admitted: Admitted | None,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> Callable[[], None]:
-        stranger = admitted is not None and not admitted(writer.get_extra_info("peername")[0])
-        if stranger or self._service.closing:  # or accepted while the listener was being closed
+        if self._service.closing:  # accepted while the listener was being closed
             writer.transport.abort()
             return lambda: None
         if self._hangups is None:
@@ -166,6 +185,23 @@ class Server:
         sock = writer.get_extra_info("socket")
         self._hangups.watch(sock, connection.hung_up)
         return partial(self._hangups.lost, sock.fileno())
+
+    def _opened_by_tls(
+        self,
+        context: ssl.SSLContext,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> Callable[[], None]:
+        from fairlead.http.tls import relay
+
+        async def inside(sock: socket.socket) -> None:
+            await asyncio.get_running_loop().connect_accepted_socket(self._wire, sock)
+
+        work = relay(reader, writer, context, inside)
+        task = asyncio.get_running_loop().create_task(work)
+        self._relays.add(task)
+        task.add_done_callback(self._relays.discard)
+        return lambda: None
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # Cancelled before its first step, a task has not closed anything itself.
