@@ -19,6 +19,26 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+NO_CONTAINER: Json = {
+    "Hostname": "",
+    "Domainname": "",
+    "User": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Env": None,
+    "Cmd": None,
+    "Image": "",
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": None,
+}
+
 
 def seconds(created: str) -> int:
     """The time in an image's config as seconds since the epoch; 0 when it has none."""
@@ -83,8 +103,15 @@ async def list_images(call: Call) -> Reply:
 
 
 async def inspect(call: Call) -> Reply:
-    """One image."""
-    return answer(call.engine.images.inspect(call["name"]))
+    """One image. Old clients are told of the container that a build made it from: of none."""
+    found = call.engine.images.inspect(call["name"])
+    # Compose 1 speaks whatever version is newest, and fails without what went with 1.45.
+    compose1 = call.request.headers.get("user-agent", "").startswith("docker-compose/1")
+    if compose1 or not call.since(1, 45):
+        found |= {"Container": "", "ContainerConfig": NO_CONTAINER}
+    if not call.since(1, 44):
+        found["VirtualSize"] = found["Size"]
+    return answer(found)
 
 
 async def history(call: Call) -> Reply:
