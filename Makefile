@@ -1,9 +1,9 @@
-# The five things one does here. `make setup` is all a fresh Debian 12 needs.
+# What one does here. `make setup` is all a fresh Debian 12 needs.
 
 PYTHON ?=
 export PYTHON
 
-.PHONY: setup demo test lint bench
+.PHONY: setup demo test lint bench wheel install uninstall
 
 setup:
 	@scripts/setup.sh
@@ -21,3 +21,12 @@ lint: setup
 
 bench: setup
 	@bench/run
+
+wheel: setup
+	@scripts/wheel
+
+install: setup
+	@scripts/install
+
+uninstall:
+	@scripts/install remove

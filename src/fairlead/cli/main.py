@@ -17,6 +17,8 @@ from fairlead.cli.command import LazyGroup, Option, Refused, usage_line
 Table = dict[str, tuple[object, str]]
 
 HERE = "fairlead.cli"
+COMPLETE = "_FAIRLEAD_COMPLETE"
+"""What a shell sets that wants to complete a command line."""
 INTERRUPTED_STATUS = 130
 BROKEN_PIPE_STATUS = 141
 
@@ -56,12 +58,14 @@ PUSH = _at("transfer", "push", "Upload an image to a registry")
 LOAD = _at("transfer", "load", "Load an image from a tar archive or STDIN")
 SAVE = _at("transfer", "save", "Save images to a tar archive (to STDOUT by default)")
 IMPORT = _at("transfer", "import_", "Import the contents of a tarball as an image")
+COMPLETION = _at("completion", "completion", "Print the completion script for a shell")
 EVENTS = _at("system", "events", "Get real time events from the server")
 INFO = _at("info", "info", "Display system-wide information")
 VERSION = _at("system", "version", "Show the version information")
 
 CONTAINER: Table = {
     "attach": ATTACH,
+    "completion": COMPLETION,
     "cp": COPY,
     "create": CREATE,
     "diff": DIFF,
@@ -151,6 +155,7 @@ COMMANDS: Table = {
     "system": (SYSTEM, "Manage the daemon"),
     "volume": (VOLUME, "Manage volumes"),
     "attach": ATTACH,
+    "completion": COMPLETION,
     "cp": COPY,
     "create": CREATE,
     "diff": DIFF,
@@ -222,6 +227,10 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
 
 def main(args: list[str] | None = None) -> int:
     """Run one command line and return its exit status."""
+    if COMPLETE in os.environ:
+        from fairlead.cli.completion import complete
+
+        return complete(root())
     words = _unaliased(sys.argv[1:] if args is None else args)
     try:
         with root().make_context("fairlead", words) as ctx:
