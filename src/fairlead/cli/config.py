@@ -222,7 +222,10 @@ def load(path: Path | None, flags: Mapping[str, Any]) -> Config:
     except Invalid as error:
         raise Invalid(from_file + error.message, hint=error.hint) from error
     values = {**_values(settings, from_file), **_values(flags, "invalid flag: ")}
-    return _check(replace(Config(), **values))
+    try:
+        return _check(replace(Config(), **values))
+    except FairleadError as error:
+        raise Invalid((from_file if settings else "") + error.message, hint=error.hint) from error
 
 
 def _values(settings: Mapping[str, Any], origin: str) -> dict[str, Any]:
