@@ -85,6 +85,18 @@ def test_default_network_opts(machine: Machine) -> None:
             assert shown[mtu] == wanted
 
 
+def test_ipv6_on_the_default_bridge(machine: Machine) -> None:
+    """daemon.json's subnet is where containers get their second address, and its firewall shows."""
+    settings = {"ipv6": True, "fixed-cidr-v6": "2001:db8:9::/64", "firewall-backend": "nftables"}
+    configure(machine, settings)
+    machine.run(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
+    with Daemon(machine) as daemon:
+        daemon.import_busybox()
+        done = daemon.docker("run", "--rm", "busybox", "ip", "-6", "addr", "show", "eth0")
+        assert "inet6 2001:db8:9::2/64" in done.stdout
+        assert daemon.api("GET", "/info").json["FirewallBackend"]["Driver"] == "nftables"
+
+
 def test_host_gateway_ips(machine: Machine) -> None:
     """What host-gateway stands for is as the file says, in both families."""
     configure(machine, {"host-gateway-ips": ["192.0.2.77", "2001:db8::77"]})

@@ -66,6 +66,12 @@ async def _pull(call: Call) -> Reply:
     return await told(work)
 
 
+async def described(call: Call) -> Reply:
+    """What a registry has by a name, without fetching it."""
+    auth = credentials(call.request.headers.get(AUTH, ""))
+    return answer(await call.engine.images.described(call["name"], auth))
+
+
 async def _import(call: Call) -> Reply:
     query = call.query
     if query.text("fromSrc") != "-":
@@ -165,4 +171,5 @@ def routes() -> Iterator[Route[Serve]]:
     yield Route("POST", "/images/load", load)
     yield Route("GET", "/images/get", save_many)
     yield Route("GET", "/images/{name}/get", save_one)
+    yield Route("GET", "/distribution/{name}/json", described)
     yield Route("POST", "/auth", authenticate)

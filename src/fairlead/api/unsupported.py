@@ -19,7 +19,6 @@ PUSH = "fairlead pushes no images: docker save and then skopeo copy to the regis
 SEARCH = "fairlead searches no registries: ask the registry's own page or skopeo list-tags"
 COMMIT = "fairlead makes no images of containers: docker export and then docker import"
 WEBSOCKET = "fairlead attaches without websockets: POST /containers/{id}/attach with an upgrade"
-DISTRIBUTION = "fairlead reads no registries' manifests: use skopeo inspect"
 CHECKPOINT = "fairlead makes no checkpoints"
 
 _ALL = ("GET", "POST", "PUT", "DELETE")
@@ -37,7 +36,6 @@ TABLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     (SEARCH, ("GET",), ("/images/search",)),
     (COMMIT, ("POST",), ("/commit",)),
     (WEBSOCKET, ("GET",), ("/containers/{id}/attach/ws",)),
-    (DISTRIBUTION, ("GET",), ("/distribution/{name}/json",)),
     (CHECKPOINT, ("GET", "POST"), ("/containers/{id}/checkpoints",)),
     (CHECKPOINT, ("DELETE",), ("/containers/{id}/checkpoints/{name}",)),
 )

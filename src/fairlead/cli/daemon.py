@@ -159,6 +159,7 @@ async def _put_together(
     stack.push_async_callback(oci.close)
     await _start(controller, oci, store)
     images = Images(config.data_root / "images")
+    images.insecure = config.insecure_registries
     engine = Engine(
         controller, store, oci, images, config.data_root, config.exec_root, engine_settings(config)
     )

@@ -78,6 +78,7 @@ class Running:
         shown = api_settings(now, self.identity)
         journal.open_log("debug" if now.debug else now.log_level, now.log_format)
         self.api.settings = shown
+        self.engine.images.insecure = now.insecure_registries
         self.controller.settings = replace(
             self.controller.settings,
             bases=now.default_address_pools,

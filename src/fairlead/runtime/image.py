@@ -27,6 +27,7 @@ from fairlead.runtime.catalog import Catalog, Entry
 from fairlead.runtime.host import machine
 from fairlead.runtime.pull import Progress, pull, silent
 from fairlead.runtime.reference import parse
+from fairlead.runtime.skopeo import Registry
 from fairlead.runtime.stored import Filters, Image, Removed, Use
 
 __all__ = ["Image", "Images", "Progress", "Removed", "Use"]
@@ -48,6 +49,8 @@ class Images:
         self.scratch = root / "scratch"
         self._catalog = Catalog(root / "catalog.json")
         self._incoming = 0
+        self.insecure: tuple[str, ...] = ()
+        """Registries that are spoken to without TLS, or with anybody's certificate."""
 
     async def open(self) -> None:
         """Read the catalog and drop what a crash left half done."""
@@ -102,10 +105,24 @@ class Images:
         """Fetch an image from its registry."""
         reference = parse(ref)
         with self.in_use():
-            entry = await pull(reference, auth, progress, self.blobs, self.scratch, self._catalog)
+            entry = await pull(
+                reference,
+                auth,
+                progress,
+                self.blobs,
+                self.scratch,
+                self._catalog,
+                insecure=reference.among(self.insecure),
+            )
             self._catalog.add(entry)
             self._catalog.store()
         return self._image(self._catalog.entries[entry.id])
+
+    async def described(self, ref: str, auth: tuple[str, str] | None = None) -> dict[str, Any]:
+        """What a registry has, without fetching it: ``GET /distribution/…/json``."""
+        reference = parse(ref).tagged
+        insecure = reference.among(self.insecure)
+        return await Registry(reference, auth, insecure=insecure).described()
 
     async def load(self, source: Path, progress: Progress = silent) -> Names:
         """Take in every image of an archive; the answer is what to call them."""

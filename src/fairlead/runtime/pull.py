@@ -45,10 +45,12 @@ async def pull(
     blobs: Blobs,
     scratch: Path,
     catalog: Catalog,
+    *,
+    insecure: bool = False,
 ) -> Entry:
     """Bring an image's blobs here and say what its entry is."""
     wanted = reference.tagged
-    registry = Registry(wanted, auth)
+    registry = Registry(wanted, auth, insecure=insecure)
     raw = await registry.manifest()
     digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     progress(

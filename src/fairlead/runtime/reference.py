@@ -7,7 +7,9 @@ if it looks like a host: it has a dot, a port or a capital, or is ``localhost``.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 
 from fairlead.model.errors import Invalid
 
@@ -69,6 +71,21 @@ class Reference:
         """Whether its registry is this host, where Docker asks for no certificate."""
         host = re.sub(r":\d+$", "", self.domain)
         return host in ("localhost", "[::1]") or re.fullmatch(r"127(\.\d+){3}", host) is not None
+
+    def among(self, registries: Iterable[str]) -> bool:
+        """Whether its registry is one of these: hosts, with or without a port, and subnets."""
+        host = re.sub(r":\d+$", "", self.domain)
+        return any(
+            registry in (self.domain, host) or _within(host.strip("[]"), registry)
+            for registry in registries
+        )
+
+
+def _within(host: str, subnet: str) -> bool:
+    try:
+        return "/" in subnet and ip_address(host) in ip_network(subnet, strict=False)
+    except ValueError:
+        return False
 
 
 def parse(text: str) -> Reference:

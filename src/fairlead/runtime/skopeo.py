@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import fcntl
+import hashlib
 import os
 import pty
 import re
@@ -20,6 +21,7 @@ import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -28,6 +30,7 @@ from fairlead.runtime import process
 from fairlead.runtime.attach import PipeAttachment
 from fairlead.runtime.reference import Reference
 
+PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
 BASE = ("skopeo", "--insecure-policy")
 _UNITS = {"b": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _BAR = re.compile(
@@ -42,14 +45,17 @@ Heard = Callable[[str, int | None], None]
 class Registry:
     """What skopeo needs to know to talk to one image's registry."""
 
-    def __init__(self, reference: Reference, auth: tuple[str, str] | None) -> None:
+    def __init__(
+        self, reference: Reference, auth: tuple[str, str] | None, *, insecure: bool = False
+    ) -> None:
         self.reference = reference
         self._auth = auth
+        self._insecure = insecure or reference.on_loopback
 
     @contextmanager
     def _access(self, prefix: str) -> Iterator[list[str]]:
         words = []
-        if self.reference.on_loopback:
+        if self._insecure:
             words.append(f"--{prefix}tls-verify=false")
         if self._auth is None:
             yield [*words, f"--{prefix}no-creds"]
@@ -68,6 +74,26 @@ class Registry:
     async def config(self, digest: str) -> bytes:
         """The configuration for this machine exactly as the registry has it."""
         return await self._inspect("--raw", "--config", digest=digest)
+
+    async def described(self) -> dict[str, Any]:
+        """What the registry has by that name, and for which machines, as Docker shows it."""
+        raw = await self.manifest()
+        manifest = msgspec.json.decode(raw)
+        if "manifests" in manifest:
+            platforms = [entry.get("platform") or {} for entry in manifest["manifests"]]
+        else:
+            config = msgspec.json.decode(await self.config(""))
+            platforms = [{key: config[key] for key in PLATFORM if key in config}]
+        return {
+            "Descriptor": {
+                "mediaType": manifest.get(
+                    "mediaType", "application/vnd.oci.image.manifest.v1+json"
+                ),
+                "digest": f"sha256:{hashlib.sha256(raw).hexdigest()}",
+                "size": len(raw),
+            },
+            "Platforms": platforms,
+        }
 
     async def _inspect(self, *words: str, digest: str = "") -> bytes:
         with self._access("") as access:
