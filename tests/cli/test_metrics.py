@@ -55,6 +55,10 @@ def test_what_there_is(daemon: Daemon) -> None:
     assert figure("fairlead_containers", state="running") == 1
     assert figure("fairlead_pool_addresses_used", network="front") == 1
     assert figure("fairlead_pool_addresses", network="front") == 253
+    assert figure("fairlead_default_subnets", base="172.17.0.0/16") == 1
+    assert figure("fairlead_default_subnets_used", base="172.17.0.0/16") == 1
+    assert figure("fairlead_default_subnets", base="192.168.0.0/16") == 16
+    assert figure("fairlead_default_subnets_used", base="192.168.0.0/16") == 0
     assert figure("fairlead_build_info") == 1
     assert figure("process_resident_memory_bytes") > 0
 

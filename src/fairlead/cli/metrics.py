@@ -7,7 +7,7 @@ asks. The Prometheus library is loaded only if metrics are served.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fairlead.controller.tally import Durations, Tally
     from fairlead.dataplane.client import Dataplane
     from fairlead.engine.engine import Engine
+    from fairlead.ipam.pool import Base
     from fairlead.model.world import World
 
 PREFIX = "fairlead_"
@@ -61,6 +62,7 @@ class Daemon(Collector):
         build.add_metric([], {"version": fairlead.__version__})
         yield build
         yield from _world(self._controller.world)
+        yield from _subnets(self._controller.world, self._controller.settings.bases)
         yield _containers(self._engine)
         yield from _changes(self._tally)
         yield from _dataplane(self.dataplane)
@@ -106,6 +108,22 @@ def _world(world: World) -> Iterator[Metric]:
         ports.add_metric([protocol], protocols.count(protocol))
     yield ports
     yield from _pools(world)
+
+
+def _subnets(world: World, bases: Sequence[Base]) -> Iterator[Metric]:
+    size = GaugeMetricFamily(
+        PREFIX + "default_subnets", "Subnets for networks that choose none", labels=["base"]
+    )
+    used = GaugeMetricFamily(
+        PREFIX + "default_subnets_used", "Those that a network has", labels=["base"]
+    )
+    taken = [pool.subnet for net in world.networks.values() for pool in net.pools]
+    for base in bases:
+        size.add_metric([str(base.range)], float(1 << (base.size - base.range.prefixlen)))
+        mine = [s for s in taken if s.version == base.range.version and s.overlaps(base.range)]
+        used.add_metric([str(base.range)], len(mine))
+    yield size
+    yield used
 
 
 def _pools(world: World) -> Iterator[Metric]:
