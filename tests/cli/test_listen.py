@@ -120,6 +120,12 @@ def test_containers_are_turned_away(machine: Machine, neighbour: Machine) -> Non
                 assert "Version" not in done.stdout
 
 
+def test_a_port_that_is_taken(machine: Machine) -> None:
+    """The line says which listener it was."""
+    words = ("-H", "tcp://127.0.0.1:2375", "--metrics-addr", "127.0.0.1:2375")
+    assert refused(machine, *words).startswith("cannot listen on tcp://127.0.0.1:2375: ")
+
+
 def test_the_loopback_needs_no_words(machine: Machine) -> None:
     """tcp:// alone is the loopback, where this machine reaches it and others do not."""
     with Daemon(machine, "-H", "tcp://127.0.0.1:2375"):

@@ -226,6 +226,23 @@ def test_the_default_network_of_a_project(project: Make, daemon: Daemon) -> None
     one("down")
 
 
+JOB = """
+version: "3.8"
+services:
+  job: {image: busybox, command: "sh -c 'echo from the job; exit 3'"}
+  helper: {image: busybox, command: sleep 1000000, stop_grace_period: 0s}
+"""
+
+
+def test_in_the_foreground(project: Make) -> None:
+    """What containers print is shown as they print it, and the end of one is the end of all."""
+    jobs = project("jobs", JOB)
+    done = jobs("up", "--exit-code-from", "job", check=False)
+    assert done.returncode == 3
+    assert "from the job" in done.stdout
+    jobs("down")
+
+
 def test_an_address_that_is_taken(project: Make, daemon: Daemon) -> None:
     """The refusal is the daemon's, in Docker's words, and down still works."""
     text = SHOP.replace("10.61.0.20", "10.61.0.1")

@@ -1,8 +1,12 @@
 """What the dataplane has done since it began: counted here, asked for with `stats`.
 
 Rule: counting costs an addition. Whoever serves something adds to the one
-`COUNTS`; every field is reported by its name, so that a new one needs no more
-than a line here and a line where it happens.
+`COUNTS`; every field is reported by its name and becomes a label of the metric
+`fairlead_dns_queries_total`, so that a new one needs no more than a line here
+and a line where it happens.
+
+A question is counted once when it comes in (`ready`, `local`, `forwarded`,
+`refused` or `malformed`), and once more if it comes to nothing (`failed`).
 """
 
 from __future__ import annotations
