@@ -216,11 +216,11 @@ def test_the_firewall_that_is_asked_for(tmp_path: Path) -> None:
     marks = Marks("12345678")
     flags = {"bridge-accept-fwmark": "7", "allow-direct-routing": True, "ip6tables": False}
     walls, host = judged(load(written(tmp_path, ""), flags), marks)
-    assert [renderer.version for renderer in walls.whole] == [4]
+    assert [renderer.version for renderer in walls.renderers] == [4]
     assert (host.firewall, host.direct, host.accepted) == (True, True, Mark(7))
     flags = {"iptables": False, "ip6tables": False, "firewall-backend": "nftables"}
     walls, host = judged(load(written(tmp_path, ""), flags), marks)
-    assert not walls.whole
+    assert walls.backend == "nftables"
     assert not host.firewall
 
 
