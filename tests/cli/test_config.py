@@ -12,7 +12,7 @@ import pytest
 from fairlead.cli.config import Config, load
 from fairlead.cli.unserved import unserved
 from fairlead.cli.wiring import judged
-from fairlead.firewall.policy import Mark
+from fairlead.firewall.policy import Habits, Mark
 from fairlead.ipam.pool import Base
 from fairlead.model.errors import FairleadError, Invalid
 from fairlead.model.marks import Marks
@@ -206,7 +206,6 @@ def test_every_key_is_taken(tmp_path: Path) -> None:
         "cluster-store",
         "cluster-advertise",
         "cluster-store-opts",
-        "userland-proxy",
     ]
     assert "needs the overlay driver" in said[0]
 
@@ -217,7 +216,9 @@ def test_the_firewall_that_is_asked_for(tmp_path: Path) -> None:
     flags = {"bridge-accept-fwmark": "7", "allow-direct-routing": True, "ip6tables": False}
     walls, host = judged(load(written(tmp_path, ""), flags), marks)
     assert [renderer.version for renderer in walls.renderers] == [4]
-    assert (host.firewall, host.direct, host.accepted) == (True, True, Mark(7))
+    habits = [renderer.habits for renderer in walls.renderers]
+    assert habits == [Habits(accepted=Mark(7), direct=True)]
+    assert host.firewall
     flags = {"iptables": False, "ip6tables": False, "firewall-backend": "nftables"}
     walls, host = judged(load(written(tmp_path, ""), flags), marks)
     assert walls.backend == "nftables"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from fairlead.firewall.policy import BridgePolicy, LinkPolicy, Policy, PortPolicy
+from fairlead.firewall.policy import BridgePolicy, Habits, LinkPolicy, Policy, PortPolicy
 from fairlead.model.state import Resource
 
 
@@ -18,6 +18,7 @@ class Renderer(Protocol):
 
     name: str
     version: int
+    habits: Habits
     whole: bool
     """Whether `base` speaks of all networks and ports: its chains list them."""
 
