@@ -46,7 +46,6 @@ IGNORED = frozenset(
         "authorization-plugins",
         "builder",
         "cdi-spec-dirs",
-        "cgroup-parent",
         "containerd",
         "containerd-namespace",
         "containerd-plugin-namespace",
@@ -127,6 +126,7 @@ class Config:
     labels: tuple[str, ...] = ()
     insecure_registries: tuple[str, ...] = ()
     default_runtime: str = ""
+    cgroup_parent: str = "/fairlead"
     init: bool = False
     default_shm_size: int = 64 << 20
     default_ulimits: tuple[Ulimit, ...] = ()
@@ -186,6 +186,7 @@ READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "labels": readers.labels,
     "insecure-registries": readers.texts,
     "default-runtime": readers.text,
+    "cgroup-parent": readers.cgroup,
     "init": readers.flag,
     "default-shm-size": readers.size,
     "default-ulimits": readers.ulimits,

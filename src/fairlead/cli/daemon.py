@@ -154,7 +154,11 @@ async def _put_together(
     committer = Measured(store, kernel, dataplane, walls, host).watched(tally, journal.change)
     controller = Controller(committer, network_settings(config), config.exec_root / "netns")
     stack.push_async_callback(controller.close)
-    oci = Oci(config.exec_root / "oci", prefer=config.default_runtime)
+    oci = Oci(
+        config.exec_root / "oci",
+        prefer=config.default_runtime,
+        cgroup_parent=config.cgroup_parent,
+    )
     await oci.probe()
     stack.push_async_callback(oci.close)
     await _start(controller, oci, store)

@@ -56,6 +56,7 @@ FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--default-runtime",), {"help": "crun or runc"}),
     (("--default-shm-size",), {"help": "Size of containers' /dev/shm"}),
     (("--default-ulimit",), {"multiple": True, "help": "Limit of containers: NAME=SOFT:HARD"}),
+    (("--cgroup-parent",), {"help": "Control group that containers' groups are in"}),
     (("--init",), {"type": bool, "help": "Run an init in containers"}),
     (("--live-restore",), {"type": bool, "help": "Always so: containers outlive the daemon"}),
     (("--log-opt",), {"multiple": True, "help": "max-size=SIZE: when a log is turned over"}),

@@ -214,6 +214,16 @@ def _unsigned(word: str) -> int | None:
     return value if 0 <= value < 1 << 32 else None
 
 
+def cgroup(key: str, value: Any) -> str:
+    """The path of a control group."""
+    name = text(key, value)
+    if ".." in name.split("/") or not name.strip("/"):
+        raise Invalid(
+            f"{key}: {name!r} is no path of a control group", hint='for example "/fairlead"'
+        )
+    return f"/{name.strip('/')}"
+
+
 def path(key: str, value: Any) -> Path:
     """A path, made absolute."""
     return Path(text(key, value)).absolute()
