@@ -20,6 +20,8 @@ LOOK = Path(__file__).with_name("look.py")
 FILES = ("/run", "/tmp", "/var/lib", "/var/tmp", "/etc")
 # The harness's own, and what every program that asks for a rule leaves.
 OURS = ("/run/.lab", "/run/fairlead-test.log", "/run/xtables.lock")
+MOST_SHOWN = 4000
+"""Characters: an interface too many shows in a hundred settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def settles(
     """Waits until a machine is as it was, or says what is different."""
     deadline = time.monotonic() + patience_seconds
     while changes := look().changes(before):
-        assert time.monotonic() < deadline, f"something came or went:\n{changes}"
+        assert time.monotonic() < deadline, f"something came or went:\n{changes[:MOST_SHOWN]}"
         time.sleep(0.05)
 
 
@@ -65,4 +67,5 @@ def _changes(
     before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
     for kind in before:
-        yield from unified_diff(before[kind], after[kind], kind, kind, n=0, lineterm="\n")
+        lines = unified_diff(before[kind], after[kind], kind, kind, n=0, lineterm="")
+        yield from (f"{line}\n" for line in lines)

@@ -59,14 +59,17 @@ def processes() -> Iterator[str]:
 
 def settings() -> Iterator[str]:
     """Everything below /proc/sys/net that is readable and stands still."""
-    for path in sorted(Path("/proc/sys/net").rglob("*")):
-        if any(word in str(path) for word in RESTLESS) or not path.is_file():
-            continue
-        try:
-            text = " ".join(path.read_text().split())
-        except OSError:
-            continue  # Some can only be written.
-        yield f"{path} {text}"
+    for directory, _, names in os.walk("/proc/sys/net"):
+        for name in names:
+            path = f"{directory}/{name}"
+            if any(word in path for word in RESTLESS):
+                continue
+            try:
+                with open(path, "rb", buffering=0) as file:
+                    text = b" ".join(file.read(4096).split()).decode()
+            except OSError:
+                continue  # Some can only be written.
+            yield f"{path} {text}"
 
 
 def cgroups(parent: str) -> Iterator[str]:
@@ -80,9 +83,10 @@ def cgroups(parent: str) -> Iterator[str]:
 
 
 def files(folder: str, without: list[str]) -> Iterator[str]:
-    """Every file below a folder: its kind and mode, and a digest or target."""
+    """Every file below a folder, other file systems apart: kind and mode, digest or target."""
     for directory, inner, names in os.walk(folder):
-        inner[:] = [name for name in inner if os.path.join(directory, name) not in without]
+        paths = {name: os.path.join(directory, name) for name in inner}
+        inner[:] = [n for n, path in paths.items() if path not in without and not far(path, folder)]
         for name in (*inner, *names):
             path = os.path.join(directory, name)
             if path in without:
@@ -98,6 +102,11 @@ def files(folder: str, without: list[str]) -> Iterator[str]:
                 # Gone meanwhile, or the pin of a namespace, which is no file to read.
                 what = os.strerror(error.errno or 0)
             yield f"{path} {stat.filemode(found.st_mode)} {what}"
+
+
+def far(path: str, folder: str) -> bool:
+    """Whether something else is mounted there; the mounts tell of it."""
+    return os.lstat(path).st_dev != os.stat(folder).st_dev
 
 
 def main(asked: str) -> None:

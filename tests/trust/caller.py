@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from typing import TextIO
 
 PATIENCE_SECONDS = 5.0
 
@@ -22,12 +23,12 @@ def main(host: str, port: int) -> None:
         print(echoed(lines), named(host), fresh(host, port), flush=True)
 
 
-def echoed(lines: object) -> str:
+def echoed(lines: TextIO) -> str:
     """What the other end makes of a line sent through the old connection."""
     try:
-        lines.write("kept\n")  # type: ignore[attr-defined]
-        lines.flush()  # type: ignore[attr-defined]
-        return lines.readline().strip() or "closed"  # type: ignore[attr-defined, no-any-return]
+        lines.write("kept\n")
+        lines.flush()
+        return lines.readline().strip() or "closed"
     except OSError as error:
         return type(error).__name__
 
@@ -35,7 +36,7 @@ def echoed(lines: object) -> str:
 def named(host: str) -> str:
     """The address of the name."""
     try:
-        return socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0]
+        return str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
     except OSError as error:
         return type(error).__name__
 

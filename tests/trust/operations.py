@@ -104,6 +104,13 @@ def serves(scene: Scene) -> None:
     assert inside == {e["IPAddress"] for e in shown["NetworkSettings"]["Networks"].values()}
 
 
+def killed_at_most(scene: Scene) -> None:
+    """A forced removal kills first: it serves, or it does not run."""
+    shown = scene.inspect("cc")
+    assert shown is not None, "it is gone"
+    (serves if shown["State"]["Running"] else idle)(scene)
+
+
 def serves_on_red(scene: Scene) -> None:
     """It runs on one network."""
     serves(scene)
@@ -144,7 +151,7 @@ OPERATIONS = (
     Operation("stop", (CREATE, START), STOP, serves, idle),
     Operation("restart", (CREATE, START), ("POST", "/containers/cc/restart?t=0", None), idle, serves),
     Operation("rm", (CREATE, START, STOP), ("DELETE", "/containers/cc?v=1", None), idle, absent),
-    Operation("rm-f", (CREATE, START), ("DELETE", "/containers/cc?force=1&v=1", None), serves, absent),
+    Operation("rm-f", (CREATE, START), ("DELETE", "/containers/cc?force=1&v=1", None), killed_at_most, absent),
     Operation("stop-rm", (("POST", "/containers/create?name=cc", SHORT_LIVED), START), STOP, serves, absent),
     Operation("network-create", (), NETWORK, network_gone, network_there),
     Operation("network-rm", (NETWORK,), ("DELETE", "/networks/green", None), network_there, network_gone),

@@ -82,8 +82,10 @@ class Scene:
 
     def look(self, *files: str) -> Inventory:
         """Everything that is there now; what stays while a daemon lives is left out."""
-        what = {"cgroups": self.parent, "files": files or LIVELY, "without": RESTLESS}
-        return inventory.take(self.host, **what).where(lambda line: RESTORER not in line)
+        found = inventory.take(
+            self.host, cgroups=self.parent, files=files or LIVELY, without=RESTLESS
+        )
+        return found.where(lambda line: RESTORER not in line)
 
     def settles(self, before: Inventory, *files: str) -> None:
         """Waits until everything is as it was."""

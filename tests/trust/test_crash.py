@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.lab.inventory import Inventory
 from tests.trust.operations import OPERATIONS, Operation, tidy
 from tests.trust.scene import Scene, scene
 
@@ -68,16 +67,11 @@ def stage() -> Iterator[Scene]:
         made.pristine_again()
 
 
-@pytest.fixture(scope="module")
-def before(stage: Scene) -> Inventory:
-    """The host when all has been done once and removed again."""
-    for operation in OPERATIONS:
-        count(stage, operation)
-    return stage.look()
-
-
 def count(stage: Scene, operation: Operation) -> list[str]:
     """Does an operation with nobody dying; the kinds of its points."""
+    if not stage.daemon.running:
+        stage.daemon.start()
+    tidy(stage)
     operation.prepare(stage)
     stage.order(NEVER)
     answer = operation.ask(stage)
@@ -92,10 +86,12 @@ def count(stage: Scene, operation: Operation) -> list[str]:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_the_daemon_dies(
-    stage: Scene, before: Inventory, seen: Seen, operation: Operation
+    stage: Scene, seen: Seen, operation: Operation
 ) -> None:
     """It comes back to an operation that happened or did not, and nobody noticed its death."""
-    for number in seen.sample(count(stage, operation)):
+    points = count(stage, operation)
+    before = stage.look()
+    for number in seen.sample(points):
         operation.prepare(stage)
         stage.order(number)
         operation.ask(stage)

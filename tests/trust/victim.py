@@ -24,6 +24,7 @@ from typing import Any
 from fairlead.cli.main import main
 from fairlead.controller import want
 from fairlead.controller.commit import Committer
+from fairlead.controller.controller import Controller
 from fairlead.dataplane.channel import Channel
 from fairlead.kernel import conntrack, netns, sysctl
 from fairlead.kernel.netlink import Socket
@@ -151,8 +152,6 @@ def watch(controller: Any) -> Callable[[], None]:
 
 def arm() -> None:
     """Puts every counter in its place."""
-    from fairlead.cli import daemon
-
     for owner, name, kind in (
         (Socket, "batch", "kernel: netlink"),
         (Restorer, "apply", "kernel: iptables"),
@@ -170,7 +169,7 @@ def arm() -> None:
     replace(syscalls.unmount, "mount")
     replace(process.spawn, "process: started")
     replace(process.run, "process: ended")
-    start = daemon.Controller.start
+    start = Controller.start
 
     async def starting(self: Any, *args: Any, **kwargs: Any) -> Any:
         loop = asyncio.get_running_loop()
@@ -178,7 +177,7 @@ def arm() -> None:
         loop.add_signal_handler(signal.SIGUSR2, counter.begin)
         return await start(self, *args, **kwargs)
 
-    daemon.Controller.start = starting  # type: ignore[method-assign]
+    Controller.start = starting  # type: ignore[method-assign]
     sys.addaudithook(audit)
 
 

@@ -105,6 +105,9 @@ class Controller:
         self.world = begun.world
         self.unique_local = begun.unique_local
         self.warnings = begun.warnings
+        if begun.steps:
+            # Nobody may ever remove anything else that would take these along.
+            self._reap_soon()
         return begun.steps
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,8 +25,8 @@ from fairlead.engine.networking import Networking
 from fairlead.engine.record import Container, MountPoint, Record
 from fairlead.engine.settings import Settings
 from fairlead.engine.shelf import Shelf
-from fairlead.engine.volumes import Volumes
-from fairlead.model.errors import Invalid, NotFound
+from fairlead.engine.volumes import Volume, Volumes, document
+from fairlead.model.errors import FairleadError, Invalid, NotFound
 from fairlead.runtime.image import Image
 
 API = (1, 50)
@@ -109,16 +109,28 @@ class Creation:
         image = self._image(request.config.image)
         record, warnings = self._record(request, id, name, image)
         self._shelf.claim(name, id)
-        made: list[str] = []
+        wanted: list[Volume] = []
         try:
-            points = [await self._resolve(point, made) for point in record.mounts]
-            container = self._shelf.add(msgspec.structs.replace(record, mounts=tuple(points)))
+            points = tuple(self._resolve(point, wanted) for point in record.mounts)
+            container = await self._add(msgspec.structs.replace(record, mounts=points), wanted)
         except BaseException:
             self._shelf.release(name)
-            for volume in made:
-                await self._volumes.remove(volume)
             raise
         return container, warnings
+
+    async def _add(self, record: Record, wanted: Sequence[Volume]) -> Container:
+        """The container with the volumes that are new, on disk together or not at all."""
+        fresh = [volume for volume in wanted if not self._volumes.exists(volume.name)]
+        container = self._shelf.add(record, *map(document, fresh))
+        try:
+            for volume in fresh:
+                self._volumes.make(volume)
+        except FairleadError:
+            self._shelf.drop(container, *map(self._volumes.condemn, fresh))
+            for volume in fresh:
+                await self._volumes.destroy(volume)
+            raise
+        return container
 
     def _new_id(self) -> str:
         while True:
@@ -206,8 +218,8 @@ class Creation:
     def _lend(self, name: str) -> Iterable[MountPoint]:
         return self._shelf.find(name).record.mounts
 
-    async def _resolve(self, point: MountPoint, made: list[str]) -> MountPoint:
-        """The mount point with a source that exists; names of volumes made go to `made`."""
+    def _resolve(self, point: MountPoint, wanted: list[Volume]) -> MountPoint:
+        """The mount point with its source; volumes that it needs go to `wanted`."""
         if point.type == "bind" and not os.path.lexists(point.source):
             if "create" not in point.options:
                 raise Invalid(
@@ -217,9 +229,10 @@ class Creation:
             os.makedirs(point.source, exist_ok=True)
         if point.type != "volume" or point.source:
             return point
-        volume = await self._volumes.create(point.name, point.driver)
-        if not point.name:
-            made.append(volume.name)
+        volume = next((v for v in wanted if v.name == point.name), None)
+        if volume is None:
+            volume = self._volumes.draft(point.name, point.driver)
+            wanted.append(volume)
         return msgspec.structs.replace(point, name=volume.name, source=volume.mountpoint)
 
 

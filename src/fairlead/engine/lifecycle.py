@@ -376,7 +376,9 @@ class Lifecycle:
         record = container.record
         over = container.status in ("created", "exited")
         if record.removing or (record.host.auto_remove and over):
-            await self._removal.erase(container, volumes=True)
+            # A removal that was cut short takes what it was told to, --rm takes the volumes along.
+            volumes = record.removing_volumes or not record.removing
+            await self._removal.erase(container, volumes=volumes)
         elif record != before:
             self._shelf.save(container)
 

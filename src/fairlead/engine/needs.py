@@ -11,6 +11,7 @@ from fairlead.model.hold import Holds
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox, SandboxRequest
 from fairlead.model.world import World
+from fairlead.store.sqlite import Document
 
 Join = tuple[str, EndpointRequest]
 
@@ -21,6 +22,7 @@ class Documents(Protocol):
     def load(self, kind: str, /) -> dict[str, bytes]: ...
     def put(self, kind: str, id: str, document: bytes, /) -> None: ...
     def drop(self, kind: str, id: str, /) -> None: ...
+    def write(self, documents: Sequence[Document], /) -> None: ...
 
 
 class NetworkNews(Protocol):

@@ -95,6 +95,7 @@ class Record(Struct, frozen=True, kw_only=True):
     """The addresses it had last, by the id of the network: it gets them back if it can."""
     stopped_by_hand: bool = False
     removing: bool = False
+    removing_volumes: bool = False
     written: dict[str, str] = msgspec.field(default_factory=dict)
     """Digests of the files under /etc as we wrote them last, to tell a user's edit."""
     hosts_lines: tuple[str, ...] = ()

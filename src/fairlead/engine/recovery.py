@@ -72,6 +72,7 @@ class Recovery:
         container.change(sandbox=self._sandbox(container))
         if state is not None and state.status in LIVE:
             self._lifecycle.adopt(container, state.pid, state.status)
+            await self._agree(container)
             self._shelf.save(container)
             await self._publish(container)
             return
@@ -90,6 +91,21 @@ class Recovery:
             await self._controller.publish(sandbox.id, wanted)
         except FairleadError as error:
             log.warning("not published", container=container.id[:12], reason=str(error))
+
+    async def _agree(self, container: Container) -> None:
+        """Finish a disconnect that was cut short, and take back a connect.
+
+        Both change the networks first and the record last.
+        """
+        world = self._controller.world
+        if container.record.container_mode or container.sandbox not in world.sandboxes:
+            return
+        asked = container.record.networks
+        live = [world.networks[e.network].name for e in world.in_sandbox(container.sandbox)]
+        for name in live:
+            if name not in asked:
+                await self._controller.leave(container.sandbox, name)
+        container.change(networks={n: s for n, s in asked.items() if n in live})
 
     def _sandbox(self, container: Container) -> str:
         sandboxes = self._controller.world.sandboxes.values()

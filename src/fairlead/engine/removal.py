@@ -7,8 +7,7 @@ from fairlead.engine.execs import Execs
 from fairlead.engine.launch import Launch
 from fairlead.engine.record import Container, Exited
 from fairlead.engine.shelf import Shelf
-from fairlead.engine.volumes import Volumes
-from fairlead.model.errors import NotFound
+from fairlead.engine.volumes import Volume, Volumes
 
 
 class Removal:
@@ -25,31 +24,35 @@ class Removal:
 
     async def erase(self, container: Container, *, volumes: bool) -> None:
         """Remove everything of a container that does not run. Its lock is held."""
-        container.change(removing=True)
+        container.change(removing=True, removing_volumes=volumes)
+        try:
+            await self._erase(container, volumes=volumes)
+        except BaseException:
+            # Whoever asks again is not told that somebody is at it.
+            container.change(removing=False)
+            raise
+        tell(self._events, container, "destroy")
+        exited = Exited(container.record.state.exit_code)
+        container.tell("not-running", "next-exit", "removed", exited=exited)
+
+    async def _erase(self, container: Container, *, volumes: bool) -> None:
         if not container.record.host.auto_remove:
             # Noted first, so that a crash half-way is seen. The others go at start anyhow.
             self._shelf.save(container)
         for session in container.sessions:
             session.end()
         await self._launch.erase(container)
-        self._shelf.drop(container)
+        gone = self._anonymous(container) if volumes else []
+        self._shelf.drop(container, *map(self._volumes.condemn, gone))
         self._execs.forget(container.id)
-        if volumes:
-            await self._drop_volumes(container)
-        tell(self._events, container, "destroy")
-        exited = Exited(container.record.state.exit_code)
-        container.tell("not-running", "next-exit", "removed", exited=exited)
+        for volume in gone:
+            await self._volumes.destroy(volume)
 
-    async def _drop_volumes(self, container: Container) -> None:
-        """Anonymous volumes go with the container, unless another has them too."""
-        for point in container.record.mounts:
-            if point.type != "volume" or self._volumes.users(point.name):
-                continue
-            try:
-                if self._volumes.find(point.name).anonymous:
-                    await self._volumes.remove(point.name)
-            except NotFound:
-                continue
+    def _anonymous(self, container: Container) -> list[Volume]:
+        """Anonymous volumes, which go with the container unless another has them too."""
+        names = {point.name for point in container.record.mounts if point.type == "volume"}
+        mine = [self._volumes.find(name) for name in sorted(names) if self._volumes.exists(name)]
+        return [v for v in mine if v.anonymous and self._volumes.users(v.name) == [container.id]]
 
 
 def in_the_way(container: Container) -> str:

@@ -8,6 +8,7 @@ from fairlead.engine import record as records
 from fairlead.engine.needs import Documents
 from fairlead.engine.record import Container, Record
 from fairlead.model.errors import Conflict, Invalid, NotFound
+from fairlead.store.sqlite import Document
 
 KIND = "container"
 
@@ -70,10 +71,10 @@ class Shelf:
     def release(self, name: str) -> None:
         self._names.pop(name, None)
 
-    def add(self, record: Record) -> Container:
-        """A new container, on disk when this returns; its name must be claimed."""
+    def add(self, record: Record, *others: Document) -> Container:
+        """A new container, on disk with others when this returns; its name must be claimed."""
         container = Container(record)
-        self.save(container)
+        self._store.write([Document(KIND, record.id, records.encode(record)), *others])
         self._by_id[record.id] = container
         return container
 
@@ -81,8 +82,8 @@ class Shelf:
         """Put the container's record on disk."""
         self._store.put(KIND, container.id, records.encode(container.record))
 
-    def drop(self, container: Container) -> None:
-        """Forget a container."""
-        self._store.drop(KIND, container.id)
+    def drop(self, container: Container, *others: Document) -> None:
+        """Forget a container, and write what changes with it, together."""
+        self._store.write([Document(KIND, container.id), *others])
         self._by_id.pop(container.id, None)
         self.release(container.name)

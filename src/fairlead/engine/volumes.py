@@ -1,4 +1,9 @@
-"""Local volumes: directories that outlive the containers they are mounted into."""
+"""Local volumes: directories that outlive the containers they are mounted into.
+
+A volume is what the store says. Its record comes before its directory, which is made again at
+the next start if the daemon died in between; a directory that is to go is renamed first, which
+no volume's name looks like, and then its record goes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -16,10 +22,12 @@ from msgspec import Struct
 from fairlead.engine.events import Events
 from fairlead.engine.mounts import volume_name
 from fairlead.engine.needs import Documents
-from fairlead.model.errors import Conflict, Invalid, NotFound
+from fairlead.model.errors import Conflict, Failed, FairleadError, Invalid, NotFound
+from fairlead.store.sqlite import Document
 
 KIND = "volume"
 ANONYMOUS = "com.docker.volume.anonymous"
+GONE = ".gone-"
 
 Filters = Mapping[str, Sequence[str]]
 Names = list[str]
@@ -67,6 +75,13 @@ class Volumes:
         documents = self._store.load(KIND).values()
         found = (msgspec.json.decode(document, type=Volume) for document in documents)
         self._volumes = {volume.name: volume for volume in found}
+        for path in self._root.glob(f"{GONE}*"):
+            name = path.name.removeprefix(GONE)
+            if self._volumes.pop(name, None):
+                self._store.drop(KIND, name)
+            shutil.rmtree(path, ignore_errors=True)
+        for volume in self._volumes.values():
+            _make(Path(volume.mountpoint))
 
     def find(self, name: str) -> Volume:
         """The volume of that name. Raises NotFound."""
@@ -74,6 +89,10 @@ class Volumes:
         if volume is None:
             raise NotFound(f"get {name}: no such volume")
         return volume
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a volume of that name."""
+        return name in self._volumes
 
     def list(self, filters: Filters | None = None) -> Found:
         """Volumes that fit, by name, and warnings. Raises Invalid."""
@@ -104,6 +123,25 @@ class Volumes:
         labels: Mapping[str, str] | None = None,
     ) -> Volume:
         """The volume of that name, made if need be; a random name if none is given."""
+        volume = self.draft(name, driver, options, labels)
+        if not self.exists(volume.name):
+            self._store.write([document(volume)])
+            try:
+                self.make(volume)
+            except FairleadError:
+                self._store.write([self.condemn(volume)])
+                await self.destroy(volume)
+                raise
+        return volume
+
+    def draft(
+        self,
+        name: str = "",
+        driver: str = "local",
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Volume:
+        """The volume that there is, or would be: whoever wants it stores and makes it."""
         if driver not in ("", "local"):
             raise NotFound(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
         if options:
@@ -121,17 +159,22 @@ class Volumes:
             name = secrets.token_hex(32)
             given[ANONYMOUS] = ""
         directory = self._root / name / "_data"
-        # mkdir's mode would be cut by the umask.
-        directory.mkdir(parents=True, exist_ok=True)
-        directory.parent.chmod(0o701)
-        directory.chmod(0o755)
-        volume = Volume(
+        return Volume(
             name=name, created=self._clock(), mountpoint=str(directory), labels=given or None
         )
-        self._store.put(KIND, name, msgspec.json.encode(volume))
-        self._volumes[name] = volume
-        self._events.emit("volume", "create", name, {"driver": volume.driver})
-        return volume
+
+    def make(self, volume: Volume) -> None:
+        """Make a volume that is in the store."""
+        try:
+            _make(Path(volume.mountpoint))
+        except OSError as error:
+            raise Failed(
+                f"create {volume.name}: error while creating volume root path "
+                f"'{volume.mountpoint}': {error.strerror}",
+                hint="is the disk full or mounted read-only?",
+            ) from error
+        self._volumes[volume.name] = volume
+        self._events.emit("volume", "create", volume.name, {"driver": volume.driver})
 
     async def remove(self, name: str, force: bool = False) -> None:
         """Remove a volume that no container has. Raises NotFound or Conflict."""
@@ -144,10 +187,21 @@ class Volumes:
                 f"remove {name}: volume is in use - [{', '.join(users)}]",
                 hint="remove those containers first",
             )
-        del self._volumes[name]
-        self._store.drop(KIND, name)
-        await asyncio.to_thread(shutil.rmtree, self._root / name, True)
-        self._events.emit("volume", "destroy", name, {"driver": volume.driver})
+        self._store.write([self.condemn(volume)])
+        await self.destroy(volume)
+
+    def condemn(self, volume: Volume) -> Document:
+        """Let a volume's content go, if it has any; what to write for it to be gone."""
+        with suppress(FileNotFoundError):
+            (self._root / volume.name).rename(self._root / f"{GONE}{volume.name}")
+        return Document(KIND, volume.name)
+
+    async def destroy(self, volume: Volume) -> None:
+        """Free the space of a volume that was condemned and is not in the store any more."""
+        known = self._volumes.pop(volume.name, None)
+        await asyncio.to_thread(shutil.rmtree, self._root / f"{GONE}{volume.name}", True)
+        if known is not None:
+            self._events.emit("volume", "destroy", volume.name, {"driver": volume.driver})
 
     async def prune(self, filters: Filters | None = None) -> tuple[Names, int]:
         """Remove unused volumes, anonymous ones unless ``all``: their names, and bytes freed."""
@@ -172,6 +226,19 @@ class Volumes:
     async def size(self, name: str) -> int:
         """The bytes in a volume."""
         return await asyncio.to_thread(_size, self.find(name).mountpoint)
+
+
+def document(volume: Volume) -> Document:
+    """A volume as it is stored."""
+    return Document(KIND, volume.name, msgspec.json.encode(volume))
+
+
+def _make(directory: Path) -> None:
+    # mkdir's mode would be cut by the umask; one that is there is the user's own by now.
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        directory.parent.chmod(0o701)
+        directory.chmod(0o755)
 
 
 def _size(root: str) -> int:

@@ -54,7 +54,9 @@ def write(directory: Path, record: Record) -> None:
 
 
 def read(directory: Path) -> list[Record]:
-    """Every record, in no order."""
+    """Every record, in no order. One that was being written when the daemon died is dropped."""
+    for cut_short in directory.glob("*.new"):
+        cut_short.unlink()
     return [
         msgspec.json.decode(path.read_bytes(), type=Record) for path in directory.glob("*.json")
     ]
