@@ -29,6 +29,7 @@ CALLER = Path(__file__).with_name("caller.py")
 FOLDER = "/run/trust"
 PARENT = "/fairlead-trust"
 SERVED = 8080
+PROCESS = "fairlead.dataplane.process"
 TABLES = ("raw", "mangle", "nat", "filter")
 LIVELY = ("/run", "/tmp", "/var/lib/fairlead/containers", "/var/lib/fairlead/volumes")
 EVERYWHERE = (*LIVELY, "/etc", "/var/tmp")
@@ -130,6 +131,23 @@ class Scene:
         for caller in self.callers:
             assert caller.asks() == caller.right
 
+    def served(self) -> bool:
+        """Whether names and new connections are as they should be; fails if the kernel's are not.
+
+        What the dataplane held has ended with it, so the host's own caller calls again.
+        """
+        *others, mine = self.callers
+        found = [caller.asks() for caller in others]
+        assert [said.split()[0] for said in found] == ["kept"] * len(others), found
+        fresh = mine.asks().split()[1:] == mine.right.split()[1:]
+        return fresh and found == [caller.right for caller in others]
+
+    def recall(self) -> None:
+        """The host's own caller opens a connection that is kept from now on."""
+        self.callers.pop().process.kill()
+        self._call(self.host, [], "127.0.0.1", SERVED, "127.0.0.1")
+        self.undisturbed()
+
     def fetch(self, port: int) -> str:
         """The page that the neighbour is shown at a published port; empty if none."""
         words = [PYTHON, str(TALK), "fetch", f"http://{self.host.address}:{port}/"]
@@ -187,9 +205,14 @@ class Scene:
 
     def dataplane(self) -> int:
         """The dataplane's process, as the machine counts."""
-        said = self.host.run(["pgrep", "-f", "fairlead.dataplane.process"]).stdout.split()
+        said = self.host.run(["pgrep", "-f", PROCESS]).stdout.split()
         assert len(said) == 1, said
         return int(said[0])
+
+    def replaced(self, old: int) -> bool:
+        """Whether another process serves in the place of one that died."""
+        said = self.host.run(["pgrep", "-f", PROCESS], check=False).stdout.split()
+        return len(said) == 1 and said != [str(old)]
 
     def quiet(self) -> None:
         """Waits until nothing more is counted: what comes after an answer has been done."""

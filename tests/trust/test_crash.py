@@ -11,51 +11,15 @@ each kind that has not been seen, the first and the last.
 
 from __future__ import annotations
 
-import os
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
-from tests.trust.operations import OPERATIONS, Operation, tidy
+from tests.trust.deaths import Seen, count, each
+from tests.trust.operations import OPERATIONS, Operation
 from tests.trust.scene import Scene, scene
 
 pytestmark = pytest.mark.root
-
-ALL = bool(os.environ.get("FAIRLEAD_TRUST_ALL"))
-NEVER = 1 << 30
-MOST = 3
-"""Deaths of one operation in a sample."""
-
-
-class Seen:
-    """The kinds of points at which somebody has died already, so that a sample has them all."""
-
-    def __init__(self, seed: int) -> None:
-        self._kinds: set[str] = set()
-        self._random = random.Random(seed)
-
-    def sample(self, points: Sequence[str]) -> list[int]:
-        """Some of the points of an operation, new kinds first, counted from 1."""
-        if ALL:
-            return list(range(1, len(points) + 1))
-        numbers = list(range(1, len(points) + 1))
-        self._random.shuffle(numbers)
-        chosen: list[int] = []
-        for number in numbers:
-            kind = points[number - 1]
-            if kind not in self._kinds:
-                self._kinds.add(kind)
-                chosen.append(number)
-        return sorted((chosen + [n for n in numbers if n not in chosen])[: max(MOST, len(chosen))])
-
-
-@pytest.fixture(scope="module")
-def seen() -> Seen:
-    """What this run has killed; the seed is printed with a failure."""
-    seed = int(os.environ.get("FAIRLEAD_TRUST_SEED") or random.randrange(1 << 20))
-    print(f"FAIRLEAD_TRUST_SEED={seed}")
-    return Seen(seed)
 
 
 @pytest.fixture(scope="module")
@@ -67,44 +31,23 @@ def stage() -> Iterator[Scene]:
         made.pristine_again()
 
 
-def count(stage: Scene, operation: Operation) -> list[str]:
-    """Does an operation with nobody dying; the kinds of its points."""
-    if not stage.daemon.running:
-        stage.daemon.start()
-    tidy(stage)
-    operation.prepare(stage)
-    stage.order(NEVER)
-    answer = operation.ask(stage)
-    assert answer is not None
-    assert answer.status < 300, answer.body
-    stage.quiet()
-    points = stage.points()
-    operation.done(stage)
-    tidy(stage)
-    return points
-
-
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_the_daemon_dies(
-    stage: Scene, seen: Seen, operation: Operation
-) -> None:
+def test_the_daemon_dies(stage: Scene, seen: Seen, operation: Operation) -> None:
     """It comes back to an operation that happened or did not, and nobody noticed its death."""
     points = count(stage, operation)
-    before = stage.look()
-    for number in seen.sample(points):
-        operation.prepare(stage)
-        stage.order(number)
-        operation.ask(stage)
-        # Chance may have made an operation a step shorter than when it was counted.
-        if not stage.dead():
-            stage.daemon.kill9()
-        where = f"{operation.name}, point {number}: {stage.points()[-1:]}"
-        print(where)
-        stage.undisturbed()
-        stage.daemon.start()
-        assert stage.plan() == [], where
-        operation.converged(stage)
-        stage.undisturbed()
-        tidy(stage)
-        stage.settles(before)
+    each(stage, operation, seen.sample(points), dies)
     assert stage.daemon.docker("ps", "--format", "{{.Names}}").stdout.split() == ["mate", "server"]
+
+
+def dies(stage: Scene, operation: Operation, number: int) -> None:
+    """One death, and what is true before and after the next start."""
+    stage.order(number)
+    operation.ask(stage)
+    # Chance may have made an operation a step shorter than when it was counted.
+    if not stage.dead():
+        stage.daemon.kill9()
+    stage.undisturbed()
+    stage.daemon.start()
+    assert stage.plan() == []
+    operation.converged(stage)
+    stage.undisturbed()

@@ -119,7 +119,7 @@ def replace(original: Callable[..., Any], kind: str) -> None:
 def audit(event: str, args: tuple[Any, ...]) -> None:
     """Files: the interpreter tells before it changes one."""
     if event == "open":
-        path, mode, flags = args
+        path, _, flags = args
         writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         if writes and isinstance(path, str | bytes) and os.fsdecode(path).startswith(PLACES):
             counter.point("file: open")
@@ -136,9 +136,7 @@ def watch(controller: Any) -> Callable[[], None]:
     tasks: list[asyncio.Task[None]] = []
 
     def plan() -> list[str]:
-        wanted, _ = want.states(
-            want.claims(controller.world, committer.renderers, committer.host)
-        )
+        wanted, _ = want.states(want.claims(controller.world, committer.renderers, committer.host))
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         return [str(step) for step in diff(wanted, committer.kernel.observe(scope))]
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -41,6 +41,7 @@ from fairlead.firewall.policy import Policy, policy, published
 from fairlead.firewall.renderer import Firewall
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Kernel
+from fairlead.model.errors import Unavailable
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import ForgetFlows, IPAddress, Scope, State, Step
@@ -125,10 +126,12 @@ class Committer:
         change: Change,
         upstreams: tuple[IPAddress, ...],
         held: dict[str, socket.socket] | None = None,
+        revive: Callable[[], Awaitable[object]] | None = None,
     ) -> World:
         """Make a change real; the world after it. All or nothing.
 
-        `held` are sockets that hold the ports which the change publishes.
+        `held` are sockets that hold the ports which the change publishes; `revive`
+        starts a dataplane that has died and tells it what it should know before.
         """
         after = before.after(change)
         _, boxes = _scope(before, after, change)
@@ -157,13 +160,26 @@ class Committer:
             if number is None:
                 return after
             try:
-                await self.dataplane.apply(dataplane_changes(had, has, sockets))
+                await self._serve(dataplane_changes(had, has, sockets), revive)
                 await self.on_thread(lambda: self.store.finish(number, done))
             except BaseException:
                 undo = self.on_thread(lambda: self._undo(before, after, change, number))
                 await asyncio.shield(undo)
                 raise
         return after
+
+    async def _serve(
+        self,
+        changes: Sequence[DataplaneChange],
+        revive: Callable[[], Awaitable[object]] | None,
+    ) -> None:
+        try:
+            await self.dataplane.apply(changes)
+        except Unavailable:
+            if revive is None:
+                raise
+            await revive()
+            await self.dataplane.apply(changes)
 
     def _undo(self, before: World, after: World, change: Change, number: int) -> None:
         """Take back a change that the kernel has made."""
@@ -207,7 +223,12 @@ class Committer:
             # What could not be undone, because its ground is gone as well, the repair restores.
             self.kernel.reap()
             self.repair(before)
-            self._try(steps)
+            try:
+                self._try(steps)
+            except ExceptionGroup as group:
+                # A kernel that refuses what it granted a moment ago: put it right, and say why.
+                self.repair(before)
+                raise group.exceptions[0] from group
 
     def _try(self, steps: Sequence[Step]) -> None:
         try:

@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -434,7 +434,13 @@ class Controller:
     async def _commit(self, change: Change, held: dict[str, socket.socket] | None = None) -> None:
         committer, servers = self._committer, self._upstreams()
         try:
-            self.world = await committer.commit(self.world, change, servers, held)
+            self.world = await committer.commit(
+                self.world,
+                change,
+                servers,
+                held,
+                partial(resume, committer, self.world, servers),
+            )
         except FairleadError as error:
             # The dataplane may have heard of it already: tell it again how things are.
             try:

@@ -72,6 +72,10 @@ class Launch:
         container.standing = True
         try:
             self._check(container.record)
+            if container.sandbox and not sharing.shared(self._shelf, container.sandbox):
+                # What could not be taken down after its last run.
+                await self.down(container)
+                container.standing = True
             pid = await self._create(container)
             await self._connect_sessions(container)
             await self._oci.start(container.id)
@@ -290,6 +294,8 @@ class Launch:
 
     async def erase(self, container: Container) -> None:
         """Remove its file system, its log and everything else on disk."""
+        if container.sandbox:
+            await self.down(container)
         await self._roots.remove(container.id)
         directory = Path(container.record.directory)
         if directory.exists():

@@ -219,7 +219,12 @@ class Networking:
             keep = sharing.shared(self._shelf, own)
             if not keep:
                 container.change(sandbox="")
-            await self.controller.close_sandbox(own, keep=keep)
+            try:
+                await self.controller.close_sandbox(own, keep=keep)
+            except BaseException:
+                # It still stands, and is closed before the next start or by the removal.
+                container.change(sandbox=own)
+                raise
         if shared and sharing.abandoned(self._shelf, shared):
             owner = sharing.owner(self._shelf, shared)
             if owner is not None:

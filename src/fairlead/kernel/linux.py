@@ -70,6 +70,7 @@ class LinuxKernel:
         self._iptables = Iptables(("ip", "ip6"))
         self._nftables = Nftables(marks.table)
         self._condemned: set[Key] = set()
+        self._swept = False
         self._forgotten: set[ForgetFlows] = set()
 
     def close(self) -> None:
@@ -183,7 +184,13 @@ class LinuxKernel:
             self._forgotten.clear()
 
     def reap(self) -> None:
-        """Delete the cables of dead sandboxes and the bridges of dead networks, all in one go."""
+        """Delete the cables of dead sandboxes and the bridges of dead networks, all in one go.
+
+        The first time also what an earlier daemon was making when it was killed.
+        """
+        if not self._swept:
+            self.namespaces.sweep()
+            self._swept = True
         if any(row.alias == self.marks.dying for row in rtnetlink.links(self._host)):
             self._host.batch([rtnetlink.delete_group(self.marks.group)])
         self._forget_now()

@@ -55,6 +55,12 @@ class Namespaces:
         """Names that are pinned now; a plain file left by a crash is none."""
         return sorted([*self._pins(), *self._pins(ADOPTED)])
 
+    def sweep(self) -> None:
+        """Remove the files of namespaces that were never pinned: their maker was killed."""
+        for entry in list(os.scandir(self.folder)):
+            if not self._pinned(entry.path):
+                os.unlink(entry.path)
+
     def open(self, name: str) -> int:
         """A descriptor of a pinned namespace; OSError ENOENT when there is none."""
         path = self.path(name)
