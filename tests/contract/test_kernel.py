@@ -288,3 +288,14 @@ def test_the_scope_limits_the_view(kernel: Kernel) -> None:
     found = kernel.observe(Scope(namespaces=frozenset({BOX})))
 
     assert found == state([box, redirect, veth, inside, default, onlink, peer])
+
+
+def test_what_waits_to_be_reaped_is_gone(kernel: Kernel) -> None:
+    """A sandbox that left its network and lives on has nothing of it, before and after."""
+    reach(kernel, JOINED)
+
+    left = reach(kernel, [*NETWORK, box, redirect])
+
+    assert left == state([*NETWORK, box, redirect])
+    kernel.reap()
+    assert kernel.observe(EVERYTHING) == left

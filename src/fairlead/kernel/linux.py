@@ -90,8 +90,9 @@ class LinuxKernel:
             names = [name for name in names if name in scope.namespaces]
         cables = {row.index: row for row in rows if row.alias == self.marks.alias}
         masters = {row.index: row.name for row in rows}
+        dying = {row.index for row in rows if row.alias == self.marks.dying}
         for name in names:
-            found += self._observe_sandbox(name, cables, masters)
+            found += self._observe_sandbox(name, cables, masters, dying)
         if scope.namespaces is None:
             found += [_loose(row, masters) for row in cables.values() if row.kind == "veth"]
         found += [s for key in sorted(scope.settings) if (s := self._setting(key)) is not None]
@@ -217,14 +218,23 @@ class LinuxKernel:
         yield from self._nftables.observe().values()
 
     def _observe_sandbox(
-        self, name: str, cables: dict[int, rtnetlink.Link], masters: dict[int, str]
+        self,
+        name: str,
+        cables: dict[int, rtnetlink.Link],
+        masters: dict[int, str],
+        dying: Collection[int],
     ) -> Iterator[Resource]:
-        """What is in a namespace; takes the cables that end here out of `cables`."""
+        """What is in a namespace; takes the cables that end here out of `cables`.
+
+        An interface that waits to be reaped is gone, and so is what stands on it.
+        """
         yield Namespace(name, adoption.identity_of(self.namespaces, name))
         with self.namespaces.entered(name), Socket() as netlink, Context() as nft:
             # Other links here may carry our mark and yet be another fairlead's.
             names: dict[int, str] = {}
             for row in rtnetlink.links(netlink):
+                if row.elsewhere and row.far in dying:
+                    continue
                 near = cables.get(row.far)
                 veth = row.kind == "veth" and row.elsewhere
                 if near is not None and veth and near.far == row.index:
