@@ -8,6 +8,7 @@ its handler called. Handlers raise; what they raise becomes an answer in
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from dataclasses import replace
 from itertools import chain
@@ -46,6 +47,16 @@ from fairlead.model.errors import reasons
 if TYPE_CHECKING:
     from fairlead.controller.controller import Controller
     from fairlead.engine.engine import Engine
+
+HOST_TROUBLE = {
+    errno.ENOSPC: "free some space on the disk of --data-root and --exec-root",
+    errno.EDQUOT: "free some space on the disk of --data-root and --exec-root",
+    errno.EROFS: "is the disk of --data-root or --exec-root mounted read-only?",
+    errno.EMFILE: "raise the daemon's limit of open files: ulimit -n, or LimitNOFILE= of its unit",
+    errno.ENFILE: "raise the host's limit of open files: sysctl fs.file-max",
+    errno.ENOMEM: "the host has no memory left",
+}
+"""What is nobody's fault in here, wherever it strikes, and what to do about it."""
 
 NOUNS = (
     system,
@@ -157,6 +168,9 @@ def known_error(error: BaseException) -> Response | None:
     if isinstance(error, WrongMethod):
         allowed = ", ".join(error.allowed)
         return answer(problem("method not allowed", f"use {allowed}"), 405, {"Allow": allowed})
+    if isinstance(error, OSError) and error.errno in HOST_TROUBLE:
+        about = f"{error.filename}: " if error.filename else ""
+        return answer(problem(f"{about}{error.strerror}", HOST_TROUBLE[error.errno]), 500)
     return refusal(error)
 
 

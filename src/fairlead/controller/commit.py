@@ -89,6 +89,7 @@ class Committer:
         self.host = host
         self._policies: tuple[tuple[World, Policy], ...] = ()
         self._thread = ThreadPoolExecutor(1, "fairlead-kernel")
+        self._shaken = False
         self._number = max((number for number, _, _ in store.intents()), default=0)
 
     async def on_thread(self, work: Callable[[], T]) -> T:
@@ -183,8 +184,7 @@ class Committer:
 
     def _undo(self, before: World, after: World, change: Change, number: int) -> None:
         """Take back a change that the kernel has made."""
-        steps = self.plan(before, after, change)
-        self.kernel.apply([step.undo() for step in reversed(steps)])
+        self._take_back(self.plan(before, after, change))
         self.store.abandon(number)
 
     def _program(
@@ -208,7 +208,7 @@ class Committer:
                     space = after.sandboxes[box].namespace
                     sockets.resolvers[box] = self.kernel.resolver_sockets(space)
             except BaseException:
-                self.kernel.apply([step.undo() for step in reversed(steps)])
+                self._take_back(steps)
                 raise
         except BaseException:
             self.store.abandon(number)
@@ -217,18 +217,31 @@ class Committer:
 
     def _apply(self, steps: Sequence[Step], before: World) -> None:
         """Apply, or leave no trace; once more after a repair if the kernel surprised us."""
+        if self._shaken:
+            self._settle(before)
         try:
             self._try(steps)
         except (Refused, ExceptionGroup):
             # What could not be undone, because its ground is gone as well, the repair restores.
-            self.kernel.reap()
-            self.repair(before)
+            self._settle(before)
             try:
                 self._try(steps)
             except ExceptionGroup as group:
                 # A kernel that refuses what it granted a moment ago: put it right, and say why.
-                self.repair(before)
+                self._settle(before)
                 raise group.exceptions[0] from group
+
+    def _settle(self, world: World) -> None:
+        """Put the host right. If not even that can be done now, the next change begins with it."""
+        self._shaken = True
+        self.kernel.reap()
+        self.repair(world)
+        self._shaken = False
+
+    def _take_back(self, steps: Sequence[Step]) -> None:
+        self._shaken = True
+        self.kernel.apply([step.undo() for step in reversed(steps)])
+        self._shaken = False
 
     def _try(self, steps: Sequence[Step]) -> None:
         try:

@@ -432,7 +432,20 @@ class Controller:
         return replace(box, ports=found), held
 
     async def _commit(self, change: Change, held: dict[str, socket.socket] | None = None) -> None:
-        committer, servers = self._committer, self._upstreams()
+        try:
+            await self._commit_with(change, self._upstreams(), held)
+        finally:
+            # Closed twice mostly, which does no harm; kept open, they would hold their ports.
+            for sock in (held or {}).values():
+                sock.close()
+
+    async def _commit_with(
+        self,
+        change: Change,
+        servers: tuple[IPAddress, ...],
+        held: dict[str, socket.socket] | None,
+    ) -> None:
+        committer = self._committer
         try:
             self.world = await committer.commit(
                 self.world,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import ip_interface
 
 from fairlead.controller import documents, want
@@ -112,8 +113,7 @@ def _load(committer: Committer, alive: Callable[[Sandbox], bool]) -> tuple[World
     found = {
         thing.id: thing
         for kind in documents.KINDS
-        for body in committer.store.load(kind).values()
-        for thing in [documents.decode(kind, body)]
+        for thing in committer.store.read(kind, partial(documents.decode, kind)).values()
     }
     stored = dict(found)
     for _, put, gone in committer.store.intents():

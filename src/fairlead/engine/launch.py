@@ -166,7 +166,7 @@ class Launch:
                 await self._networking.open(container)
         except BaseException:
             # Its own error does not matter any more, but it must have ended.
-            await asyncio.wait([mounting])
+            await asyncio.gather(mounting, return_exceptions=True)
             raise
         return await mounting
 

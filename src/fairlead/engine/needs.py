@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fairlead.model.endpoint import Endpoint, EndpointRequest, Port, PortRequest
 from fairlead.model.hold import Holds
@@ -13,6 +13,7 @@ from fairlead.model.sandbox import Sandbox, SandboxRequest
 from fairlead.model.world import World
 from fairlead.store.sqlite import Document
 
+T = TypeVar("T")
 Join = tuple[str, EndpointRequest]
 
 
@@ -20,6 +21,7 @@ class Documents(Protocol):
     """Where records are kept; what is put is on disk when `put` returns."""
 
     def load(self, kind: str, /) -> dict[str, bytes]: ...
+    def read(self, kind: str, decode: Callable[[bytes], T], /) -> dict[str, T]: ...
     def put(self, kind: str, id: str, document: bytes, /) -> None: ...
     def drop(self, kind: str, id: str, /) -> None: ...
     def write(self, documents: Sequence[Document], /) -> None: ...

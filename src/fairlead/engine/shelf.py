@@ -23,8 +23,7 @@ class Shelf:
 
     def open(self) -> None:
         """Read what there is."""
-        for document in self._store.load(KIND).values():
-            record = records.decode(document)
+        for record in self._store.read(KIND, records.decode).values():
             self._by_id[record.id] = Container(record)
             self._names[record.name] = record.id
 

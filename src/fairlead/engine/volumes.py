@@ -72,9 +72,7 @@ class Volumes:
     def open(self) -> None:
         """Read what there is."""
         self._root.mkdir(parents=True, exist_ok=True)
-        documents = self._store.load(KIND).values()
-        found = (msgspec.json.decode(document, type=Volume) for document in documents)
-        self._volumes = {volume.name: volume for volume in found}
+        self._volumes = self._store.read(KIND, msgspec.json.Decoder(Volume).decode)
         for path in self._root.glob(f"{GONE}*"):
             name = path.name.removeprefix(GONE)
             if self._volumes.pop(name, None):

@@ -12,6 +12,10 @@ HINTS = {
     errno.EEXIST: "something else on this host holds that name or address",
     errno.ENODEV: "the interface it stands on is gone; `fairlead explain` shows what is expected",
     errno.EPERM: "the daemon needs root, with CAP_NET_ADMIN",
+    errno.EMFILE: "raise the daemon's limit of open files: ulimit -n, or LimitNOFILE= of its unit",
+    errno.ENFILE: "raise the host's limit of open files: sysctl fs.file-max",
+    errno.ENOMEM: "the host has no memory left for it",
+    errno.ENOSPC: "the host allows no more of them: see /proc/sys/user/max_net_namespaces",
     errno.EOPNOTSUPP: "this kernel was built without that feature",
 }
 

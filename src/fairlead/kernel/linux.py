@@ -166,6 +166,9 @@ class LinuxKernel:
                 _KINDS[kind](self, batch)
             except Refused as refused:
                 raise refused.after(tuple(done)) from refused
+            except OSError as error:
+                # Not this step's fault: no descriptor or no memory was left for it.
+                raise Refused(batch[0], error.errno or errno.EIO, tuple(done)) from error
             done += batch
         self._forget(done)
 

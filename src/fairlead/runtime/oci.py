@@ -290,9 +290,11 @@ class Oci:
         container = life.record.id
         if life.record.pid and not life.ended:
             await self._end(life)
-        done = await self._call(life, "delete", "--force", container)
-        if done.code and "does not exist" not in done.complaint:
-            raise Failed(f"Cannot delete container {container}: {said(done.complaint)}")
+        # Without its state the runtime never got so far, and may not even be installed.
+        if (self._run / life.record.runtime / container).exists():
+            done = await self._call(life, "delete", "--force", container)
+            if done.code and "does not exist" not in done.complaint:
+                raise Failed(f"Cannot delete container {container}: {said(done.complaint)}")
         life.close()
         _sweep(Path(life.record.bundle))
         (self._exits / container).unlink(missing_ok=True)

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from fairlead.model.errors import Failed, Unavailable
 
@@ -27,6 +30,7 @@ CREATE TABLE IF NOT EXISTS intent (
 );
 """
 VERSION = 1
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Store:
     """A file of documents. May be called from any thread; calls are short."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         try:
@@ -70,6 +75,21 @@ class Store:
         with self._lock:
             rows = self._db.execute("SELECT id, body FROM document WHERE kind=?", (kind,))
             return dict(rows.fetchall())
+
+    def read(self, kind: str, decode: Callable[[bytes], T]) -> dict[str, T]:
+        """All documents of a kind, decoded. One that cannot be is named, and stays as it is."""
+        return {id_: self.decoded(f"{kind} {id_[:12]}", body, decode)
+                for id_, body in self.load(kind).items()}  # fmt: skip
+
+    def decoded(self, what: str, body: bytes, decode: Callable[[bytes], T]) -> T:
+        """One thing that was stored. Raises Failed with its name if it makes no sense."""
+        try:
+            return decode(body)
+        except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
+            raise Failed(
+                f"{self.path}: the stored {what} cannot be read: {error}",
+                hint="put back a copy of the file, or move it away to begin anew",
+            ) from error
 
     def put(self, kind: str, id_: str, body: bytes) -> None:
         """Write one document."""
