@@ -3,7 +3,7 @@
 PYTHON ?=
 export PYTHON
 
-.PHONY: setup demo test lint bench wheel install uninstall
+.PHONY: setup demo test test-crash lint bench wheel install uninstall
 
 setup:
 	@scripts/setup.sh
@@ -13,6 +13,10 @@ demo: setup
 
 test: setup
 	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+# The daemon and its dataplane, killed at every single step: about twenty minutes.
+test-crash: setup
+	@FAIRLEAD_TRUST_ALL=1 .venv/bin/python -m pytest tests/trust $(PYTEST_ARGS)
 
 lint: setup
 	@.venv/bin/ruff check .

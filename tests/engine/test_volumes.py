@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fairlead.engine.events import Events
-from fairlead.engine.volumes import Volumes
-from fairlead.model.errors import Conflict, FairleadError, Invalid, NotFound
+from fairlead.engine.volumes import Volumes, document
+from fairlead.model.errors import Conflict, Failed, FairleadError, Invalid, NotFound
 from fairlead.store.sqlite import Store
 
 
@@ -52,6 +52,35 @@ async def test_a_volume_is_made_once(house: House) -> None:
     assert again is first
     assert Path(first.mountpoint).is_dir()
     assert house.again().find("data") == first
+
+
+async def test_a_making_that_was_cut_short_is_finished(house: House) -> None:
+    """The record comes first; the next daemon makes the directory."""
+    volume = house.volumes.draft("data")
+    house.store.write([document(volume)])
+
+    assert house.again().find("data") == volume
+    assert Path(volume.mountpoint).is_dir()
+
+
+async def test_a_removal_that_was_cut_short_is_finished(house: House) -> None:
+    """What was condemned is gone for the next daemon, with all that was in it."""
+    volume = await house.volumes.create("data")
+    Path(volume.mountpoint, "file").write_text("content")
+    house.volumes.condemn(volume)
+
+    assert not house.again().exists("data")
+    assert list((house.folder / "volumes").iterdir()) == []
+
+
+async def test_a_volume_that_cannot_be_made_is_not_there(house: House) -> None:
+    """A refusal by the disk leaves neither record nor directory."""
+    (house.folder / "volumes" / "data").write_text("in the way")
+
+    with pytest.raises(Failed, match="error while creating volume root path"):
+        await house.volumes.create("data")
+
+    assert not house.again().exists("data")
 
 
 async def test_a_volume_in_use_stays(house: House) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
@@ -80,6 +81,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         Store(tmp_path / "db")
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(KINDS, IDS, st.none() | BODIES)))
 def test_the_last_word_counts(tmp_path_factory: pytest.TempPathFactory, words: list) -> None:  # type: ignore[type-arg]
     """The store is a dictionary that survives."""
@@ -138,3 +140,15 @@ class Intents(RuleBasedStateMachine):
 
 
 TestIntents = Intents.TestCase
+
+
+def test_a_scribble_is_named(tmp_path: Path) -> None:
+    """What was stored and makes no sense any more is said by name, and stays."""
+    store = Store(tmp_path / "db")
+    store.put("network", "abcdef0123456789", b"scribble")
+
+    with pytest.raises(Failed, match="the stored network abcdef012345 cannot be read"):
+        store.read("network", msgspec.json.decode)
+
+    assert store.load("network") == {"abcdef0123456789": b"scribble"}
+    store.close()

@@ -35,7 +35,7 @@ def stage() -> Iterator[Scene]:
 def test_the_daemon_dies(stage: Scene, seen: Seen, operation: Operation) -> None:
     """It comes back to an operation that happened or did not, and nobody noticed its death."""
     points = count(stage, operation)
-    each(stage, operation, seen.sample(points), dies)
+    each(stage, operation, seen.sample(operation, points), dies)
     assert stage.daemon.docker("ps", "--format", "{{.Names}}").stdout.split() == ["mate", "server"]
 
 

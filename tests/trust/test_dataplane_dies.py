@@ -32,7 +32,7 @@ def stage() -> Iterator[Scene]:
 def test_the_dataplane_dies(stage: Scene, seen: Seen, operation: Operation) -> None:
     """The operation is done all the same; names and ports come back."""
     points = count(stage, operation)
-    each(stage, operation, seen.sample(points), dies)
+    each(stage, operation, seen.sample(operation, points), dies)
 
 
 def dies(stage: Scene, operation: Operation, number: int) -> None:

@@ -1,0 +1,111 @@
+"""The controller when its helpers fail it: a dataplane that dies, a kernel that keeps refusing."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from fairlead.dataplane.change import Change
+from fairlead.kernel.errors import Refused
+from fairlead.kernel.fake import FakeKernel
+from fairlead.model.endpoint import EndpointRequest, PortRequest
+from fairlead.model.errors import FairleadError, Unavailable
+from fairlead.model.network import NetworkRequest
+from fairlead.model.state import Step
+from tests.controller.bench import FakeDataplane, Machine
+
+WEB = PortRequest("tcp", 80, host_port=8080)
+
+
+@pytest.fixture
+async def machine() -> AsyncIterator[Machine]:
+    """A host with the network one."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = Machine(Path(folder))
+        await found.boot()
+        await found.controller.create_network(NetworkRequest("one"))
+        yield found
+        await found.halt()
+
+
+class Mortal(FakeDataplane):
+    """Has died when it is next spoken to; the one that is started then knows nothing."""
+
+    died = False
+
+    async def ensure(self) -> bool:
+        self.died, fresh = False, self.died
+        return fresh
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        if self.died:
+            raise Unavailable("the dataplane does not answer: connection refused")
+        await super().apply(changes)
+
+    def die(self) -> None:
+        """It takes all it held along."""
+        self.died = True
+        self.views.clear()
+        self.entries.clear()
+        self.proxies.clear()
+
+
+async def test_a_dataplane_that_died_is_started_within_the_change(machine: Machine) -> None:
+    """Who asks for a container hears nothing of it, and the others are served again."""
+    machine.controller._committer.dataplane = mortal = Mortal()  # type: ignore[assignment]
+    machine.dataplane = mortal
+    await machine.controller.open_sandbox(machine.box("a"), [("one", EndpointRequest())], [WEB])
+    mortal.die()
+
+    await machine.controller.open_sandbox(machine.box("b"), [("one", EndpointRequest())])
+
+    machine.is_right()
+    assert len(mortal.entries) == 2
+
+
+async def test_ports_are_free_after_any_failure(machine: Machine) -> None:
+    """Not even the host's resolv.conf could be read: the port is not held."""
+    machine.resolv_conf.unlink()
+    machine.resolv_conf.mkdir()
+    held = []
+    reserve = machine.kernel.reserve
+
+    def watched(*args: object) -> object:
+        held.append(reserve(*args))  # type: ignore[arg-type]
+        return held[-1]
+
+    machine.kernel.reserve = watched  # type: ignore[method-assign, assignment]
+    with pytest.raises(IsADirectoryError):
+        await machine.controller.open_sandbox(machine.box("a"), [("one", EndpointRequest())], [WEB])
+
+    assert held
+    assert all(sock.fileno() == -1 for sock in held)
+
+
+@pytest.mark.parametrize("patience", range(6))
+async def test_what_could_not_be_undone_is_settled_first(machine: Machine, patience: int) -> None:
+    """A kernel that refuses everything from some step on, then is well: nothing is left over."""
+    _refuse_after(machine.kernel, patience)
+    with pytest.raises(FairleadError):
+        await machine.controller.open_sandbox(machine.box("a"), [("one", EndpointRequest())], [WEB])
+    machine.kernel.fault = None
+
+    await machine.controller.create_network(NetworkRequest("two"))
+
+    machine.is_right()
+
+
+def _refuse_after(kernel: FakeKernel, steps: int) -> None:
+    left = steps
+
+    def fault(step: Step) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Refused(step, errno.ENOMEM)
+
+    kernel.fault = fault
