@@ -102,3 +102,18 @@ def test_nothing_is_left_after_all(engine: Daemon) -> None:
         check=False,
     ).stdout
     assert left.split() == ["/run/fairlead/netns:", "/var/lib/fairlead/containers:"]
+
+
+def test_networks_are_kept_whatever_their_kind(engine: Daemon) -> None:
+    """Also those that have no interface to show for it."""
+    for mode in ("host", "none", "bridge", "n1"):
+        engine.docker("run", "-d", "--name", mode, "--network", mode, "busybox", "sleep", "60")
+    engine.docker("run", "-d", "--name", "guest", "--network", "container:n1", "busybox", "sleep", "60")  # fmt: skip
+    form = "{{.Name}} {{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}"
+    names = ("host", "none", "bridge", "n1", "guest")
+    before = engine.docker("inspect", "-f", form, *names).stdout
+    engine.kill9()
+    engine.start()
+
+    assert engine.docker("inspect", "-f", form, *names).stdout == before
+    assert before.splitlines()[:4] == [f"/{name} {name}" for name in names[:4]]

@@ -30,6 +30,7 @@ FOLDER = "/run/trust"
 PARENT = "/fairlead-trust"
 SERVED = 8080
 PROCESS = "fairlead.dataplane.process"
+FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
 TABLES = ("raw", "mangle", "nat", "filter")
 LIVELY = ("/run", "/tmp", "/var/lib/fairlead/containers", "/var/lib/fairlead/volumes")
 EVERYWHERE = (*LIVELY, "/etc", "/var/tmp")
@@ -63,8 +64,10 @@ class Scene:
         self.host = switch.machine("host")
         self.neighbour = switch.machine("neighbour")
         # What fairlead turns on for good is on already: forwarding, and the tables' own chains.
-        tables = " ".join(f"iptables -t {table} -S >/dev/null;" for table in TABLES)
-        self.host.shell(f"mkdir {FOLDER}; echo 1 >/proc/sys/net/ipv4/ip_forward; {tables}")
+        programs = [f"{ip}tables -t {table}" for ip in ("ip", "ip6") for table in TABLES]
+        tables = "".join(f"{program} -S >/dev/null\n" for program in programs)
+        forwards = "".join(f"echo 1 >/proc/sys/net/{path}\n" for path in FORWARDING)
+        self.host.shell(f"mkdir {FOLDER}\n{forwards}{tables}")
         self.parent = f"{PARENT}-{self.host.pid}"
         self.flags = flags
         self.daemon = Daemon(self.host, command=self.command())
@@ -96,8 +99,8 @@ class Scene:
         """Images, networks and those who are to go on undisturbed."""
         self.daemon.import_busybox()
         make_tools(self.daemon)
-        for name in ("lan", "red", "blue"):
-            self.daemon.docker("network", "create", name)
+        for name, *more in (("lan",), ("red", "--ipv6"), ("blue",)):
+            self.daemon.docker("network", "create", *more, name)
         lent = (*LENT, f"--volume={CALLER.parent}:{CALLER.parent}:ro")
         talk = ("run", "-d", "--network", "lan", *lent)
         self.daemon.docker(

@@ -12,17 +12,17 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docker.stage import eventually
-from tests.trust.deaths import NEVER, Seen, count, each
+from tests.trust.deaths import ALL, NEVER, Seen, count, each
 from tests.trust.operations import OPERATIONS, Operation
 from tests.trust.scene import Scene, scene
 
 pytestmark = pytest.mark.root
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Scene]:
+@pytest.fixture(scope="module", params=("iptables", "nftables") if ALL else ("nftables",))
+def stage(request: pytest.FixtureRequest) -> Iterator[Scene]:
     """One host for all deaths; at the end fairlead is taken off it, and nothing is left."""
-    with scene() as made:
+    with scene(f"--firewall-backend={request.param}") as made:
         yield made
         made.purge()
         made.pristine_again()

@@ -136,7 +136,7 @@ def watch(controller: Any) -> Callable[[], None]:
     tasks: list[asyncio.Task[None]] = []
 
     def plan() -> list[str]:
-        wanted, _ = want.states(want.claims(controller.world, committer.renderers, committer.host))
+        wanted, _ = want.states(want.claims(controller.world, committer.walls, committer.host))
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         return [str(step) for step in diff(wanted, committer.kernel.observe(scope))]
 
