@@ -31,7 +31,11 @@ PARENT = "/fairlead-trust"
 SERVED = 8080
 PROCESS = "fairlead.dataplane.process"
 FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
-TABLES = ("raw", "mangle", "nat", "filter")
+CHAINS = {
+    "raw": "PREROUTING OUTPUT",
+    "nat": "PREROUTING INPUT OUTPUT POSTROUTING",
+    "filter": "INPUT FORWARD OUTPUT",
+}
 LIVELY = ("/run", "/tmp", "/var/lib/fairlead/containers", "/var/lib/fairlead/volumes")
 EVERYWHERE = (*LIVELY, "/etc", "/var/tmp")
 RESTLESS = (FOLDER, "/run/fairlead.pid", "/run/fairlead/dataplane.log", "/run/docker-client")
@@ -64,8 +68,12 @@ class Scene:
         self.host = switch.machine("host")
         self.neighbour = switch.machine("neighbour")
         # What fairlead turns on for good is on already: forwarding, and the tables' own chains.
-        programs = [f"{ip}tables -t {table}" for ip in ("ip", "ip6") for table in TABLES]
-        tables = "".join(f"{program} -S >/dev/null\n" for program in programs)
+        tables = "".join(
+            f"{ip}tables -t {table} -P {chain} ACCEPT\n"
+            for ip in ("ip", "ip6")
+            for table, chains in CHAINS.items()
+            for chain in chains.split()
+        )
         forwards = "".join(f"echo 1 >/proc/sys/net/{path}\n" for path in FORWARDING)
         self.host.shell(f"mkdir {FOLDER}\n{forwards}{tables}")
         self.parent = f"{PARENT}-{self.host.pid}"

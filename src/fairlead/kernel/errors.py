@@ -24,11 +24,16 @@ class Refused(Failed):
     """The kernel refused one step; `applied` are the steps that it took before."""
 
     def __init__(
-        self, step: Step, code: int, applied: tuple[Step, ...] = (), detail: str = ""
+        self,
+        step: Step,
+        code: int,
+        applied: tuple[Step, ...] = (),
+        detail: str = "",
+        hint: str = "",
     ) -> None:
         text = detail or os.strerror(code).lower()
         super().__init__(
-            f"{step.verb} {' '.join(step.resource.key)}: {text}", hint=HINTS.get(code, "")
+            f"{step.verb} {' '.join(step.resource.key)}: {text}", hint=hint or HINTS.get(code, "")
         )
         self.step = step
         self.code = code
@@ -37,4 +42,4 @@ class Refused(Failed):
 
     def after(self, done: tuple[Step, ...]) -> Refused:
         """The same refusal, when other steps were taken before this batch."""
-        return Refused(self.step, self.code, (*done, *self.applied), self.detail)
+        return Refused(self.step, self.code, (*done, *self.applied), self.detail, self.hint)

@@ -315,7 +315,7 @@ class LinuxKernel:
             try:
                 self._iptables.restore(render([s for s in steps if s.before != s.after]))
             except Failed as error:
-                raise Refused(steps[0], errno.EINVAL, (), str(error)) from error
+                raise Refused(steps[0], errno.EINVAL, (), str(error), error.hint) from error
 
     def _take_nftables(self, steps: Sequence[Step]) -> None:
         if not steps:
@@ -323,7 +323,7 @@ class LinuxKernel:
         try:
             self._nftables.apply(steps)
         except Failed as error:
-            raise Refused(steps[0], errno.EINVAL, (), str(error)) from error
+            raise Refused(steps[0], errno.EINVAL, (), str(error), error.hint) from error
 
     def _take_netlink(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
