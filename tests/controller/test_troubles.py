@@ -67,6 +67,21 @@ async def test_a_dataplane_that_died_is_started_within_the_change(machine: Machi
     assert len(mortal.entries) == 2
 
 
+async def test_a_dataplane_that_died_holds_nobody_back(machine: Machine) -> None:
+    """A container goes though its names cannot be taken back: nobody has them any more."""
+    machine.controller._committer.dataplane = mortal = Mortal()  # type: ignore[assignment]
+    machine.dataplane = mortal
+    gone = machine.box("a")
+    await machine.controller.open_sandbox(gone, [("one", EndpointRequest())], [WEB])
+    await machine.controller.open_sandbox(machine.box("b"), [("one", EndpointRequest())])
+    mortal.die()
+
+    await machine.controller.close_sandbox(gone.id)
+
+    machine.is_right()
+    assert len(mortal.entries) == 1
+
+
 async def test_ports_are_free_after_any_failure(machine: Machine) -> None:
     """Not even the host's resolv.conf could be read: the port is not held."""
     machine.resolv_conf.unlink()

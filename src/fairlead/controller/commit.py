@@ -69,6 +69,8 @@ class Sockets:
             udp.close()
             tcp.close()
             os.close(fd)
+        self.ports.clear()
+        self.resolvers.clear()
 
 
 class Committer:
@@ -127,12 +129,12 @@ class Committer:
         change: Change,
         upstreams: tuple[IPAddress, ...],
         held: dict[str, socket.socket] | None = None,
-        revive: Callable[[], Awaitable[object]] | None = None,
+        revive: Callable[[World], Awaitable[Sequence[str]]] | None = None,
     ) -> World:
         """Make a change real; the world after it. All or nothing.
 
         `held` are sockets that hold the ports which the change publishes; `revive`
-        starts a dataplane that has died and tells it what it should know before.
+        starts a dataplane that has died and tells it all about a world.
         """
         after = before.after(change)
         _, boxes = _scope(before, after, change)
@@ -161,26 +163,21 @@ class Committer:
             if number is None:
                 return after
             try:
-                await self._serve(dataplane_changes(had, has, sockets), revive)
+                try:
+                    await self.dataplane.apply(dataplane_changes(had, has, sockets))
+                except Unavailable:
+                    if revive is None:
+                        raise
+                    # Its successor gets sockets of its own, in the places of these.
+                    sockets.close()
+                    if lost := await revive(after):
+                        raise Unavailable(lost[0]) from None
                 await self.on_thread(lambda: self.store.finish(number, done))
             except BaseException:
                 undo = self.on_thread(lambda: self._undo(before, after, change, number))
                 await asyncio.shield(undo)
                 raise
         return after
-
-    async def _serve(
-        self,
-        changes: Sequence[DataplaneChange],
-        revive: Callable[[], Awaitable[object]] | None,
-    ) -> None:
-        try:
-            await self.dataplane.apply(changes)
-        except Unavailable:
-            if revive is None:
-                raise
-            await revive()
-            await self.dataplane.apply(changes)
 
     def _undo(self, before: World, after: World, change: Change, number: int) -> None:
         """Take back a change that the kernel has made."""

@@ -452,7 +452,7 @@ class Controller:
                 change,
                 servers,
                 held,
-                partial(resume, committer, self.world, servers),
+                partial(resume, committer, upstreams=servers),
             )
         except FairleadError as error:
             # The dataplane may have heard of it already: tell it again how things are.
