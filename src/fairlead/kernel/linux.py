@@ -90,9 +90,8 @@ class LinuxKernel:
             names = [name for name in names if name in scope.namespaces]
         cables = {row.index: row for row in rows if row.alias == self.marks.alias}
         masters = {row.index: row.name for row in rows}
-        dying = {row.index for row in rows if row.alias == self.marks.dying}
         for name in names:
-            found += self._observe_sandbox(name, cables, masters, dying)
+            found += self._observe_sandbox(name, cables, masters)
         if scope.namespaces is None:
             found += [_loose(row, masters) for row in cables.values() if row.kind == "veth"]
         found += [s for key in sorted(scope.settings) if (s := self._setting(key)) is not None]
@@ -225,7 +224,6 @@ class LinuxKernel:
         name: str,
         cables: dict[int, rtnetlink.Link],
         masters: dict[int, str],
-        dying: Collection[int],
     ) -> Iterator[Resource]:
         """What is in a namespace; takes the cables that end here out of `cables`.
 
@@ -236,8 +234,6 @@ class LinuxKernel:
             # Other links here may carry our mark and yet be another fairlead's.
             names: dict[int, str] = {}
             for row in rtnetlink.links(netlink):
-                if row.elsewhere and row.far in dying:
-                    continue
                 near = cables.get(row.far)
                 veth = row.kind == "veth" and row.elsewhere
                 if near is not None and veth and near.far == row.index:

@@ -58,7 +58,7 @@ class Namespaces:
     def sweep(self) -> None:
         """Remove the files of namespaces that were never pinned: their maker was killed."""
         for entry in list(os.scandir(self.folder)):
-            if not self._pinned(entry.path):
+            if entry.is_file(follow_symlinks=False) and not self._pinned(entry.path):
                 os.unlink(entry.path)
 
     def open(self, name: str) -> int:
