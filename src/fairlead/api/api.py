@@ -21,6 +21,7 @@ from fairlead.api import (
     archive,
     attach,
     containers,
+    doctor,
     events,
     exec,  # noqa: A004 - the noun is Docker's
     images,
@@ -60,6 +61,7 @@ HOST_TROUBLE = {
 
 NOUNS = (
     system,
+    doctor,
     networks,
     sandboxes,
     containers,

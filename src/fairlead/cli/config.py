@@ -133,6 +133,8 @@ class Config:
     log_opts: int = 0
     """The size in bytes at which a container's log is turned over; 0: never."""
     shutdown_timeout: int = 15
+    audit_interval: int = 30
+    """Seconds between looks at the host for damage; 0: only when told."""
     debug: bool = False
     log_level: str = "info"
     log_format: str = "text"
@@ -192,6 +194,7 @@ READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "default-ulimits": readers.ulimits,
     "log-opts": readers.log_opts,
     "shutdown-timeout": readers.number,
+    "audit-interval": readers.number,
     "debug": readers.flag,
     "log-level": readers.level,
     "log-format": readers.log_format,

@@ -41,6 +41,7 @@ from fairlead.engine import sharing
 from fairlead.engine.engine import Engine
 from fairlead.http.server import Server
 from fairlead.kernel.linux import LinuxKernel
+from fairlead.kernel.watch import Watch
 from fairlead.model.errors import Conflict, FairleadError
 from fairlead.model.marks import Marks
 from fairlead.model.sandbox import Sandbox
@@ -162,6 +163,8 @@ async def _put_together(
     await oci.probe()
     stack.push_async_callback(oci.close)
     await _start(controller, oci, store)
+    controller.healer.notices.append(lambda notice: log.warning(notice.text, **notice.detail))
+    controller.healer.open(Watch(), config.audit_interval)
     images = Images(config.data_root / "images")
     images.insecure = config.insecure_registries
     engine = Engine(

@@ -60,6 +60,10 @@ FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--init",), {"type": bool, "help": "Run an init in containers"}),
     (("--live-restore",), {"type": bool, "help": "Always so: containers outlive the daemon"}),
     (("--log-opt",), {"multiple": True, "help": "max-size=SIZE: when a log is turned over"}),
+    (
+        ("--audit-interval",),
+        {"type": int, "help": "Seconds between looks at the host for damage; 0: only when told"},
+    ),
     (("--shutdown-timeout",), {"type": int, "help": "Seconds for running requests to end"}),
     (("-D", "--debug"), {"type": bool, "help": "Log everything"}),
     (("-l", "--log-level"), {"help": "debug, info, warn, error or fatal"}),

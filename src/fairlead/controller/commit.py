@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from fairlead.controller import documents, serving, want
+from fairlead.controller.mending import View, mend
 from fairlead.controller.serving import Serving
 from fairlead.controller.want import Claim
 from fairlead.dataplane.change import (
@@ -218,15 +219,21 @@ class Committer:
             self._settle(before)
         try:
             self._try(steps)
-        except (Refused, ExceptionGroup):
+        except Refused:
+            # All is undone; something of ours must have been gone. What people changed stays.
+            self.kernel.reap()
+            mend(self.kernel, self._all(before), View())
+        except ExceptionGroup:
             # What could not be undone, because its ground is gone as well, the repair restores.
             self._settle(before)
-            try:
-                self._try(steps)
-            except ExceptionGroup as group:
-                # A kernel that refuses what it granted a moment ago: put it right, and say why.
-                self._settle(before)
-                raise group.exceptions[0] from group
+        else:
+            return
+        try:
+            self._try(steps)
+        except ExceptionGroup as group:
+            # A kernel that refuses what it granted a moment ago: put it right, and say why.
+            self._settle(before)
+            raise group.exceptions[0] from group
 
     def _settle(self, world: World) -> None:
         """Put the host right. If not even that can be done now, the next change begins with it."""
@@ -253,7 +260,7 @@ class Committer:
 
     def repair(self, world: World) -> tuple[Step, ...]:
         """Make the kernel what the world says it is; the steps that this took."""
-        wanted, _ = want.states(want.claims(world, self.walls, self.host))
+        wanted = self._all(world)
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         taken: list[Step] = []
         for _ in range(ROUNDS):
@@ -262,7 +269,14 @@ class Committer:
                 break
             self.kernel.apply(steps)
             taken += steps
+        else:
+            return tuple(taken)
+        self.kernel.settle(intact=True)
         return tuple(taken)
+
+    def _all(self, world: World) -> State:
+        wanted, _ = want.states(want.claims(world, self.walls, self.host))
+        return wanted
 
     def _part(
         self, world: World, nets: Iterable[str], boxes: Iterable[str], rules: Policy | None

@@ -20,6 +20,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from fairlead.controller import adoption, names, ports, requests, upkeep, upstreams, want
 from fairlead.controller.commit import Committer
 from fairlead.controller.defaults import completed
+from fairlead.controller.doctor import Doctor
+from fairlead.controller.healing import Healer
 from fairlead.controller.join import Draw, Held, Joiner, nothing_held
 from fairlead.controller.resume import resume
 from fairlead.controller.start import Settings, start
@@ -43,11 +45,13 @@ REAP_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class NetworkEvent:
-    """Something that happened to a network: create, connect, disconnect, destroy."""
+    """Something that happened to a network: create, connect, disconnect, destroy, overlap."""
 
     action: str
     network: Network
     container: str = ""
+    route: str = ""
+    """Of an overlap: where the host's route leads."""
 
 
 def whole(
@@ -88,6 +92,12 @@ class Controller:
         self._resolv_conf = resolv_conf
         self._draw = draw
         self._lock = asyncio.Lock()
+        self.healer = Healer(
+            committer, self._lock, lambda: self.world, self._warn, self._tell_overlap
+        )
+        self.doctor = Doctor(
+            committer, self._lock, lambda: self.world, lambda: self.warnings, self._upstreams
+        )
         self._changes: set[asyncio.Future[Any]] = set()
         self._reaper: asyncio.TimerHandle | None = None
         self._reaping: asyncio.Task[None] | None = None
@@ -112,6 +122,7 @@ class Controller:
 
     async def close(self) -> None:
         """Stop; what runs goes on running."""
+        await self.healer.close()
         await asyncio.gather(*self._changes, return_exceptions=True)
         if self._reaper is not None:
             self._reaper.cancel()
@@ -478,6 +489,14 @@ class Controller:
     def _tell(self, action: str, net: Network, container: str = "") -> None:
         for listener in self.listeners:
             listener(NetworkEvent(action, net, container))
+
+    def _tell_overlap(self, net: Network, route: str) -> None:
+        for listener in self.listeners:
+            listener(NetworkEvent("overlap", net, route=route))
+
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
 
     def _reap_soon(self) -> None:
         """Links that wait to be deleted are deleted together, when nobody waits for it."""

@@ -145,6 +145,8 @@ class Engine:
         attributes = {"name": news.network.name, "type": news.network.driver}
         if news.container:
             attributes = {"container": news.container, **attributes}
+        if news.route:
+            attributes = {**attributes, "route": news.route}
         self.events.emit("network", news.action, news.network.id, attributes)
 
     def _users(self, volume: str) -> list[str]:

@@ -18,18 +18,23 @@ from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Place, Surroundings
 from fairlead.kernel.sockets import PortTaken
 from fairlead.model.errors import NotFound
+from fairlead.model.facts import Exam, LinkFact, Vitals
 from fairlead.model.state import (
     HOST,
+    Address,
     Bridge,
+    Chain,
     IPAddress,
     Key,
     Namespace,
     Resource,
+    Rule,
     Scope,
     State,
     Step,
     Veth,
 )
+from fairlead.plan.damage import is_rule
 
 
 class FakeSocket(socket.socket):
@@ -61,6 +66,7 @@ class FakeKernel:
             for key, resource in self.state.items()
             if (not resource.LASTING or key in scope.settings)
             and (scope.namespaces is None or _namespace(resource) in scope.namespaces)
+            and (scope.rules or not is_rule(resource))
         }
 
     def apply(self, steps: Sequence[Step]) -> None:
@@ -82,6 +88,35 @@ class FakeKernel:
 
     def surroundings(self) -> Surroundings:
         return self.around
+
+    def vitals(self, rules: bool) -> Vitals:
+        links: dict[str, LinkFact] = {}
+        sizes: dict[tuple[str, str, str], int] = {}
+        for item in self.state.values():
+            if isinstance(item, Bridge):
+                links[item.name] = LinkFact(item.name, item.up, "", item.mtu)
+            elif isinstance(item, Veth):
+                links[item.name] = LinkFact(item.name, item.up, item.master, item.mtu)
+            elif isinstance(item, Chain):
+                sizes[item.family, item.table, item.name] = len(item.rules)
+            elif isinstance(item, Rule):
+                where = (item.family, item.table, item.chain)
+                sizes[where] = sizes.get(where, 0) + 1
+        nets = {
+            (item.address.network, item.link)
+            for item in self.state.values()
+            if isinstance(item, Address) and item.namespace == HOST
+        }
+        return Vitals(links, frozenset(nets), sizes if rules else {})
+
+    def exam(self) -> Exam:
+        return Exam()
+
+    def touched(self) -> bool:
+        return True
+
+    def settle(self, intact: bool) -> None:
+        """Nobody writes here unseen."""
 
     def reap(self) -> None:
         """Nothing is slow here."""

@@ -110,7 +110,7 @@ def _owned(
         jump, nat = JUMP.search(spec), NAT_OF_BRIDGE.fullmatch(spec)
         if (jump and is_ours(marks, jump[1])) or (nat and owns(nat[1] or nat[2] or nat[4])):
             place = rules.index(spec) + 1 if chain == "FORWARD" and table == "filter" else 0
-            found.append(Rule(family, table, chain, spec, place))
+            found.append(Rule(family, table, chain, spec, place, rules.count(spec)))
     return found
 
 
@@ -136,9 +136,15 @@ def render(steps: Sequence[Step]) -> dict[str, str]:
         lines = tables.setdefault((resource.family, resource.table), _Lines())
         lines.add(step)
     texts: dict[str, str] = {}
-    for (family, table), lines in sorted(tables.items()):
+    for (family, table), lines in sorted(tables.items(), key=_closed_first):
         texts[family] = texts.get(family, "") + f"*{table}\n{lines.text()}COMMIT\n"
     return texts
+
+
+def _closed_first(item: tuple[tuple[str, str], object]) -> tuple[str, int]:
+    """Tables are committed one after the other: what closes doors comes before what opens them."""
+    family, table = item[0]
+    return family, ("raw", "mangle", "filter", "nat").index(table)
 
 
 @dataclass(slots=True)
@@ -163,13 +169,15 @@ class _Lines:
         elif isinstance(after, Chain):
             self._chain(before, after)
         elif isinstance(after, Rule):
+            if isinstance(before, Rule):
+                self.delete += [f"-D {before.chain} {before.spec}"] * before.copies
             where = f"-I {after.chain} {after.place}" if after.place else f"-A {after.chain}"
             self.insert.append((after.place, f"{where} {after.spec}"))
         elif isinstance(before, Chain):
             self.declare.append(f":{before.name} - [0:0]")
             self.drop.append(f"-X {before.name}")
         elif isinstance(before, Rule):
-            self.delete.append(f"-D {before.chain} {before.spec}")
+            self.delete += [f"-D {before.chain} {before.spec}"] * before.copies
 
     def _chain(self, before: Resource | None, after: Chain) -> None:
         rules = before.rules if isinstance(before, Chain) else ()

@@ -20,14 +20,16 @@ from pathlib import Path
 from fairlead.kernel import adoption, conntrack, rtnetlink, sockets
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
-from fairlead.kernel.iptables import Iptables, Tables, is_ours, ours, render
+from fairlead.kernel.exam import exam
+from fairlead.kernel.iptables import Tables, ours
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import REDIRECT, TABLE, Context
-from fairlead.kernel.nftables import Nftables
 from fairlead.kernel.port import Place, Surroundings
+from fairlead.kernel.rules import Rules
 from fairlead.kernel.sysctl import read_sysctl, write_sysctl
 from fairlead.model.errors import Failed
+from fairlead.model.facts import Exam, LinkFact, Vitals
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
@@ -67,8 +69,7 @@ class LinuxKernel:
         self.marks = marks
         self._host = Socket()
         self._netfilter = Socket(NETLINK_NETFILTER)
-        self._iptables = Iptables(("ip", "ip6"))
-        self._nftables = Nftables(marks.table)
+        self._rules = Rules(marks, self._netfilter)
         self._condemned: set[Key] = set()
         self._swept = False
         self._forgotten: set[ForgetFlows] = set()
@@ -76,15 +77,14 @@ class LinuxKernel:
     def close(self) -> None:
         self._host.close()
         self._netfilter.close()
-        self._iptables.close()
-        self._nftables.close()
+        self._rules.close()
         self.namespaces.close()
 
     def observe(self, scope: Scope) -> State:
         rows = rtnetlink.links(self._host)
         found: list[Resource] = []
-        if scope.namespaces is None:
-            found += self._observe_host(rows)
+        if scope.namespaces is None or HOST in scope.namespaces:
+            found += self._observe_host(rows, scope.rules)
         names = self.namespaces.names()
         if scope.namespaces is not None:
             names = [name for name in names if name in scope.namespaces]
@@ -106,12 +106,12 @@ class LinuxKernel:
                 if aliases.get(key[2], self.marks.alias) != self.marks.alias:
                     found.append(key)
             elif key[0] == "chain" and not key[3].endswith("-USER"):
-                tables = tables if tables is not None else self._iptables.save()
+                tables = tables if tables is not None else self._rules.iptables.save()
                 table = tables.get((key[1], key[2]))
                 if table and key[3] in table.chains and self.marks.chain not in table.chains:
                     found.append(key)
             elif key[0] == "nft":
-                there = self._nftables.observe().get(key)
+                there = self._rules.nftables.observe().get(key)
                 if isinstance(there, NftTable) and there.comment != self.marks.alias:
                     found.append(key)
         return tuple(found)
@@ -128,6 +128,24 @@ class LinuxKernel:
         return Surroundings(
             tuple(r.destination for r in routes if r.destination.prefixlen), min(ways, default=0)
         )
+
+    def vitals(self, rules: bool) -> Vitals:
+        rows = rtnetlink.links(self._host)
+        names = {row.index: row.name for row in rows}
+        links = {r.name: LinkFact(r.name, r.up, names.get(r.master, ""), r.mtu) for r in rows}
+        ways = (row.route for row in rtnetlink.routes(self._host, HOST, names))
+        connected = frozenset((way.destination, way.link) for way in ways if way.via is None)
+        sizes = self._rules.sizes() if rules else {}
+        return Vitals(links, connected, sizes)
+
+    def exam(self) -> Exam:
+        return exam(self._host, self._rules.iptables.save(), self._rules.others())
+
+    def touched(self) -> bool:
+        return self._rules.generation.touched
+
+    def settle(self, intact: bool) -> None:
+        self._rules.generation.settle(intact)
 
     def is_bridge(self, name: str) -> bool | None:
         """Whether an interface of the host is a bridge; None when there is no such interface."""
@@ -198,7 +216,7 @@ class LinuxKernel:
             self._host.batch([rtnetlink.delete_group(self.marks.group)])
         self._forget_now()
 
-    def _observe_host(self, rows: list[rtnetlink.Link]) -> Iterator[Resource]:
+    def _observe_host(self, rows: list[rtnetlink.Link], rules: bool) -> Iterator[Resource]:
         mine = [row for row in rows if row.alias == self.marks.alias]
         names = {row.index: row.name for row in mine}
         for row in mine:
@@ -216,8 +234,10 @@ class LinuxKernel:
                 bridge not in present and bool(BRIDGE_NAME.fullmatch(bridge))
             )
 
-        yield from ours(self._iptables.save(), self.marks, owns)
-        yield from self._nftables.observe().values()
+        if rules:
+            self._rules.generation.looking()
+            yield from ours(self._rules.iptables.save(), self.marks, owns)
+            yield from self._rules.nftables.observe().values()
 
     def _observe_sandbox(
         self,
@@ -256,7 +276,7 @@ class LinuxKernel:
                 return None
             return Sysctl(namespace, path, value, link)
         _, family, table, chain = key
-        found = self._iptables.save().get((family, table))
+        found = self._rules.iptables.save().get((family, table))
         verdict = found.policies.get(chain, "ACCEPT") if found else "ACCEPT"
         return Policy(family, table, chain, verdict)
 
@@ -301,25 +321,12 @@ class LinuxKernel:
             done.append(step)
 
     def _take_firewall(self, steps: Sequence[Step]) -> None:
-        if not steps:
-            return
-        try:
-            self._iptables.restore(render(steps))
-        except Failed:
-            # A rule or chain was not as the plan took it to be. Look, and say it from there.
-            steps = [_against(step, self._iptables.save(), self.marks) for step in steps]
-            try:
-                self._iptables.restore(render([s for s in steps if s.before != s.after]))
-            except Failed as error:
-                raise Refused(steps[0], errno.EINVAL, (), str(error), error.hint) from error
+        if steps:
+            self._rules.write_iptables(steps)
 
     def _take_nftables(self, steps: Sequence[Step]) -> None:
-        if not steps:
-            return
-        try:
-            self._nftables.apply(steps)
-        except Failed as error:
-            raise Refused(steps[0], errno.EINVAL, (), str(error), error.hint) from error
+        if steps:
+            self._rules.write_nftables(steps)
 
     def _take_netlink(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
@@ -367,27 +374,6 @@ def _cable(
 def _loose(row: rtnetlink.Link, masters: dict[int, str]) -> Veth:
     """A cable of ours that ends in no sandbox that we know."""
     return Veth(row.name, masters.get(row.master, ""), "?", "?", "", row.mtu, row.up)
-
-
-def _against(step: Step, tables: Tables, marks: Marks) -> Step:
-    """The same step, from what really stands there."""
-    item = step.resource
-    assert isinstance(item, Chain | Rule | Policy)
-    table = tables.get((item.family, item.table))
-    chains = table.chains if table else {}
-    if isinstance(item, Chain):
-        present: Resource | None = None
-        if item.name in chains and is_ours(marks, item.name):
-            present = Chain(
-                item.family, item.table, item.name, tuple(chains[item.name]), item.theirs
-            )
-        if item.theirs and present is not None and step.after is not None:
-            return Step(step.after, step.after)
-        return Step(present, step.after)
-    if isinstance(item, Rule):
-        found = item.spec in chains.get(item.chain, [])
-        return Step(item if found else None, step.after)
-    return step
 
 
 def _is_ground(resource: Resource) -> bool:

@@ -87,11 +87,13 @@ def nest(kind: int, *inner: bytes) -> bytes:
 def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
     """The attributes in `data` from `offset` on; of repeated ones the last."""
     found: dict[int, bytes] = {}
-    while offset + ATTRIBUTE.size <= len(data):
-        length, kind = ATTRIBUTE.unpack_from(data, offset)
-        if length < ATTRIBUTE.size:
+    # A host of a thousand links has fifty thousand of them: each look-up of a name counts.
+    unpack, mask, last = ATTRIBUTE.unpack_from, TYPE_MASK, len(data) - ATTRIBUTE.size
+    while offset <= last:
+        length, kind = unpack(data, offset)
+        if length < 4:
             break
-        found[kind & TYPE_MASK] = data[offset + ATTRIBUTE.size : offset + length]
+        found[kind & mask] = data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
     return found
 
@@ -150,6 +152,24 @@ class Socket:
                 if kind == NLMSG_ERROR and first <= sequence <= self._sequence:
                     answers[sequence] = _answer(flags, body)
         return [answers[first + i] for i in range(len(messages))]
+
+    def ask(self, kind: int, body: bytes) -> bytes:
+        """The one answer to a question. OSError when the kernel refuses it."""
+        self._sequence += 1
+        flags = NLM_F_REQUEST | NLM_F_ACK
+        header = HEADER.pack(HEADER.size + len(body), kind, flags, self._sequence, 0)
+        self._socket.send(header + body)
+        found = b""
+        while True:
+            for type_, flags_, sequence, payload in self._receive():
+                if sequence != self._sequence:
+                    continue
+                if type_ == NLMSG_ERROR:
+                    code = _answer(flags_, payload).code
+                    if code:
+                        raise OSError(code, os.strerror(code))
+                    return found
+                found = payload
 
     def dump(self, kind: int, body: bytes) -> list[tuple[int, bytes]]:
         """Every object of a table as (type, body). Repeats a dump that was interrupted."""

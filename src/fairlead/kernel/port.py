@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from fairlead.model.facts import Exam, Vitals
 from fairlead.model.state import IPAddress, IPNetwork, Key, Scope, State, Step
 
 
@@ -55,6 +56,21 @@ class Kernel(Protocol):
 
     def surroundings(self) -> Surroundings:
         """The network that the host is in."""
+
+    def vitals(self, rules: bool) -> Vitals:
+        """What tells damage from a hand edit; with `rules` also of the firewall."""
+
+    def exam(self) -> Exam:
+        """What a doctor asks."""
+
+    def touched(self) -> bool:
+        """Whether somebody else may have changed the rules since they were settled."""
+
+    def settle(self, intact: bool) -> None:
+        """The rules observed last have been judged; `intact`: and they are as planned.
+
+        Until somebody else changes them, steps are taken as planned, without a look.
+        """
 
     def reap(self) -> None:
         """Finish off what `apply` left to die because the kernel is slow to delete it."""

@@ -39,6 +39,7 @@ RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_LINK_NETNSID = 18, 20, 28, 37
 IFLA_GROUP, IFLA_EXT_MASK = 27, 29
+RTEXT_FILTER_SKIP_STATS = 8
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 4, 5, 4
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS, IFA_PROTO = 1, 2, 4, 8, 11
@@ -180,7 +181,10 @@ def address(item: Address, index: int, delete: bool = False) -> Message:
 
 
 def route(item: Route, index: int, delete: bool = False) -> Message:
-    """Add or delete a route in the main table."""
+    """Add or delete a route in the main table.
+
+    In a sandbox ours takes the place of one that the container made; the host's are respected.
+    """
     network = item.destination
     scope = RT_SCOPE_UNIVERSE if item.via is not None else RT_SCOPE_LINK
     family = _family(network.version)
@@ -192,7 +196,8 @@ def route(item: Route, index: int, delete: bool = False) -> Message:
     if item.via is not None:
         body += attribute(RTA_GATEWAY, item.via.packed)
     body += u32(RTA_OIF, index)
-    return Message(RTM_DELROUTE, 0, body) if delete else Message(RTM_NEWROUTE, NEW, body)
+    flags = NLM_F_CREATE | NLM_F_REPLACE if item.namespace else NEW
+    return Message(RTM_DELROUTE, 0, body) if delete else Message(RTM_NEWROUTE, flags, body)
 
 
 def neighbour(item: Neighbour, index: int, delete: bool = False) -> Message:
@@ -207,7 +212,7 @@ def neighbour(item: Neighbour, index: int, delete: bool = False) -> Message:
 
 def links(netlink: Socket) -> list[Link]:
     """The links of the socket's namespace."""
-    body = _header() + u32(IFLA_EXT_MASK, 0)
+    body = _header() + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
     return [_link(data) for kind, data in netlink.dump(RTM_GETLINK, body) if kind == RTM_NEWLINK]
 
 

@@ -303,7 +303,8 @@ class Chain(Plain):
 class Rule(Plain):
     """One rule of ours in a chain that is not ours.
 
-    `place` counts from 1 at the top of the chain; 0 is the bottom.
+    `place` counts from 1 at the top of the chain; 0 is the bottom. `copies` says
+    how often it is there: one too many is taken out.
     """
 
     family: str
@@ -311,6 +312,7 @@ class Rule(Plain):
     chain: str
     spec: str
     place: int = 0
+    copies: int = 1
     RANK: ClassVar[Rank] = Rank.RULE
 
     @property
@@ -381,11 +383,13 @@ class Scope:
 
     `settings` are keys of lasting resources to read: they carry no mark, so
     they are reported only to whoever asks for them. `namespaces` limits the
-    view to some sandboxes (None: all, and the host).
+    view to some sandboxes, and the host if `HOST` is among them (None: all, and
+    the host). Without `rules` the host's firewall is not looked at.
     """
 
     settings: frozenset[Key] = frozenset()
     namespaces: frozenset[str] | None = None
+    rules: bool = True
 
 
 def state(resources: Mapping[Key, Resource] | list[Resource] | tuple[Resource, ...]) -> State:

@@ -122,6 +122,15 @@ class Store:
             rows = self._db.execute("SELECT number, put, gone FROM intent ORDER BY number")
             return rows.fetchall()
 
+    def check(self) -> str:
+        """What is wrong with the file; empty if nothing is."""
+        with self._lock:
+            try:
+                (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            except sqlite3.Error as error:
+                return str(error)
+        return "" if found == "ok" else str(found)
+
     def _transact(
         self, statements: Sequence[tuple[str, tuple[object, ...]]], documents: Sequence[Document]
     ) -> None:

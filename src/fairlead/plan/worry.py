@@ -1,0 +1,95 @@
+"""worry: which hints are worth a look, and how wide. Pure.
+
+Most changes of a busy host are our own, and by the time that somebody looks
+the world says the same as they do: what it does not want cannot be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from fairlead.model.facts import Hint, LinkFact
+from fairlead.model.network import Network
+from fairlead.model.state import IPNetwork
+from fairlead.model.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Worry:
+    """What to look at: the host, its rules, some sandboxes (by id), new routes."""
+
+    host: bool = False
+    rules: bool = False
+    boxes: frozenset[str] = frozenset()
+    routes: bool = False
+    author: str = ""
+    """The program that wrote the rules last."""
+
+    def __bool__(self) -> bool:
+        return self.host or self.rules or bool(self.boxes) or self.routes
+
+
+EVERYTHING = Worry(host=True, rules=True, routes=True)
+
+
+def worry(world: World, hints: Iterable[Hint]) -> Worry:
+    """What hints say of things that the world wants."""
+    bridges = {net.ifname: net for net in world.networks.values() if net.ifname}
+    ends = {ep.ifname: ep.sandbox for ep in world.endpoints.values() if ep.cable}
+    pools = [(p.subnet, p.gateway) for net in world.networks.values() for p in net.pools]
+    subnets = {str(subnet) for subnet, _ in pools}
+    gateways = {str(gateway) for _, gateway in pools if gateway is not None}
+    host = rules = routes = False
+    author = ""
+    boxes: set[str] = set()
+    # Of a link only what was said last counts.
+    links = {hint.name: hint for hint in hints if hint.kind == "link"}
+    for hint in hints:
+        if hint.kind == "all":
+            return EVERYTHING
+        if hint.kind == "rules":
+            rules, author = True, hint.name
+        elif hint.kind == "setting":
+            host = True
+        elif hint.kind == "address":
+            host = host or hint.name in gateways
+        elif hint.kind == "route" and hint.lost:
+            host = host or hint.name in subnets
+        elif hint.kind == "route" and hint.link not in bridges:
+            routes = routes or any(_overlaps(hint.name, subnet) for subnet, _ in pools)
+    for name, hint in links.items():
+        if name in bridges:
+            host = host or hint.lost
+        elif name in ends and (hint.lost or hint.loose):
+            boxes.add(ends[name])
+    return Worry(host or bool(boxes), rules, frozenset(boxes), routes, author)
+
+
+def cut_off(world: World, links: Mapping[str, LinkFact]) -> frozenset[str]:
+    """The sandboxes of which a cable is gone, down or not where it should be plugged in."""
+    found: set[str] = set()
+    for ep in world.endpoints.values():
+        if ep.cable:
+            near = links.get(ep.ifname)
+            if near is None or not near.up or near.master != world.networks[ep.network].ifname:
+                found.add(ep.sandbox)
+    return frozenset(found)
+
+
+def overlaps(
+    world: World, occupied: Iterable[IPNetwork]
+) -> Iterator[tuple[IPNetwork, Network, IPNetwork]]:
+    """Routes of the host that lead into our networks elsewhere: route, network, its subnet."""
+    routes = list(occupied)
+    for net in world.networks.values():
+        for pool in net.pools:
+            for route in routes:
+                if route.version == pool.subnet.version and route.overlaps(pool.subnet):
+                    yield route, net, pool.subnet
+
+
+def _overlaps(text: str, subnet: IPNetwork) -> bool:
+    route = ip_network(text)
+    return bool(route.prefixlen) and route.version == subnet.version and route.overlaps(subnet)
