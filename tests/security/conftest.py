@@ -1,0 +1,34 @@
+"""One scene for a module; each test begins on an empty one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docker.stage import eventually
+from tests.security.scene import FAMILIES, Family, Scene, scene
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Scene]:
+    """The scene of a module."""
+    with scene() as made:
+        yield made
+
+
+@pytest.fixture
+def on(stage: Scene) -> Iterator[Scene]:
+    """The scene, empty before and after."""
+    before = stage.host.snapshot()
+    yield stage
+    stage.clear()
+    # What a removal cuts off at once is deleted a little later.
+    eventually(lambda: stage.host.snapshot() == before)
+
+
+@pytest.fixture(params=FAMILIES, ids=lambda family: f"IPv{family.version}")
+def family(request: pytest.FixtureRequest) -> Family:
+    """The address family of a test that is the same for both."""
+    found: Family = request.param
+    return found
