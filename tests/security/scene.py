@@ -165,6 +165,7 @@ def scene(*flags: str) -> Iterator[Scene]:
         far.shell("ip -6 route add default via 2001:db8:2::2")
         host.shell("ip route add 198.51.100.0/24 via 192.0.2.3")
         host.shell("ip -6 route add 2001:db8:2::/64 via 2001:db8:1::3")
+        host.path("/etc/resolv.conf").write_text(f"nameserver {neighbour.address}\n")
         with Daemon(host, *flags) as daemon:
             daemon.import_busybox()
             make_tools(daemon)

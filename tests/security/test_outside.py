@@ -33,9 +33,7 @@ def test_the_published_port_and_no_other(on: Scene, family: Family) -> None:
         for protocol in ("tcp", "udp")
     ]
     there = {("tcp", 8080), ("udp", 8081)}
-    answers = probe.ask(
-        {place.name: place}, questions, lambda q: (q.protocol, q.port) in there
-    )
+    answers = probe.ask({place.name: place}, questions, lambda q: (q.protocol, q.port) in there)
     assert {(q.protocol, q.port) for q, said in answers.items() if said} == there
 
 
@@ -149,9 +147,7 @@ def test_what_passes_through_the_host(on: Scene, family: Family) -> None:
 def test_another_rule_for_the_same_port(on: Scene) -> None:
     """Who redirects a port by a rule of his own, on his own address, keeps it."""
     on.host.shell("ip address add 192.0.2.77/24 dev eth0")
-    theirs = (
-        "-t nat -A PREROUTING -d 192.0.2.77/32 -p tcp --dport 8080 -j REDIRECT --to-ports 9000"
-    )
+    theirs = "-t nat -A PREROUTING -d 192.0.2.77/32 -p tcp --dport 8080 -j REDIRECT --to-ports 9000"
     on.host.run(["iptables", *theirs.split()])
     on.servers.add(on.places["host"], 9000)
     on.container("web", "-p 192.0.2.1:8080:80", 80)
