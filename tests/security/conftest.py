@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.docker.stage import eventually
-from tests.security.scene import FAMILIES, Family, Scene, scene
+from tests.security.scene import FAMILIES, Family, Scene, restored, scene, state
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +19,11 @@ def stage() -> Iterator[Scene]:
 @pytest.fixture
 def on(stage: Scene) -> Iterator[Scene]:
     """The scene, empty before and after."""
-    before = stage.host.snapshot()
+    before = state(stage.host)
     yield stage
     stage.clear()
     # What a removal cuts off at once is deleted a little later.
-    eventually(lambda: stage.host.snapshot() == before)
+    restored(stage.host, before)
 
 
 @pytest.fixture(params=FAMILIES, ids=lambda family: f"IPv{family.version}")

@@ -10,10 +10,13 @@ The host forwards and lets everything pass that the daemon does not forbid: the 
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import groupby
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,6 +35,40 @@ sysctl -qw net.ipv6.conf.all.forwarding=1
 """
 
 
+# What iptables makes as it goes along, and decides nothing: base chains without a rule.
+EMPTY = (
+    re.compile(r"\tchain \w+ \{\n\t\ttype [^\n]*policy accept;\n\t\}\n"),
+    re.compile(r"(?m)^:\w+ ACCEPT \[0:0\]\n"),
+    re.compile(r"(?m)^table ip6? \w+ \{\n\}\n"),
+    re.compile(r"(?m)^\*\w+\nCOMMIT\n"),
+)
+
+
+# Rules for the sources of different networks: their order decides nothing either.
+MASQUERADE = re.compile(r"^-A POSTROUTING|^\t\toifname != ")
+
+
+def state(machine: Machine) -> str:
+    """A machine's network configuration without what decides nothing."""
+    text = machine.snapshot()
+    for pattern in EMPTY:
+        text = pattern.sub("", text)
+    return "\n".join(
+        line
+        for alike, lines in groupby(text.splitlines(), lambda line: bool(MASQUERADE.search(line)))
+        for line in (sorted(lines) if alike else lines)
+    )
+
+
+def restored(machine: Machine, before: str) -> None:
+    """Waits until a machine is configured as before, or shows what differs."""
+    try:
+        eventually(lambda: state(machine) == before)
+    except AssertionError:
+        lines = difflib.unified_diff(before.splitlines(), state(machine).splitlines(), lineterm="")
+        raise AssertionError("\n".join(lines)) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """What differs between IPv4 and IPv6 for a test."""
@@ -47,6 +84,10 @@ class Family:
     def of(self, endpoint: dict[str, Any]) -> IP:
         """The address of an endpoint."""
         return ip_address(endpoint["IPAddress" if self.version == 4 else "GlobalIPv6Address"])
+
+    def shown(self, address: IP) -> str:
+        """An address as it stands before a port."""
+        return f"[{address}]" if self.version == 6 else str(address)
 
     def gateway(self, endpoint: dict[str, Any]) -> IP:
         """The gateway of an endpoint, which is the host on its network."""
@@ -64,7 +105,7 @@ V6 = Family(
     "[::]",
     "--ipv6",
 )
-FAMILIES = (V4,)
+FAMILIES = (V4, V6)
 """What the daemon serves; every test of packets runs for each."""
 
 
@@ -161,6 +202,10 @@ def scene(*flags: str) -> Iterator[Scene]:
         far.shell(f"ip address add {V6.far}/64 dev eth0 nodad")
         for machine in (host, router):
             machine.shell(OPEN_HOST)
+        # An attacker insists on his way, though the host knows a shorter one.
+        neighbour.shell("sysctl -qw net.ipv6.conf.eth0.accept_redirects=0")
+        for interface in ("all", "eth0"):
+            neighbour.shell(f"sysctl -qw net.ipv4.conf.{interface}.accept_redirects=0")
         far.shell("ip route replace default via 198.51.100.2")
         far.shell("ip -6 route add default via 2001:db8:2::2")
         host.shell("ip route add 198.51.100.0/24 via 192.0.2.3")

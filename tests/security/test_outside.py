@@ -137,7 +137,7 @@ def test_what_passes_through_the_host(on: Scene, family: Family) -> None:
         assert said.startswith("far:8080")
         # A rule that does not ask whether the packet is for this host takes it.
         command = DIRECT[family.version]
-        web = family.of(on.endpoint("web", "front"))
+        web = family.shown(family.of(on.endpoint("web", "front")))
         careless = f"-t nat -I PREROUTING -p tcp --dport 8080 -j DNAT --to-destination {web}:80"
         on.host.run([command, *careless.split()])
         assert probe.one(on.places["neighbour"], family.far, "tcp", 8080).startswith("web:80")
@@ -160,7 +160,7 @@ def test_another_rule_for_the_same_port(on: Scene) -> None:
 
 def test_an_address_of_somebody_else(on: Scene, family: Family) -> None:
     """A port cannot be published at an address that is not the host's."""
-    shown = f"[{family.neighbour}]" if family.version == 6 else str(family.neighbour)
+    shown = family.shown(family.neighbour)
     words = ("run", "-d", "--name", "thief", "-p", f"{shown}:80:80", "busybox", "sleep", "9")
     refused = on.daemon.docker(*words, check=False)
     assert refused.returncode == 125, refused

@@ -14,7 +14,7 @@ import pytest
 from tests.docker.stage import eventually
 from tests.security import frames, probe
 from tests.security.place import Place
-from tests.security.scene import Family, Scene
+from tests.security.scene import Family, Scene, restored, state
 from tests.security.wire import Wire
 
 pytestmark = pytest.mark.root
@@ -65,13 +65,13 @@ def test_all_rules_come_back(on: Scene, family: Family, way: str) -> None:
         assert said[opened[0]] == f"web:80 {family.neighbour}"
         assert said[opened[1]] == f"neighbour:80 {family.host}"
 
-    before = on.host.snapshot()
+    before = state(on.host)
     with on.routed(on.neighbour, web, family.host):
         as_it_should()
         flush = FLUSHES[way].replace("$1", COMMAND[family.version])
         on.host.shell(f"set +e; {flush}; true")
         on.daemon.restart()
-        eventually(lambda: on.host.snapshot() == before)
+        restored(on.host, before)
         as_it_should()
         if family.version == 4:
             _loopback_is_closed(on)
