@@ -77,6 +77,15 @@ def ping(source: IP, to: IP, mark: int = 7) -> bytes:
     return packet(source, to, ICMP, raw)
 
 
+def unreachable(source: IP, to: IP, about: bytes) -> bytes:
+    """The news that a packet could not be delivered, in its packet."""
+    if source.version == 6:
+        return icmp6(source, to, b"\x01\x04\0\0\0\0\0\0" + about)
+    raw = b"\x03\x03\0\0\0\0\0\0" + about
+    raw = raw[:2] + struct.pack("!H", checksum(raw)) + raw[4:]
+    return packet(source, to, ICMP, raw)
+
+
 def arp(operation: int, sender: tuple[bytes, IP], target: tuple[bytes, IP]) -> bytes:
     """An ARP message: 1 asks, 2 answers."""
     head = struct.pack("!HHBBH", 1, ETH_IP, 6, 4, operation)

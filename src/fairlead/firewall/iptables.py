@@ -35,6 +35,7 @@ FAMILY = {4: "ip", 6: "ip6"}
 RETURN = "-j RETURN"
 LOCAL = "-m addrtype --dst-type LOCAL"
 KNOWN = "-m conntrack --ctstate RELATED,ESTABLISHED"
+STRAY = "-m conntrack --ctstate INVALID"
 CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 
 
@@ -173,7 +174,12 @@ class IptablesRenderer:
             second=(f"-o {b} -j DROP",),
             marked=(f"! -i {b} -o {b}",),
             arriving=(f"-o {b} {KNOWN} -j ACCEPT", f"-o {b} -j {p}"),
-            leaving=(f"-i {b} ! -o {b} -j ACCEPT", *rules.leaving),
+            leaving=(
+                # What belongs to no connection is not translated: it would leave as it is.
+                *([f"-i {b} ! -o {b} {STRAY} -j DROP"] if bridge.masquerade else []),
+                f"-i {b} ! -o {b} -j ACCEPT",
+                *rules.leaving,
+            ),
             last=self._last(bridge),
             returned=(f"-i {b} {RETURN}",) if self.habits.proxied else (),
         )

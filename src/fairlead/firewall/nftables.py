@@ -91,6 +91,8 @@ class NftablesRenderer:
             "iifname vmap @m_from",
             *([f"iifname != @s_bridges oifname @s_ways {marked} accept"] if marked else []),
             "oifname vmap @m_to",
+            # It is not translated, and would leave as it is.
+            f"ct state invalid {f} saddr . iifname @s_home drop",
             "iifname @s_bridges accept",
             # Forwarding was off before us: what is not ours does not pass because of us.
             *(["drop"] if drop_strangers else []),
