@@ -7,12 +7,12 @@ does not know: that is an error, so that a typing mistake never prunes all.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
+from fairlead.model import pattern
 from fairlead.model.errors import Invalid
 
 Labels = Mapping[str, str]
@@ -85,8 +85,8 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 def _search(expression: str, value: str) -> bool:
     try:
-        return re.search(expression, value) is not None
-    except re.error:
+        return pattern.found(expression, value)
+    except pattern.BadPattern:
         # Not an expression, and not the value itself: it matches nothing.
         return False
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fairlead.engine import ports
 from fairlead.engine.record import Container
+from fairlead.model import pattern
 from fairlead.model.errors import Invalid
 
 Filters = Mapping[str, Sequence[str]]
@@ -77,12 +78,12 @@ def _name(values: Sequence[str], look: Lookup) -> Test:
     return lambda c: any(_search(v, c.name) for v in values)
 
 
-def _search(pattern: str, name: str) -> bool:
+def _search(expression: str, name: str) -> bool:
     try:
         # Names are matched with and without their slash.
-        return bool(re.search(pattern, name) or re.search(pattern, f"/{name}"))
-    except re.error:
-        return pattern == name
+        return pattern.found(expression, name) or pattern.found(expression, f"/{name}")
+    except pattern.BadPattern:
+        return expression == name
 
 
 def _label(values: Sequence[str], look: Lookup) -> Test:
