@@ -9,10 +9,10 @@ import pytest
 from tests.security.scene import FAMILIES, Family, Scene, restored, scene, state
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Scene]:
-    """The scene of a module."""
-    with scene() as made:
+@pytest.fixture(scope="module", params=["iptables", "nftables"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """The scene of a module, with each firewall."""
+    with scene(request.param) as made:
         yield made
 
 

@@ -74,8 +74,8 @@ class Model:
             for target in self._addresses():
                 yield Question(source, target, "icmp")
                 for protocol in ("tcp", "udp"):
-                    for port in SERVED:
-                        yield Question(source, target, protocol, port)
+                    for served in SERVED:
+                        yield Question(source, target, protocol, served)
             for target in self._host_addresses(source):
                 yield Question(source, target, "tcp", HOST_PORT)
                 for box in self.boxes.values():

@@ -48,11 +48,20 @@ EMPTY = (
 MASQUERADE = re.compile(r"^-A POSTROUTING|^\t\toifname != ")
 
 
+# Elements of a set with intervals are listed in the order of their making.
+ELEMENTS = re.compile(r"elements = \{([^}]*)\}")
+
+
+def _sorted(found: re.Match[str]) -> str:
+    return "\n".join(sorted(element.strip() for element in found[1].split(",\n")))
+
+
 def state(machine: Machine) -> str:
     """A machine's network configuration without what decides nothing."""
     text = machine.snapshot()
     for pattern in EMPTY:
         text = pattern.sub("", text)
+    text = ELEMENTS.sub(_sorted, text)
     return "\n".join(
         line
         for alike, lines in groupby(text.splitlines(), lambda line: bool(MASQUERADE.search(line)))
@@ -119,6 +128,7 @@ class Scene:
     router: Machine
     far: Machine
     servers: Servers
+    backend: str = "iptables"
     places: dict[str, Place] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -165,6 +175,31 @@ class Scene:
         found: dict[str, Any] = shown["NetworkSettings"]["Networks"][network]
         return found
 
+    @contextmanager
+    def opened(self, family: Family, *doors: str) -> Iterator[None]:
+        """Some of the firewall's doors, `raw` or `forward`, are open for a while.
+
+        So a test shows that it is they that refuse the attack.
+        """
+        with ExitStack() as undo:
+            for door in doors:
+                undo.callback(self.host.shell, self._open(family, door))
+            yield
+
+    def _open(self, family: Family, door: str) -> str:
+        """Opens a door and returns what closes it again."""
+        if self.backend == "iptables":
+            command = {4: "iptables", 6: "ip6tables"}[family.version]
+            where = {"raw": "-t raw -{} PREROUTING", "forward": "-{} DOCKER-USER"}[door]
+            rule = f"{command} {where} -j ACCEPT"
+            self.host.shell(rule.format("I"))
+            return rule.format("D")
+        table = {4: "ip", 6: "ip6"}[family.version]
+        chain = f"{table} fairlead c_{door}"
+        said = self.host.shell(f"nft --echo --handle insert rule {chain} accept").stdout
+        handle = re.findall(r"# handle (\d+)", said)[-1]
+        return f"nft delete rule {chain} handle {handle}"
+
     def clear(self) -> None:
         """Removes every container and network, as after each test."""
         for name in [name for name in self.places if name not in self._machines()]:
@@ -189,7 +224,7 @@ class Scene:
 
 
 @contextmanager
-def scene(*flags: str) -> Iterator[Scene]:
+def scene(backend: str = "iptables") -> Iterator[Scene]:
     """Sets the scene, with a daemon that has the images `busybox` and `tools`."""
     with Switch() as near, Switch("198.51.100.0/24") as beyond, Servers() as servers:
         host, neighbour = near.machine("host"), near.machine("neighbour")
@@ -211,9 +246,9 @@ def scene(*flags: str) -> Iterator[Scene]:
         host.shell("ip route add 198.51.100.0/24 via 192.0.2.3")
         host.shell("ip -6 route add 2001:db8:2::/64 via 2001:db8:1::3")
         host.path("/etc/resolv.conf").write_text(f"nameserver {neighbour.address}\n")
-        with Daemon(host, *flags) as daemon:
+        with Daemon(host, f"--firewall-backend={backend}") as daemon:
             daemon.import_busybox()
             make_tools(daemon)
-            with Scene(daemon, host, neighbour, router, far, servers) as made:
+            with Scene(daemon, host, neighbour, router, far, servers, backend) as made:
                 eventually(lambda: host.shell("ip -6 address show tentative").stdout == "")
                 yield made

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from tests.security import frames, probe
-from tests.security.scene import Family, Scene
+from tests.security.scene import V4, Family, Scene
 from tests.security.wire import Wire
 
 pytestmark = pytest.mark.root
@@ -57,16 +57,12 @@ def test_a_route_to_the_containers(on: Scene, family: Family) -> None:
         ]
         assert set(probe.ask({place.name: place}, questions).values()) == {""}
 
-        # Without the rule against it, the published port lies open.
-        command = DIRECT[family.version]
-        on.host.run([command, "-t", "raw", "-I", "PREROUTING", "-j", "ACCEPT"])
-        assert probe.one(place, address, "tcp", 80).startswith("web:80")
-        # And without the rule that only what is published is forwarded, all of it.
-        on.host.run([command, "-I", "DOCKER-USER", "-j", "ACCEPT"])
-        said = probe.ask({place.name: place}, questions, lambda _: True)
-        assert all(said.values()), said
-        on.host.run([command, "-D", "DOCKER-USER", "-j", "ACCEPT"])
-        on.host.run([command, "-t", "raw", "-D", "PREROUTING", "-j", "ACCEPT"])
+        # Without the rules against it, the published port lies open, and then all of it.
+        with on.opened(family, "raw"):
+            assert probe.one(place, address, "tcp", 80).startswith("web:80")
+        with on.opened(family, "raw", "forward"):
+            said = probe.ask({place.name: place}, questions, lambda _: True)
+            assert all(said.values()), said
 
 
 @pytest.mark.parametrize("target", ["127.0.0.1", "127.0.0.2"])
@@ -98,9 +94,8 @@ def test_a_frame_for_the_loopback(on: Scene, target: str) -> None:
         assert target not in known
 
         # Without the rule, the container is what such frames lead to.
-        on.host.run(["iptables", "-t", "raw", "-I", "PREROUTING", "-j", "ACCEPT"])
-        inside.until(lambda s: s.source == neighbour, attack)
-        on.host.run(["iptables", "-t", "raw", "-D", "PREROUTING", "-j", "ACCEPT"])
+        with on.opened(V4, "raw"):
+            inside.until(lambda s: s.source == neighbour, attack)
 
 
 def test_a_container_and_the_hosts_loopback(on: Scene) -> None:

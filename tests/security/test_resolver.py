@@ -12,11 +12,18 @@ import dns.message
 import pytest
 
 from tests.security import frames, probe
-from tests.security.scene import Scene
+from tests.security.scene import Scene, scene
 from tests.security.upstream import FOUND, Upstream, ask, connected
 from tests.security.wire import Wire
 
 pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Scene]:
+    """The scene, with one firewall: here it makes no difference."""
+    with scene() as made:
+        yield made
 
 
 @pytest.fixture

@@ -14,17 +14,24 @@ import pytest
 from tests.docker.stage import eventually
 from tests.security import frames, probe
 from tests.security.place import Place
-from tests.security.scene import Family, Scene, restored, state
+from tests.security.scene import V4, Family, Scene, restored, state
 from tests.security.wire import Wire
 
 pytestmark = pytest.mark.root
 
 COMMAND = {4: "iptables", 6: "ip6tables"}
+TABLE = {4: "ip", 6: "ip6"}
 FLUSHES = {
-    "nft": "nft flush ruleset",
+    "all": {"iptables": "nft flush ruleset", "nftables": "nft flush ruleset"},
     # DOCKER-USER is the user's: what was in it does not come back by itself.
-    "filter": "$1 -F; $1 -A DOCKER-USER -j RETURN",
-    "firewalld": "for t in filter raw nat; do $1 -t $t -F; $1 -t $t -X; done",
+    "rules": {
+        "iptables": "$1 -F; $1 -A DOCKER-USER -j RETURN",
+        "nftables": "nft flush table $2 fairlead",
+    },
+    "tables": {
+        "iptables": "for t in filter raw nat; do $1 -t $t -F; $1 -t $t -X; done",
+        "nftables": "nft delete table $2 fairlead",
+    },
 }
 
 
@@ -68,7 +75,8 @@ def test_all_rules_come_back(on: Scene, family: Family, way: str) -> None:
     before = state(on.host)
     with on.routed(on.neighbour, web, family.host):
         as_it_should()
-        flush = FLUSHES[way].replace("$1", COMMAND[family.version])
+        flush = FLUSHES[way][on.backend].replace("$1", COMMAND[family.version])
+        flush = flush.replace("$2", TABLE[family.version])
         on.host.shell(f"set +e; {flush}; true")
         on.daemon.restart()
         restored(on.host, before)
@@ -187,13 +195,18 @@ def test_no_moment_is_open_while_rules_change(on: Scene) -> None:
         with on.places["host"].socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"known", (target, 7777))
 
+    damage = {
+        "iptables": "iptables -D FORWARD -j DOCKER-FORWARD",
+        "nftables": "nft delete element ip fairlead m_from '{ \"'$(nft list map ip fairlead m_from |"
+        " grep -o 'br-[0-9a-f]*' | head -1)'\" }' || true",
+    }[on.backend]
     changes: list[Callable[[], object]] = [
         lambda: on.daemon.docker("network", "create", "third"),
         lambda: on.daemon.docker("run", "-d", "--name", "third", "--network", "third", "-p", "9090:80",
                                  "busybox", "sleep", "1000000"),
         lambda: on.daemon.docker("network", "connect", "front", "third"),
         on.daemon.restart,
-        lambda: on.host.shell("iptables -D FORWARD -j DOCKER-FORWARD"),
+        lambda: on.host.shell(damage),
         on.daemon.restart,
         lambda: on.daemon.docker("network", "disconnect", "third", "third"),
         on.daemon.kill9,
@@ -229,7 +242,8 @@ def test_the_probe_sees_an_open_moment(on: Scene) -> None:
         sock.sendto(b"attack", (target, 7777))
 
     def seen(wire: Wire) -> bool:
-        on.host.shell("iptables -I DOCKER-USER -j ACCEPT; iptables -D DOCKER-USER 1")
+        with on.opened(V4, "forward"):
+            pass
         wire.listen()
         return any(s.payload.startswith(b"attack") for s in wire.heard)
 

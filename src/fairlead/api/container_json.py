@@ -291,7 +291,9 @@ def _listed_ports(view: View) -> list[Json]:
     for key, bindings in _visible_ports(view).items():
         number, _, protocol = key.partition("/")
         private: Json = {"PrivatePort": int(number), "Type": protocol}
-        if not bindings:
+        # On a routed network a port is open at the container's own address, and at no port here.
+        bound = [b for b in bindings or () if b["HostPort"]]
+        if not bound:
             found.append(private)
         found += [
             {
@@ -300,7 +302,7 @@ def _listed_ports(view: View) -> list[Json]:
                 "PublicPort": int(b["HostPort"]),
                 "Type": protocol,
             }
-            for b in bindings or ()
+            for b in bound
         ]
     return found
 
