@@ -73,7 +73,7 @@ choose_python() {
 
 fingerprint() {
     # The checkout's own path is in it: a moved .venv has wrong paths inside.
-    { pwd; cat pyproject.toml requirements/dev.txt scripts/setup.sh; } | sha256sum | cut -d ' ' -f 1
+    { pwd; cat pyproject.toml requirements/dev.txt requirements/fuzz.txt scripts/setup.sh; } | sha256sum | cut -d ' ' -f 1
 }
 
 fill_venv() {
@@ -86,6 +86,7 @@ fill_venv() {
     pip="env PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 .venv/bin/python -m pip install --quiet"
     say "installing the Python packages of requirements/dev.txt"
     $pip --require-hashes -r requirements/dev.txt
+    $pip --require-hashes -r requirements/fuzz.txt
     # hatchling came with the requirements, so the build needs nothing from outside.
     $pip --no-deps --no-build-isolation --no-index -e .
 }
