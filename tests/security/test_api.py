@@ -23,7 +23,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from tests.api.openapi import PAGE
 from tests.docker.stage import eventually
 from tests.docker.tidy import tidy
-from tests.lab import Daemon, Machine
+from tests.lab import Daemon
+from tests.security.cage import caged
 
 pytestmark = pytest.mark.root
 
@@ -46,12 +47,8 @@ OPERATIONS = [
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
     """A daemon whose machine has a read-only file system, apart from what is private to it."""
-    with Machine() as machine:
-        # A bind mount asked for at random must make no folder on the machine of the tests.
-        machine.shell("mount -o remount,bind,ro /")
-        with Daemon(machine) as running:
-            running.import_busybox()
-            yield running
+    with caged() as running:
+        yield running
 
 
 def furnish(daemon: Daemon) -> None:

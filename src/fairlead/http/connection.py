@@ -144,6 +144,11 @@ class Connection:
         if isinstance(event, h11.Request):
             if event.method == b"CONNECT":
                 raise h11.RemoteProtocolError("this is not a proxy", error_status_hint=405)
+            if event.http_version not in (b"1.0", b"1.1"):
+                raise h11.RemoteProtocolError("this is HTTP/1.1", error_status_hint=505)
+            # Two lengths may mean two things to two readers: RFC 9112, 6.1.
+            if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+                raise h11.RemoteProtocolError("a body has one length", error_status_hint=400)
             return event
         return None
 
