@@ -35,6 +35,7 @@ def check(config: Config, host: HostConfig) -> list[str]:
     _check_mode(config, host)
     health.check(config)
     ports.check(host.port_bindings)
+    _check_lines(config, host)
     _check_hosts(host)
     _check_links(host)
     restart.check(host.restart_policy, auto_remove=host.auto_remove)
@@ -82,6 +83,22 @@ def _check_shared(config: Config, host: HostConfig) -> None:
         raise Invalid("conflicting options: port publishing and the container type network mode")
     if config.exposed_ports:
         raise Invalid("conflicting options: port exposing and the container type network mode")
+
+
+def _check_lines(config: Config, host: HostConfig) -> None:
+    """What becomes part of a line of a file is no line of its own."""
+    texts = {
+        "hostname": (config.hostname,),
+        "domainname": (config.domainname,),
+        "add-host": host.extra_hosts or (),
+        "dns": host.dns or (),
+        "dns-option": host.dns_options or (),
+        "dns-search": host.dns_search or (),
+    }
+    for name, values in texts.items():
+        for value in values:
+            if any(c in "\n\r\0" for c in value or ""):
+                raise Invalid(f"invalid {name}: {value!r}", hint="it has a line break in it")
 
 
 def _check_hosts(host: HostConfig) -> None:
