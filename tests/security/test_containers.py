@@ -72,6 +72,24 @@ def test_an_internal_network_has_no_way_out(on: Scene, family: Family) -> None:
         assert probe.one(on.places["neighbour"], address, "tcp", 80, expect=False) == ""
 
 
+ISOLATED = "-o com.docker.network.bridge.gateway_mode_ipv4=isolated"
+
+
+def test_an_isolated_network_does_not_reach_the_host(on: Scene) -> None:
+    """An internal network does, at the host's address there; in mode isolated there is none."""
+    on.servers.add(on.places["host"], 631)
+    on.network("deep", "--internal --subnet 10.7.0.0/24")
+    on.network("lone", f"--internal --subnet 10.8.0.0/24 {ISOLATED}")
+    inner = on.container("inner", "--network deep")
+    lonely = on.container("lonely", "--network lone")
+    said = probe.one(
+        inner, ip_address(on.endpoint("inner", "deep")["Gateway"] or "10.7.0.1"), "tcp", 631
+    )
+    assert said.startswith("host:631")
+    for target in ("10.8.0.1", str(on.host.address), "172.17.0.1"):
+        assert probe.one(lonely, ip_address(target), "tcp", 631, expect=False) == ""
+
+
 def _route(destination: object, gateway: object) -> None:
     version = "-6" if ":" in str(gateway) else "-4"
     words = ["ip", version, "route", "add", str(destination), "via", str(gateway)]
