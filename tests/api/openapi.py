@@ -135,7 +135,7 @@ def _path(route: Route[Any]) -> Iterator[Json]:
 
 
 def _query(route: Route[Any]) -> Iterator[Json]:
-    found = dict(_asked(route.handler.__module__, route.handler.__name__))
+    found = dict(sorted(_asked(route.handler.__module__, route.handler.__name__)))
     found |= SHARED.get(f"{route.method} {route.pattern}", {})
     for name, kind in sorted(found.items()):
         yield {"name": name, "in": "query", "schema": KINDS[kind]}
