@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.ipam.addresses import AddressInUse, PoolFull, assign, check_endpoint
-from fairlead.ipam.pool import DEFAULT_BASES, choose, parse, settle
+from fairlead.ipam.pool import DEFAULT_BASES, Base, choose, parse, placed, settle
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import FairleadError, Invalid
 from fairlead.model.network import Network, Pool, PoolRequest
+from fairlead.model.state import IPNetwork
 
 GATEWAYS = {4: True, 6: True}
 
 
 def test_the_default_pools_in_docker_s_order() -> None:
-    """15 of /16 from 172.17, then 16 of /20 from 192.168: 31 in all, then an error."""
+    """15 of /16 from 172.17, then 16 of /20 from 192.168: 31 in all."""
     taken: list[IPv4Network] = []
     for _ in range(31):
         pool = choose(DEFAULT_BASES, taken, ())
@@ -26,8 +29,6 @@ def test_the_default_pools_in_docker_s_order() -> None:
 
     assert [str(n) for n in taken[:2]] == ["172.17.0.0/16", "172.18.0.0/16"]
     assert [str(n) for n in taken[14:17]] == ["172.31.0.0/16", "192.168.0.0/20", "192.168.16.0/20"]
-    with pytest.raises(Invalid, match="all predefined address pools have been fully subnetted"):
-        choose(DEFAULT_BASES, taken, ())
 
 
 def test_the_lowest_pool_that_is_free_again() -> None:
@@ -43,6 +44,136 @@ def test_routes_of_the_host_are_avoided() -> None:
 
     assert str(pool.subnet) == "172.18.0.0/16"
     assert pool.gateway == ip_address("172.18.0.1")
+
+
+def all_of(
+    bases: Sequence[Base], occupied: Sequence[IPNetwork], most: int = 400
+) -> list[IPNetwork]:
+    """Every pool that is given out until there is no more room."""
+    taken: list[IPNetwork] = []
+    while len(taken) < most:
+        try:
+            taken.append(choose(bases, taken, occupied).subnet)
+        except Invalid:
+            break
+    return taken
+
+
+def test_smaller_pools_after_the_big_ones() -> None:
+    """The 32nd network and 255 more have a /24 each, from the range before Docker's."""
+    taken = all_of(DEFAULT_BASES, ())
+
+    assert [str(n) for n in taken[31:33]] == ["172.16.0.0/24", "172.16.1.0/24"]
+    assert len(taken) == 31 + 256
+    assert apart(taken)
+
+
+def test_what_a_network_leaves_of_a_pool_is_used() -> None:
+    """A user's small subnet spoils one pool; its rest is given out before the end."""
+    mine: list[IPNetwork] = [ip_network("172.20.0.0/23")]
+    taken = list(mine)
+    for _ in range(31):
+        taken.append(choose(DEFAULT_BASES, taken, ()).subnet)
+
+    assert str(taken[-1]) == "172.20.2.0/24"
+    assert apart(taken)
+
+
+def test_near_a_route_of_the_host_comes_last() -> None:
+    """The rest of a pool that the host has a route in is probably somebody's."""
+    taken = all_of(DEFAULT_BASES, [ip_network("172.19.4.0/24")], most=30 + 257)[30:]
+
+    assert str(taken[0]) == "172.16.0.0/24"
+    assert str(taken[256]) == "172.19.0.0/24"
+
+
+def test_pools_of_ones_own_stay_in_their_ranges() -> None:
+    """What the administrator set is all there is; smaller pools come of its rests alone."""
+    bases = (Base(ip_network("10.5.0.0/22"), 23),)
+
+    assert [str(n) for n in all_of(bases, ())] == ["10.5.0.0/23", "10.5.2.0/23"]
+    assert [str(n) for n in all_of(bases, [ip_network("10.5.1.0/25")])] == [
+        "10.5.2.0/23",
+        "10.5.0.0/24",
+        "10.5.1.128/25",
+    ]
+
+
+def test_the_end_says_who_has_the_pools() -> None:
+    """Names of networks, routes of the host, and what to do."""
+    base, web = Base(ip_network("10.5.0.0/24"), 25), ip_network("10.5.0.0/25")
+    with pytest.raises(Invalid, match="all predefined address pools have") as refused:
+        choose((base,), [web], [ip_network("10.5.0.128/25")], lambda: {web: "web (unused)"})
+
+    for word in ("web (unused) 10.5.0.0/25", "the host 10.5.0.128/25", "network prune", "--subnet"):
+        assert word in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("asked", "given_"),
+    [
+        (["0.0.0.0/24"], ["172.16.8.0/24"]),
+        (["0.0.0.0/29", "0.0.0.0/29"], ["172.16.8.0/29", "172.16.8.8/29"]),
+        (["::/96"], ["fd00::1:0:0/96"]),
+        (["10.0.0.0/24", "0.0.0.0/0", "::/0"], ["10.0.0.0/24", "0.0.0.0/0", "::/0"]),
+    ],
+)
+def test_any_subnet_of_a_size(asked: list[str], given_: list[str]) -> None:
+    """`0.0.0.0/24` is the lowest free /24, `::/96` the same for IPv6; others are left alone."""
+    bases = (Base(ip_network("172.16.0.0/20"), 21), Base(ip_network("fd00::/64"), 80))
+    blocked = [ip_network("172.16.0.0/21"), ip_network("fd00::/96")]
+
+    found = placed([PoolRequest(text) for text in asked], bases, blocked)
+
+    assert [request.subnet for request in found] == given_
+
+
+def test_no_subnet_of_that_size() -> None:
+    """Refused as an empty pool is, and the hint says where it looked."""
+    with pytest.raises(Invalid, match="have been fully subnetted") as refused:
+        placed([PoolRequest("0.0.0.0/8")], DEFAULT_BASES, ())
+    assert "no /8 is free" in refused.value.hint
+
+
+@st.composite
+def subnets(draw: st.DrawFn) -> IPNetwork:
+    """A subnet of a small world of either family, so that they often meet."""
+    if draw(st.booleans()):
+        length = draw(st.integers(22, 32))
+        return ip_network((int(ip_address("10.9.0.0")) + draw(st.integers(0, 1023)), length), False)
+    number = (int(ip_address("fd00::")) + draw(st.integers(0, 1023))).to_bytes(16, "big")
+    return ip_network((number, draw(st.integers(118, 128))), False)
+
+
+@given(st.lists(subnets(), max_size=8), st.lists(subnets(), max_size=5), st.data())
+def test_no_pool_ever_overlaps(
+    taken: list[IPNetwork], occupied: list[IPNetwork], data: st.DataObject
+) -> None:
+    """Whatever is there: what is given is inside a base and touches nothing; none, only if full."""
+    range_ = data.draw(st.sampled_from([ip_network("10.9.0.0/22"), ip_network("fd00::/118")]))
+    size = data.draw(st.integers(range_.prefixlen, range_.prefixlen + 6))
+    blocked = [n for n in (*taken, *occupied) if n.version == range_.version]
+    whole = [n for n in range_.subnets(new_prefix=size) if not any(n.overlaps(b) for b in blocked)]
+    try:
+        found = choose((Base(range_, size),), taken, occupied).subnet
+    except Invalid:
+        least: list[IPNetwork] = list(range_.subnets(new_prefix=range_.max_prefixlen - 3))
+        assert (
+            all(any(n.overlaps(b) for b in blocked) for n in least)
+            or size > range_.max_prefixlen - 3
+        )
+        assert not whole
+        return
+
+    assert found.subnet_of(range_)  # type: ignore[arg-type]
+    assert not any(found.overlaps(b) for b in blocked)
+    assert found == whole[0] if whole else found.prefixlen > size
+
+
+def apart(found: Sequence[IPNetwork]) -> bool:
+    """Whether no two subnets overlap."""
+    ordered = sorted(found, key=lambda n: int(n.network_address))
+    return all(not a.overlaps(b) for a, b in pairwise(ordered))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, wraps
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -222,7 +223,8 @@ class Controller:
         )
         request = requests.with_mtu(request, surroundings.mtu)
         bases = (*self.settings.bases, self.unique_local)
-        found = requests.pools(self.world, request, bases, surroundings.routes)
+        avoided = (*surroundings.routes, *map(ip_network, self._upstreams()))
+        found = requests.pools(self.world, request, bases, avoided)
         net = requests.network(request, id_, time.time_ns(), found)
         return requests.check_bridge(self.world, net, there)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from fairlead.driver.interface import DRIVERS
-from fairlead.ipam.pool import Base, choose, parse, settle
+from fairlead.ipam.pool import Base, choose, parse, placed, settle
 from fairlead.model.errors import Conflict, Failed, Forbidden, Invalid, NotFound
 from fairlead.model.network import (
     Network,
@@ -138,25 +139,39 @@ def pools(
 ) -> tuple[Pool, ...]:
     """The pools of a network to be: the ones asked for, else the lowest free of each family."""
     said = [r for r in request.pools if r.subnet or r.gateway or r.ip_range or r.auxiliary]
-    asked = parse(said)
     if request.config_only:
-        return asked
+        return parse(said)
     options = bridge_options(request.options)
     reserved = {v: gateway_reserved(options, request.internal, v) for v in (4, 6)}
     enabled = {4: request.enable_ipv4, 6: request.enable_ipv6}
     taken = [pool.subnet for net in allocated(world) for pool in net.pools]
+    asked = parse(placed(said, bases, [*taken, *occupied]))
     found = settle([p for p in asked if enabled[p.subnet.version]], taken, reserved)
     for version in (4, 6):
         if enabled[version] and not any(p.subnet.version == version for p in found):
             ranges = [base for base in bases if base.range.version == version]
             held = [*taken, *(p.subnet for p in found)]
-            found = (*found, choose(ranges, held, occupied, reserved[version]))
+            found = (
+                *found,
+                choose(ranges, held, occupied, reserved[version], partial(holders, world)),
+            )
     return tuple(sorted(found, key=lambda p: p.subnet.version))
 
 
 def allocated(world: World) -> Iterator[Network]:
     """The networks that hold their pools: not those that only say what others are to be like."""
     return (net for net in world.networks.values() if not net.config_only)
+
+
+def holders(world: World) -> dict[IPNetwork, str]:
+    """Who has which subnet, and whether anybody is there, for people to read."""
+    return {
+        pool.subnet: net.name
+        if net.predefined or world.on_network(net.id)
+        else f"{net.name} (unused)"
+        for net in allocated(world)
+        for pool in net.pools
+    }
 
 
 def network(request: NetworkRequest, id_: str, created: int, found: tuple[Pool, ...]) -> Network:

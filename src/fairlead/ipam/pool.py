@@ -6,11 +6,13 @@ exist, so that there is no second truth to fall out of step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, ip_address, ip_network
+from typing import Literal
 
 from fairlead.ipam.bitmap import first_free, reserved
+from fairlead.ipam.room import room, spans
 from fairlead.model.errors import Failed, Forbidden, Invalid
 from fairlead.model.network import Pool, PoolRequest
 from fairlead.model.state import IPAddress, IPNetwork
@@ -30,6 +32,15 @@ DEFAULT_BASES = (
 )
 """Docker's local pools: 15 of /16, then 16 of /20."""
 
+BEFORE_DEFAULTS = IPv4Network("172.16.0.0/16")
+"""The private range just before them, from which Docker gives nothing."""
+
+SMALLER_BITS = (8, 7, 6, 5, 4, 3)
+"""Host bits of what is given out when no whole pool is left: 254 addresses, or fewer, down to 6."""
+
+SPENT = "all predefined address pools have been fully subnetted"
+MOST_NAMED = 40
+
 INVALID = "invalid network config:\n"
 
 
@@ -43,25 +54,101 @@ def choose(
     taken: Iterable[IPNetwork],
     occupied: Iterable[IPNetwork],
     gateway: bool = True,
+    holders: Callable[[], Mapping[IPNetwork, str]] = dict,
 ) -> Pool:
-    """The lowest pool that overlaps neither a network nor a route of the host.
+    """The lowest pool that overlaps neither a network nor anything the host uses.
 
-    Raises Invalid when there is none.
+    When the pools of the usual size are spent, the lowest smaller one. Raises
+    Invalid when there is no room at all; `holders` then says who has it.
     """
-    blocked = sorted([*taken, *occupied], key=lambda n: (n.version, n))
-    for subnet in _cut(bases):
-        if not any(n.version == subnet.version and n.overlaps(subnet) for n in blocked):
-            return Pool(subnet, first_free(subnet, None, frozenset()) if gateway else None)
-    raise Invalid(
-        "all predefined address pools have been fully subnetted",
-        hint="remove networks that are not used (`network prune`), give --subnet, or set "
-        "default-address-pools to smaller ones; taken: " + ", ".join(str(n) for n in blocked[:40]),
-    )
+    ours, theirs = list(taken), list(occupied)
+    found = _cut(bases, [*ours, *theirs]) or _spare(bases, ours, theirs)
+    if found is None:
+        raise Invalid(SPENT, hint=_way_on(ours, theirs, holders()))
+    return Pool(found, first_free(found, None, frozenset()) if gateway else None)
 
 
-def _cut(bases: Sequence[Base]) -> Iterator[IPNetwork]:
+def of_length(
+    bases: Sequence[Base], version: Literal[4, 6], length: int, blocked: Iterable[IPNetwork]
+) -> IPNetwork:
+    """The lowest subnet of the wanted size in the ranges of a family. Raises Invalid."""
+    ranges = [base.range for base in _all([b for b in bases if b.range.version == version])]
+    found = _cut([Base(range_, length) for range_ in ranges], blocked)
+    if found is None:
+        where = ", ".join(str(range_) for range_ in ranges) or f"the pools: none is IPv{version}"
+        raise Invalid(SPENT, hint=f"no /{length} is free in {where}")
+    return found
+
+
+def placed(
+    requests: Sequence[PoolRequest], bases: Sequence[Base], blocked: Sequence[IPNetwork]
+) -> tuple[PoolRequest, ...]:
+    """Requests in which any subnet of a size, as `0.0.0.0/24` or `::/96`, has become one."""
+    found: list[PoolRequest] = []
+    given: list[IPNetwork] = []
+    for request in requests:
+        address, _, length = request.subnet.partition("/")
+        if address in ("0.0.0.0", "::") and length.isdecimal() and int(length):
+            version: Literal[4, 6] = 6 if ":" in address else 4
+            subnet = of_length(bases, version, int(length), [*blocked, *given])
+            given.append(subnet)
+            found.append(replace(request, subnet=str(subnet)))
+        else:
+            found.append(request)
+    return tuple(found)
+
+
+def _all(bases: Sequence[Base]) -> list[Base]:
+    """The ranges to give from when the usual pools do not do."""
+    more = [Base(BEFORE_DEFAULTS, 16)] if tuple(bases) == DEFAULT_BASES else []
+    return [*bases, *more]
+
+
+def _spare(
+    bases: Sequence[Base], taken: Sequence[IPNetwork], occupied: Sequence[IPNetwork]
+) -> IPNetwork | None:
+    """A small subnet from what is left of the ranges, when no whole pool is.
+
+    Ranges in which the host has a route come last: what is near it is
+    probably in use by others.
+    """
+
+    def shared(base: Base) -> bool:
+        mine = base.range
+        return any(mine.version == other.version and mine.overlaps(other) for other in occupied)
+
+    ranges = sorted(_all(bases), key=shared)
+    for bits in SMALLER_BITS:
+        lengths = ((base, base.range.max_prefixlen - bits) for base in ranges)
+        smaller = [Base(base.range, length) for base, length in lengths if length > base.size]
+        found = _cut(smaller, [*taken, *occupied])
+        if found is not None:
+            return found
+    return None
+
+
+def _cut(bases: Sequence[Base], blocked: Iterable[IPNetwork]) -> IPNetwork | None:
+    """The lowest free pool of the first base that has one."""
+    known = list(blocked)
+    by_family = {4: spans(known, 4), 6: spans(known, 6)}
     for base in bases:
-        yield from base.range.subnets(new_prefix=base.size)
+        found = room(base.range, base.size, by_family[base.range.version])
+        if found is not None:
+            return found
+    return None
+
+
+def _way_on(
+    taken: Sequence[IPNetwork], occupied: Sequence[IPNetwork], holders: Mapping[IPNetwork, str]
+) -> str:
+    """Who holds what, and what to do about it."""
+    held = [f"{holders.get(n, 'a network')} {n}" for n in taken]
+    held += [f"the host {n}" for n in occupied]
+    more = f" and {len(held) - MOST_NAMED} more" if len(held) > MOST_NAMED else ""
+    return (
+        "remove networks that nobody is on (`network prune`), give --subnet, or set "
+        "default-address-pools; held by " + ", ".join(held[:MOST_NAMED]) + more
+    )
 
 
 def parse(requests: Sequence[PoolRequest]) -> tuple[Pool, ...]:

@@ -117,17 +117,11 @@ class LinuxKernel:
         return tuple(found)
 
     def surroundings(self) -> Surroundings:
-        links = {
-            row.name: row
-            for row in rtnetlink.links(self._host)
-            if not row.alias.startswith(self.marks.alias)
-        }
-        names = {row.index: row.name for row in links.values()}
-        routes = [r.route for r in rtnetlink.routes(self._host, HOST, names) if not r.ours]
-        ways = [links[r.link].mtu for r in routes if not r.destination.prefixlen]
-        return Surroundings(
-            tuple(r.destination for r in routes if r.destination.prefixlen), min(ways, default=0)
-        )
+        rows = rtnetlink.links(self._host)
+        ours = {row.index for row in rows if row.alias.startswith(self.marks.alias)}
+        ways = {row.index: row.mtu for row in rows if row.index not in ours}
+        routed, defaults = rtnetlink.reached(self._host, ours)
+        return Surroundings(routed, min((ways[i] for i in defaults if i in ways), default=0))
 
     def vitals(self, rules: bool) -> Vitals:
         rows = rtnetlink.links(self._host)

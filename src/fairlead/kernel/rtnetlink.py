@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
 
@@ -26,7 +26,7 @@ from fairlead.kernel.netlink import (
     text,
     u32,
 )
-from fairlead.model.state import Address, Bridge, IPAddress, Neighbour, Route, Veth
+from fairlead.model.state import Address, Bridge, IPAddress, IPNetwork, Neighbour, Route, Veth
 
 PROTOCOL = 0x66
 """Our number where the kernel keeps who made a route, an address, a neighbour."""
@@ -48,7 +48,8 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
 NDA_DST, NDA_LLADDR, NDA_PROTOCOL = 1, 2, 12
 NUD_PERMANENT = 0x80
 IFF_UP = 0x1
-RT_TABLE_MAIN, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST = 254, 0, 253, 1
+RT_TABLE_MAIN, RT_TABLE_LOCAL = 254, 255
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST = 0, 253, 1
 
 IFINFO = struct.Struct("=BxHiII")
 IFADDR = struct.Struct("=BBBBI")
@@ -274,6 +275,29 @@ def routes(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list[Ro
         item = Route(namespace, destination, via, names[index])
         found.append(RouteRow(item, protocol == PROTOCOL))
     return found
+
+
+def reached(
+    netlink: Socket, ours: Collection[int]
+) -> tuple[tuple[IPNetwork, ...], tuple[int, ...]]:
+    """What any table routes but by default and through the links `ours`; the default ways out."""
+    found: dict[IPNetwork, None] = {}
+    ways: dict[int, None] = {}
+    for kind, data in netlink.dump(RTM_GETROUTE, RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)):
+        family, length, _, _, table, protocol, _, type_, _ = RTMSG.unpack_from(data)
+        # The local table has the host's own addresses: nobody is reached by it.
+        if kind != RTM_NEWROUTE or table == RT_TABLE_LOCAL or protocol == PROTOCOL:
+            continue
+        row = attributes(data, RTMSG.size)
+        link = number(row, RTA_OIF)
+        if link in ours:
+            continue
+        if length:
+            zero = b"\0" * (4 if family == socket.AF_INET else 16)
+            found[ip_network((row.get(RTA_DST, zero), length))] = None
+        elif table == RT_TABLE_MAIN and type_ == RTN_UNICAST:
+            ways[link] = None
+    return tuple(found), tuple(ways)
 
 
 def neighbours(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list[Neighbour]:
