@@ -20,12 +20,19 @@ IPPROTO_SCTP = 132
 class PortTaken(Failed):
     """The host's port cannot be bound; `code` is the errno."""
 
-    def __init__(self, protocol: str, address: IPAddress, port: int, code: int) -> None:
+    def __init__(
+        self,
+        protocol: str,
+        address: IPAddress,
+        port: int,
+        code: int,
+        failed: str = "bind host port",
+    ) -> None:
         where = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
         reason = os.strerror(code).lower()
         found = holder(protocol, address.version, port) if code == errno.EADDRINUSE else ""
         super().__init__(
-            f"failed to bind host port {where}/{protocol}: {reason}",
+            f"failed to {failed} {where}/{protocol}: {reason}",
             hint=f"{found} holds it" if found else "",
         )
         self.code = code
@@ -58,13 +65,14 @@ def reserve(protocol: str, address: IPAddress, port: int) -> socket.socket:
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     if protocol not in KINDS:
-        raise Failed(f"unknown protocol {protocol}", hint="publish tcp or udp")
+        raise Failed("unknown protocol", hint=f"publish tcp or udp, not {protocol}")
     kind = KINDS[protocol] | socket.SOCK_CLOEXEC
     try:
         number = IPPROTO_SCTP if protocol == "sctp" else 0
         sock = socket.socket(family, kind, number)
     except OSError as error:
-        raise PortTaken(protocol, address, port, error.errno or errno.EIO) from error
+        code = error.errno or errno.EIO
+        raise PortTaken(protocol, address, port, code, "create socket for") from error
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -1,0 +1,1 @@
+"""Whether fairlead answers as a real Docker daemon was seen to."""
