@@ -36,6 +36,9 @@ def stage(daemon: Daemon) -> Daemon:
         daemon.docker("run", "-d", "--name", name, "--network", place, "busybox", *RUN["Cmd"])
     daemon.docker("run", "-d", "--name", "p1", "-p", "8098:80", "busybox", *RUN["Cmd"])
     daemon.docker("create", "--name", "s1", "busybox", *RUN["Cmd"])
+    # The first network with IPv6 turns forwarding on, which stays.
+    assert daemon.api("POST", "/networks/create", {"Name": "v6", "EnableIPv6": True}).status == 201
+    assert daemon.api("DELETE", "/networks/v6").status == 204
     return daemon
 
 
@@ -84,6 +87,12 @@ def check(daemon: Daemon, block: Block) -> None:
 @pytest.mark.parametrize("block", blocks("create"), ids=str)
 def test_create(place: Daemon, block: Block) -> None:
     """POST /networks/create."""
+    _check_and_compare(place, block)
+
+
+@pytest.mark.parametrize("block", blocks("configuration"), ids=str)
+def test_configuration(place: Daemon, block: Block) -> None:
+    """Networks that are there only for others to be made from."""
     _check_and_compare(place, block)
 
 

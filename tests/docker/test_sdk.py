@@ -11,10 +11,10 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
+from docker.errors import APIError, ContainerError, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
 import docker
-from docker.errors import APIError, ContainerError, ImageNotFound, NotFound
 from tests.docker.tidy import Traces
 from tests.lab import Daemon
 

@@ -103,7 +103,7 @@ def test_the_end_says_who_has_the_pools() -> None:
     """Names of networks, routes of the host, and what to do."""
     base, web = Base(ip_network("10.5.0.0/24"), 25), ip_network("10.5.0.0/25")
     with pytest.raises(Invalid, match="all predefined address pools have") as refused:
-        choose((base,), [web], [ip_network("10.5.0.128/25")], lambda: {web: "web (unused)"})
+        choose((base,), [web], [ip_network("10.5.0.128/25")], holders=lambda: {web: "web (unused)"})
 
     for word in ("web (unused) 10.5.0.0/25", "the host 10.5.0.128/25", "network prune", "--subnet"):
         assert word in refused.value.hint

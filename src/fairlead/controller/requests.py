@@ -98,7 +98,7 @@ def settled(world: World, request: NetworkRequest) -> NetworkRequest:
         return request
     own = (request.pools, request.ipam_options, request.labels, request.enable_ipv6)
     if any(own) or request.ipam_driver not in ("", "default"):
-        raise Forbidden(f"user-specified configurations {DEPENDENT}")
+        raise Forbidden(f"user specified configurations {DEPENDENT}")
     if request.options:
         raise Forbidden(f"network driver options {DEPENDENT}")
     net = world.called(request.config_from)
@@ -235,7 +235,9 @@ def check_removable(world: World, net: Network) -> None:
     if net.predefined:
         raise Forbidden(f"{net.name} is a pre-defined network and cannot be removed")
     if net.config_only and any(n.config_from == net.name for n in world.networks.values()):
-        raise Forbidden(f'configuration network "{net.name}" is in use')
+        raise Forbidden(
+            f'error while removing network: configuration network "{net.name}" is in use'
+        )
     users = world.on_network(net.id)
     if users:
         names: Mapping[str, str] = {e.id: world.sandboxes[e.sandbox].name for e in users}
