@@ -31,7 +31,7 @@ def test_ping_tells_clients_what_they_need(house: House) -> None:
     for method, body in (("GET", b"OK"), ("HEAD", b"")):
         answer = house.ask(method, "/_ping")
         assert (answer.status, answer.body) == (200, body)
-        assert answer.headers["api-version"] == "1.50"
+        assert answer.headers["api-version"] == "1.52"
         assert answer.headers["docker-experimental"] == "false"
         assert answer.headers["ostype"] == "linux"
         assert answer.headers["builder-version"] == ""
@@ -109,7 +109,7 @@ def test_what_fairlead_does_not_do_says_so(house: House, method: str, path: str)
             "GET",
             "/v1.60/info",
             400,
-            "client version 1.60 is too new. Maximum supported API version is 1.50",
+            "client version 1.60 is too new. Maximum supported API version is 1.52",
         ),
         ("GET", "/containers/nosuch/json", 404, "No such container: nosuch"),
         ("POST", "/containers/nosuch/attach", 404, "No such container: nosuch"),

@@ -26,6 +26,8 @@ from fairlead.engine.record import MountPoint, Record, State
 from fairlead.model.endpoint import Endpoint, Port
 
 OBSERVED = Path(__file__).parent / "observed"
+SEEN_AT = Version(1, 51)
+"""What Docker 28.5.2 speaks, whose answers these are."""
 
 
 def observed(name: str) -> Any:
@@ -118,26 +120,37 @@ EXITED = without_run(
 
 def test_a_running_container_on_two_networks() -> None:
     """Every key of NetworkSettings, in order."""
-    assert json.dumps(network_settings(RUNNING, IDS, NEWEST)) == json.dumps(TWO)
+    assert json.dumps(network_settings(RUNNING, IDS, SEEN_AT)) == json.dumps(TWO)
 
 
 def test_a_container_on_a_user_defined_network_only() -> None:
     """The keys of docker0 stay empty."""
     alone = replace(RUNNING, attachments=[("web", WEB, AT_WEB)])
     seen = observed("container-inspect-running-networksettings")
-    assert json.dumps(network_settings(alone, IDS, NEWEST)) == json.dumps(seen)
+    assert json.dumps(network_settings(alone, IDS, SEEN_AT)) == json.dumps(seen)
 
 
 @pytest.mark.parametrize(("view", "seen"), [(CREATED, "created"), (EXITED, "exited")])
 def test_a_container_that_does_not_run(view: View, seen: str) -> None:
     """What was asked for stays, what it had is blank."""
     expected = observed(f"container-inspect-{seen}-networksettings")
-    assert json.dumps(network_settings(view, IDS, NEWEST)) == json.dumps(expected)
+    assert json.dumps(network_settings(view, IDS, SEEN_AT)) == json.dumps(expected)
+
+
+def test_since_1_52_there_are_only_networks() -> None:
+    """Docker 29 says nothing of docker0 beside the networks; else the same keys, in its order."""
+    seen = observed("container-inspect-running-networksettings-1.52")
+    alone = replace(RUNNING, attachments=[("web", WEB, AT_WEB)])
+    shown = network_settings(alone, IDS, Version(1, 52))
+    assert list(shown) == list(seen)
+    assert list(shown["Networks"]["web"]) == list(seen["Networks"]["web"])
+    before = network_settings(alone, IDS, Version(1, 51))
+    assert shown["Networks"]["web"] == before["Networks"]["web"]
 
 
 def test_a_list_entry_is_what_a_real_daemon_says() -> None:
     """Same keys, same order, same values."""
-    shown = list_json(RUNNING, IDS, NEWEST, STARTED)
+    shown = list_json(RUNNING, IDS, SEEN_AT, STARTED)
     assert json.dumps(shown) == json.dumps(LISTED)
 
 

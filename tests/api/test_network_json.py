@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from fairlead.api.filters import parse
 from fairlead.api.network_json import (
     endpoint_request,
     endpoint_settings,
+    inspected,
     listed,
-    members,
     network_json,
 )
 from fairlead.api.networks import chosen, unused
@@ -24,6 +25,8 @@ from fairlead.model.sandbox import Sandbox
 from fairlead.model.world import Change, World
 
 OBSERVED = Path(__file__).parent / "observed"
+SEEN_AT = Version(1, 51)
+"""What Docker 28.5.2 speaks, whose answers these are."""
 
 
 def observed(name: str) -> Any:
@@ -73,19 +76,30 @@ def as_json(value: Any) -> str:
 
 def test_inspect_is_what_a_real_daemon_says() -> None:
     """Same keys, same order, same values."""
-    assert as_json(network_json(WEB, NEWEST, members(WORLD, WEB))) == as_json(SEEN)
+    assert as_json(inspected(WORLD, WEB, SEEN_AT)) == as_json(SEEN)
+
+
+def test_since_1_52_a_network_says_how_full_it_is() -> None:
+    """As Docker 29 does, in its order: the addresses used, those left; both end at 64 bits."""
+    seen = observed("network-inspect-with-container-1.52")
+    pools = (WEB.pools[0], replace(WEB.pools[1], gateway=ip_address("fd00:77::1")))
+    shown = inspected(WORLD, replace(WEB, pools=pools), Version(1, 52))
+    assert list(shown) == list(seen)
+    assert as_json(shown["Status"]) == as_json(seen["Status"])
+    assert as_json(shown["IPAM"]) == as_json(seen["IPAM"])
+    assert "Containers" not in listed(WORLD, [WEB], Version(1, 52))[0]
 
 
 def test_a_list_leaves_out_who_is_there() -> None:
     """Since 1.28 one has to inspect; before, lists told."""
-    assert as_json(listed(WORLD, [WEB], NEWEST)) == as_json(observed("networks-list"))
+    assert as_json(listed(WORLD, [WEB], SEEN_AT)) == as_json(observed("networks-list"))
     assert listed(WORLD, [WEB], Version(1, 27))[0]["Containers"] == SEEN["Containers"]
 
 
 def test_predefined_networks_have_every_key_too() -> None:
     """`host` has no subnets: null, not an empty list."""
     seen = next(n for n in observed("networks-initial") if n["Name"] == "host")
-    shown = network_json(HOST, NEWEST)
+    shown = network_json(HOST, SEEN_AT)
     assert shown | {"Id": "", "Created": ""} == seen | {"Id": "", "Created": ""}
     assert list(shown) == list(seen)
 

@@ -13,7 +13,7 @@ from fairlead.model.errors import Invalid
     [
         ("/v1.41/networks", Version(1, 41), "/networks"),
         ("/v1.24", Version(1, 24), "/"),
-        ("/v1.50/_ping", NEWEST, "/_ping"),
+        ("/v1.52/_ping", NEWEST, "/_ping"),
         ("/networks/v1.41", NEWEST, "/networks/v1.41"),
         ("/version", NEWEST, "/version"),
         ("/v1.9x/networks", NEWEST, "/v1.9x/networks"),
@@ -29,7 +29,7 @@ def test_versions_out_of_range_are_refused_in_dockers_words() -> None:
     with pytest.raises(Invalid) as new:
         split("/v1.60/info")
     assert new.value.message == (
-        "client version 1.60 is too new. Maximum supported API version is 1.50"
+        "client version 1.60 is too new. Maximum supported API version is 1.52"
     )
     with pytest.raises(Invalid) as old:
         split("/v1.9/info")

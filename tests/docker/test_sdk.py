@@ -251,4 +251,4 @@ def test_stats_and_info(client: Client) -> None:
     assert info["ContainersRunning"] == 1
     assert "bridge" in info["Plugins"]["Network"]
     assert client.ping()
-    assert client.version()["ApiVersion"] == "1.50"
+    assert client.version()["ApiVersion"] == "1.52"

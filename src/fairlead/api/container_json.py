@@ -26,6 +26,28 @@ Attachment = tuple[str, "EndpointSettings", "Endpoint | None"]
 """A network's name, how the container asked to be in it, and its place there while it runs."""
 
 DEFAULT_BRIDGE = "bridge"
+ONLY_NETWORKS = Version(1, 52)
+"""Since then nothing is said of docker0 beside the networks."""
+
+ENDPOINT_KEYS = (
+    "IPAMConfig",
+    "Links",
+    "Aliases",
+    "DriverOpts",
+    "GwPriority",
+    "NetworkID",
+    "EndpointID",
+    "Gateway",
+    "IPAddress",
+    "MacAddress",
+    "IPPrefixLen",
+    "IPv6Gateway",
+    "GlobalIPv6Address",
+    "GlobalIPv6PrefixLen",
+    "DNSNames",
+)
+"""The order since then."""
+
 PREDEFINED = frozenset({"bridge", "default", "host", "none"})
 
 
@@ -98,7 +120,9 @@ def endpoint_json(view: View, at: Attachment, network_id: str, version: Version)
     found |= _live(live)
     if version >= Version(1, 44):
         found["DNSNames"] = list(view.dns_names.get(name, ())) or None
-    return found
+    if version < ONLY_NETWORKS:
+        return found
+    return {key: found[key] for key in ENDPOINT_KEYS}
 
 
 def _port_order(port: str) -> tuple[int, str]:
@@ -127,6 +151,13 @@ def network_settings(view: View, network_ids: dict[str, str], version: Version) 
         at[0]: endpoint_json(view, at, network_ids.get(at[0], ""), version)
         for at in sorted(view.attachments, key=lambda a: a[0])
     }
+    if version >= ONLY_NETWORKS:
+        return {
+            "SandboxID": view.sandbox,
+            "SandboxKey": view.sandbox_key,
+            "Ports": _visible_ports(view),
+            "Networks": networks,
+        }
     docker0 = next((live for name, _, live in view.attachments if name == DEFAULT_BRIDGE), None)
     return {
         "Bridge": "",

@@ -13,6 +13,12 @@ from fairlead.api.router import Route
 from fairlead.api.times import moment
 from fairlead.model.errors import Invalid
 
+OLD_KEYS = ("status", "id", "from")
+"""What events had before they had an actor; told until API 1.52."""
+
+FRAMES = {"application/json-seq": b"\x1e", "application/x-ndjson": b"", "application/jsonl": b""}
+"""What comes before an event, by content type."""
+
 if TYPE_CHECKING:
     from fairlead.engine.events import Event
 
@@ -22,10 +28,15 @@ def _time(call: Call, key: str, now: int) -> float | None:
     return moment(text, now) / 1e9 if text else None
 
 
-async def _lines(happening: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+async def _lines(
+    happening: AsyncIterator[Event], dated: bool, start: bytes
+) -> AsyncIterator[bytes]:
     try:
         async for event in happening:
-            yield line(event.document())
+            found = event.document()
+            if not dated:
+                found = {key: value for key, value in found.items() if key not in OLD_KEYS}
+            yield start + line(found)
     finally:
         aclose = getattr(happening, "aclose", None)
         if aclose is not None:
@@ -43,7 +54,16 @@ async def events(call: Call) -> Reply:
         )
     filters = parse(call.query.text("filters")).by_key
     happening = call.engine.events.subscribe(since=since, until=until, filters=filters)
-    return stream(_lines(happening), JSON)
+    kind, start = _framing(call)
+    lines = _lines(happening, not call.since(1, 52), start)
+    return stream(lines, {"Content-Type": kind})
+
+
+def _framing(call: Call) -> tuple[str, bytes]:
+    """How events are told apart: by lines, or as RFC 7464 has it for whoever asks."""
+    accepted = call.request.headers.get("accept", "") if call.since(1, 52) else ""
+    found = next((kind for kind in FRAMES if kind in accepted), JSON["Content-Type"])
+    return found, FRAMES.get(found, b"")
 
 
 def routes() -> Iterator[Route[Serve]]:

@@ -52,11 +52,10 @@ def warnings(host: Host) -> list[str]:
 
 def _network(call: Call, host: Host) -> Json:
     pools = [{"Base": base, "Size": size} for base, size in call.config.address_pools]
-    found: Json = {
-        "BridgeNfIptables": host.bridge_filter,
-        "BridgeNfIp6tables": host.bridge_filter6,
-        "IPv4Forwarding": host.ipv4_forwarding,
-    }
+    found: Json = {"IPv4Forwarding": host.ipv4_forwarding}
+    if not call.since(1, 50):
+        found["BridgeNfIptables"] = host.bridge_filter
+        found["BridgeNfIp6tables"] = host.bridge_filter6
     if call.since(1, 49):
         found["FirewallBackend"] = {"Driver": call.config.firewall_backend}
     if pools:
@@ -90,13 +89,13 @@ def _runtime(call: Call) -> Json:
     oci = call.engine.oci
     # Clients print this as the version of runc, whichever runtime it is.
     version = oci.version if oci.name == "runc" else f"{oci.name} {oci.version}"
+    commits = {"ContainerdCommit": "", "RuncCommit": version, "InitCommit": ""}
+    old = not call.since(1, 49)
     return {
         "Runtimes": {oci.name: {"path": oci.name}},
         "DefaultRuntime": oci.name,
         "InitBinary": "",
-        "ContainerdCommit": {"ID": "", "Expected": ""},
-        "RuncCommit": {"ID": version, "Expected": version},
-        "InitCommit": {"ID": "", "Expected": ""},
+        **{key: {"ID": id_, **({"Expected": id_} if old else {})} for key, id_ in commits.items()},
     }
 
 

@@ -10,12 +10,16 @@ import msgspec
 from fairlead.api.times import rfc3339
 from fairlead.api.versions import Version
 from fairlead.engine.documents import EndpointSettings, IpamConfig, read
+from fairlead.ipam.usage import usage
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import Invalid
 from fairlead.model.network import Network, NetworkRequest, Pool, PoolRequest
 from fairlead.model.world import World
 
 Json = dict[str, Any]
+
+SPLIT = Version(1, 52)
+"""Since then a list does not mention who is there, and one network says how full it is."""
 
 
 class IPAMConfig(msgspec.Struct):
@@ -163,9 +167,9 @@ def members(world: World, network: Network) -> Json:
 
 
 def network_json(network: Network, version: Version, containers: Json | None = None) -> Json:
-    """A network as a client of that version expects it."""
+    """A network as a client of that version expects it; without `containers`, as in a list."""
     ipv4 = {"EnableIPv4": network.enable_ipv4} if version >= Version(1, 48) else {}
-    return {
+    found: Json = {
         "Name": network.name,
         "Id": network.id,
         "Created": rfc3339(network.created),
@@ -183,10 +187,33 @@ def network_json(network: Network, version: Version, containers: Json | None = N
         "Ingress": False,
         "ConfigFrom": {"Network": network.config_from},
         "ConfigOnly": network.config_only,
-        "Containers": containers or {},
+    }
+    words: Json = {
         "Options": dict(sorted(network.options.items())),
         "Labels": dict(sorted(network.labels.items())),
     }
+    if version < SPLIT:
+        return {**found, "Containers": containers or {}, **words}
+    return {**found, **words, **({} if containers is None else {"Containers": containers})}
+
+
+def status_json(world: World, network: Network) -> Json:
+    """How full a network's pools are."""
+    held = [a.ip for endpoint in world.on_network(network.id) for a in endpoint.addresses]
+    subnets = {}
+    for pool in network.pools:
+        found = usage(pool, held)
+        subnets[str(pool.subnet)] = {
+            "IPsInUse": found.used,
+            "DynamicIPsAvailable": found.available,
+        }
+    return {"IPAM": {"Subnets": subnets}} if subnets else {"IPAM": {}}
+
+
+def inspected(world: World, network: Network, version: Version) -> Json:
+    """One network with everything about it."""
+    found = network_json(network, version, members(world, network))
+    return found if version < SPLIT else {**found, "Status": status_json(world, network)}
 
 
 def listed(world: World, networks: Iterable[Network], version: Version) -> list[Json]:

@@ -16,9 +16,8 @@ from fairlead.api.network_json import (
     container_reference,
     endpoint_request,
     endpoint_settings,
+    inspected,
     listed,
-    members,
-    network_json,
     network_request,
 )
 from fairlead.api.router import Route
@@ -94,8 +93,7 @@ async def inspect(call: Call) -> Reply:
     scope = call.query.text("scope")
     if scope and scope != str(network.scope):
         raise NotFound(f"network {call['id']} not found", hint=f"its scope is {network.scope}")
-    world = call.controller.world
-    return answer(network_json(network, call.version, members(world, network)))
+    return answer(inspected(call.controller.world, network, call.version))
 
 
 async def create(call: Call) -> Reply:

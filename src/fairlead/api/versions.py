@@ -18,7 +18,7 @@ class Version(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
-NEWEST = Version(1, 50)
+NEWEST = Version(1, 52)
 OLDEST = Version(1, 24)
 
 _PREFIX = re.compile(r"/v([0-9]{1,4})\.([0-9]{1,4})(?=/|$)")

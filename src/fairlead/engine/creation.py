@@ -29,7 +29,7 @@ from fairlead.engine.volumes import Volume, Volumes, document
 from fairlead.model.errors import FairleadError, Invalid, NotFound
 from fairlead.runtime.image import Image
 
-API = (1, 50)
+API = (1, 52)
 
 # Keys whose values are sets or may be null: null means "there, with nothing to say".
 _SETS = {"ExposedPorts": dict, "Volumes": dict, "PortBindings": list}
@@ -146,6 +146,7 @@ class Creation:
         self, request: Request, id: str, name: str, image: Image
     ) -> tuple[Record, list[str]]:
         warnings = validate.check(request.config, request.host)
+        warnings += validate.empty_bindings(request.host, request.api)
         host = defaults.with_defaults(
             request.host, runtime=self._runtime(), shm_bytes=self._settings.shm_size_bytes
         )

@@ -21,6 +21,10 @@ MAC_WARNING = (
     "The container-wide MacAddress field is now deprecated. "
     "It should be specified in EndpointsConfig instead."
 )
+EMPTY_BINDINGS_WARNING = (
+    "Following container port(s) have an empty list of port-bindings: {}. "
+    "Such bindings will be discarded in a future version."
+)
 HOST_PORTS_WARNING = "Published ports are discarded when using host network mode"
 
 LEAST_MEMORY_BYTES = 6 * MIB
@@ -51,6 +55,14 @@ def check(config: Config, host: HostConfig) -> list[str]:
     if host.network_mode == "host" and host.port_bindings:
         warnings.append(HOST_PORTS_WARNING)
     return warnings
+
+
+def empty_bindings(host: HostConfig, api: tuple[int, int]) -> list[str]:
+    """A warning for ports that are published nowhere in particular."""
+    empty = sorted(key for key, hosts in host.port_bindings.items() if not hosts)
+    if not empty or api < (1, 52):
+        return []
+    return [EMPTY_BINDINGS_WARNING.format(", ".join(empty))]
 
 
 def _check_mode(config: Config, host: HostConfig) -> None:
@@ -192,7 +204,7 @@ def main_mac(
 ) -> tuple[str, list[str]]:
     """The MAC of the main network, from either place that says it, with warnings."""
     wide = config.mac_address or ""
-    if not wide:
+    if not wide or api >= (1, 52):
         return main.mac_address, []
     if main.mac_address and main.mac_address != wide:
         raise Invalid(
