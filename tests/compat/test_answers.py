@@ -39,6 +39,7 @@ def stage(daemon: Daemon) -> Daemon:
     # The first network with IPv6 turns forwarding on, which stays.
     assert daemon.api("POST", "/networks/create", {"Name": "v6", "EnableIPv6": True}).status == 201
     assert daemon.api("DELETE", "/networks/v6").status == 204
+    eventually(lambda: ":dying" not in daemon.machine.snapshot())
     return daemon
 
 
