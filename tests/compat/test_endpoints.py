@@ -153,6 +153,16 @@ def test_a_container_knows_its_sandbox(lan: Lan) -> None:
     assert {"lo", "eth0"} == {link["ifname"] for link in json.loads(said)}
 
 
+def test_a_mac_address_at_connect(lan: Lan) -> None:
+    """It is the interface's, whatever Docker did with it before API 1.54."""
+    lan.run("aa")
+    settings = {"MacAddress": "02:00:00:00:00:77"}
+    body = {"Container": "aa", "EndpointConfig": settings}
+    assert lan.daemon.api("POST", "/networks/red/connect", body).status == 200
+    assert "02:00:00:00:00:77" in lan.inside("aa", "ip link show eth1")
+    assert lan.endpoints("aa")["red"]["MacAddress"] == "02:00:00:00:00:77"
+
+
 def test_a_restart_keeps_address_and_mac(lan: Lan) -> None:
     """Endpoint and sandbox are new; what others know of the container is not."""
     lan.run("first", "--network red")

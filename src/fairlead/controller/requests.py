@@ -214,14 +214,15 @@ def check_bridge(world: World, net: Network, is_bridge: bool | None) -> Network:
 
 
 def lookup(world: World, ref: str) -> Network:
-    """A network by name, full id, or the start of an id that is no other's. Raises NotFound."""
+    """A network by full id, name, or the start of an id that is no other's. Raises NotFound."""
     if not ref:
         raise Invalid("invalid network name or ID supplied: empty")
+    if ref in world.networks:
+        # Whoever names a network like another's id cannot hide that one.
+        return world.networks[ref]
     named = world.called(ref)
     if named is not None:
         return named
-    if ref in world.networks:
-        return world.networks[ref]
     found = [net for id_, net in world.networks.items() if id_.startswith(ref)]
     if len(found) > 1:
         raise Invalid(f"network {ref} is ambiguous ({len(found)} matches found based on ID prefix)")
