@@ -93,7 +93,28 @@ NETWORKS: list[dict[str, Any]] = [
         "Driver": driver,
         "EnableIPv4": True,
         "EnableIPv6": False,
+        "IPAM": {
+            "Driver": "default",
+            "Options": {},
+            "Config": [{"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"}],
+        },
         "Internal": name == "net2",
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {
+            "c" * 64: {
+                "Name": "web",
+                "EndpointID": "e" * 64,
+                "MacAddress": "02:42:ac:12:00:02",
+                "IPv4Address": "172.18.0.2/16",
+                "IPv6Address": "",
+            }
+        }
+        if name == "net2"
+        else {},
+        "Options": {},
         "Labels": {"a": "b"} if name == "net2" else {},
     }
     for name, digit, driver in (

@@ -59,15 +59,6 @@ def extra_host(text: str) -> str:
     return f"{name}:{bare}"
 
 
-def link(text: str) -> str:
-    """A link: ``container[:alias]``."""
-    if not text:
-        raise ValueError("empty string specified for links")
-    if text.count(":") > 1:
-        raise ValueError(f"bad format for links: {text}")
-    return text
-
-
 def sysctl(text: str) -> tuple[str, str]:
     """A kernel parameter that belongs to a namespace."""
     key, _, value = text.partition("=")
@@ -140,7 +131,7 @@ OPTIONS: tuple[Option, ...] = (
     _one("--kernel-memory", parse=values.size_bytes, hidden=True),
     _many("-l", "--label", parse=values.label, help="Set meta data on a container"),
     _many("--label-file", help="Read in a line delimited file of labels"),
-    _many("--link", to="HostConfig.Links", parse=link, help="Add link to another container"),
+    _many("--link", to="HostConfig.Links", parse=values.link, help="Add link to another container"),
     _many("--link-local-ip", help="Container IPv4/IPv6 link-local addresses"),
     _one("--log-driver", to="HostConfig.LogConfig.Type", help="Logging driver for the container"),
     _many("--log-opt", to="HostConfig.LogConfig.Config", parse=values.pair, help="Log options"),

@@ -46,6 +46,16 @@ KINDS: dict[str, Look] = {
 }
 
 
+class Moment(str):
+    """A time of the API, which a template shows as Go does."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        stamp = str.__str__(self)
+        return stamp.replace("T", " ").removesuffix("Z") + " +0000 UTC"
+
+
 @command("CONTAINER [CONTAINER...]", least=1, most=None)
 @option("-f", "--format", default="", help="Format output using a custom template")
 @flag("-s", "--size", help="Display total file sizes")
@@ -64,7 +74,13 @@ def image(args: tuple[str, ...], format: str, platform: str | None) -> int:
 @option("-f", "--format", default="", help="Format output using a custom template")
 @flag("-v", "--verbose", help="Verbose output for diagnostics")
 def network(args: tuple[str, ...], format: str, verbose: bool) -> int:
-    return shown(args, lambda daemon, ref: _network(daemon, ref, verbose=verbose), format)
+    def look(daemon: Remote, ref: str) -> Any:
+        found = _network(daemon, ref, verbose=verbose)
+        if found.get("Created"):
+            found["Created"] = Moment(found["Created"])
+        return found
+
+    return shown(args, look, format)
 
 
 @command("VOLUME [VOLUME...]", least=1, most=None)

@@ -33,7 +33,7 @@ class Listing(NamedTuple):
 
     def show(self, rows: Sequence[Row], *, quiet: bool = False, format: str = "") -> None:
         """Print the rows."""
-        if quiet:
+        if quiet and format in ("", "table"):
             value = self.columns[self.quiet].value
             sys.stdout.write("".join(f"{value(row)}\n" for row in rows))
         elif format in ("", "table"):
@@ -44,7 +44,7 @@ class Listing(NamedTuple):
             self._formatted(rows, format)
 
     def _formatted(self, rows: Sequence[Row], format: str) -> None:
-        from fairlead.cli import template
+        from fairlead.cli import template, template_functions
 
         tabular = format.startswith("table")
         text = format.removeprefix("table").strip() if tabular else format
@@ -56,7 +56,9 @@ class Listing(NamedTuple):
             sys.stdout.write("".join(f"{line}\n" for line in lines))
             return
         # A method's header is its argument: the label that was asked for.
-        headers: dict[str, Any] = {name: each.header for name, each in self.columns.items()}
+        headers: dict[str, Any] = {
+            name: template_functions.Plain(each.header) for name, each in self.columns.items()
+        }
         headers["Label"] = str
         cells = [line.split("\t") for line in [made.render(headers), *lines]]
         sys.stdout.write(output.table(cells))

@@ -6,12 +6,13 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fairlead.cli.command import command, flag, option
+from fairlead.cli.command import Refused, command, flag, option
 from fairlead.cli.listing import Column, Listing, filter_pair, filters, label_of, labelled
 from fairlead.cli.output import short_id
 from fairlead.cli.prompt import confirmed
 from fairlead.cli.remote import name, remote
 from fairlead.cli.several import each
+from fairlead.cli.values import link, whole
 from fairlead.http.client import ApiError
 
 if TYPE_CHECKING:
@@ -79,10 +80,10 @@ def rm(args: tuple[str, ...], force: bool, dry_run: bool) -> int:
 @option("--ip", default="", help='IPv4 address (e.g., "172.30.100.104")')
 @option("--ip6", default="", help='IPv6 address (e.g., "2001:db8::33")')
 @option("--link-local-ip", split=True, help="Add a link-local address for the container")
-@option("--link", many=True, help="Add link to another container")
+@option("--link", many=True, parse=link, help="Add link to another container")
 @option("--alias", split=True, help="Add network-scoped alias for the container")
 @option("--driver-opt", split=True, help="Driver options for the network")
-@option("--gw-priority", default=0, parse=int, help="Highest gw-priority is the default gateway")
+@option("--gw-priority", default=0, parse=whole, help="Highest gw-priority is the default gateway")
 @flag("--dry-run", help="Print what would be made, and change nothing")
 def connect(args: tuple[str, ...], dry_run: bool, **flags: Any) -> None:
     network, container = args
@@ -130,11 +131,18 @@ def endpoint_config(flags: Mapping[str, Any]) -> dict[str, Any]:
     made = {
         "IPAMConfig": {key: value for key, value in ipam.items() if value},
         "Links": list(flags["link"]),
-        "Aliases": list(flags["alias"]),
-        "DriverOpts": dict(opt.partition("=")[::2] for opt in flags["driver_opt"]),
+        "Aliases": [alias for alias in flags["alias"] if alias],
+        "DriverOpts": dict(_driver_option(text) for text in flags["driver_opt"]),
         "GwPriority": flags["gw_priority"],
     }
     return {key: value for key, value in made.items() if value}
+
+
+def _driver_option(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise Refused("invalid key/value pair format in driver options")
+    return key, value
 
 
 def plan_text(answer: Any) -> str:

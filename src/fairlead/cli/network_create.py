@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fairlead.cli.command import Refused, command, flag, option
 from fairlead.cli.network import plan_text
 from fairlead.cli.remote import remote
-from fairlead.cli.values import pair
+from fairlead.cli.values import label, pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @command("NETWORK", least=1, most=1)
 @option("-d", "--driver", default="bridge", help='Driver to manage the Network (default "bridge")')
 @option("-o", "--opt", many=True, parse=pair, help="Set driver specific options")
-@option("--label", many=True, parse=pair, help="Set metadata on a network")
+@option("--label", many=True, parse=label, help="Set metadata on a network")
 @flag("--internal", help="Restrict external access to the network")
 @flag("--ipv4", default=None, help="Enable or disable IPv4 address assignment (default true)")
 @flag("--ipv6", default=None, help="Enable or disable IPv6 address assignment")
@@ -128,7 +128,8 @@ def _holds(subnet: str, address: str) -> bool:
     if net is None:
         return False
     try:
-        return ipaddress.ip_address(address) in net
+        # A prefix behind the address is for the daemon to refuse.
+        return ipaddress.ip_address(address.partition("/")[0]) in net
     except ValueError:
         return False
 

@@ -330,6 +330,9 @@ def _field(value: Any, step: str, token: Token) -> Any:
     if not isinstance(value, Mapping):
         kind = "nil data" if value is None else "type interface {}"
         raise TemplateError(f"{where}: can't evaluate field {step} in {kind}")
+    if step == "ID" and step not in value:
+        # What the documents call Id is ID in Docker's own types, and so in people's templates.
+        step = "Id"
     if step not in value:
         # A dictionary of words, such as labels, answers nothing; an object has no such field.
         if all(isinstance(each, str) for each in value.values()):

@@ -37,10 +37,18 @@ def truth(value: Any) -> bool:
     return bool(value)
 
 
+class Plain(str):
+    """Text that `json` leaves as it is, as the header of a column."""
+
+    __slots__ = ()
+
+
 def as_json(value: Any) -> str:
     """A value as compact JSON; what cannot be shown, a method, is left out."""
     import json
 
+    if isinstance(value, Plain):
+        return value
     if isinstance(value, Mapping):
         value = {key: item for key, item in value.items() if not callable(item)}
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

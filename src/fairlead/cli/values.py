@@ -107,7 +107,18 @@ def label(text: str) -> tuple[str, str]:
     key, value = pair(text)
     if not key.strip():
         raise ValueError(f"invalid label '{text}': empty name")
+    if any(char.isspace() for char in key):
+        raise ValueError(f"label '{key}' contains whitespaces")
     return key, value
+
+
+def link(text: str) -> str:
+    """A link: ``container[:alias]``."""
+    if not text:
+        raise ValueError("empty string specified for links")
+    if text.count(":") > 1:
+        raise ValueError(f"bad format for links: {text}")
+    return text
 
 
 def lines_of(path: str, *, inherit: bool = False) -> list[str]:
