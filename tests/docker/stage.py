@@ -11,35 +11,46 @@ from pathlib import Path
 from tests.docker.images import PYTHON, TALK
 from tests.docker.terminal import Terminal
 from tests.lab import Daemon, Machine
+from tests.lab.daemon import PROGRAM
 from tests.lab.debian import docker_client
 
 
 class Stage:
     """What the tests of one class share: the machine, the daemon, and what ran before."""
 
-    def __init__(self, daemon: Daemon, neighbour: Machine) -> None:
+    def __init__(self, daemon: Daemon, neighbour: Machine, client: str = "docker") -> None:
         self.daemon = daemon
         self.host = daemon.machine
         self.neighbour = neighbour
         self.terminals: dict[str, Terminal] = {}
         self.ids: dict[str, str] = {}
         self.stack = ExitStack()
-        path = Path(docker_client()).parent
-        self._env = {
-            "PATH": f"{path}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+        self.env = {
+            "PATH": f"{self._client(client)}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
             "DOCKER_CONFIG": "/run/docker-client",
         }
 
+    def _client(self, client: str) -> Path:
+        """The folder in which `docker` is the client that is asked for."""
+        if client == "docker":
+            return Path(docker_client()).parent
+        folder = self.host.path("/run/clients")
+        folder.mkdir()
+        script = folder / "docker"
+        script.write_text(f'#!/bin/sh\nexec {PROGRAM} "$@"\n')
+        script.chmod(0o755)
+        return Path("/run/clients")
+
     def sh(self, script: str, *, check: bool = True) -> str:
         """Types a command at the host's shell and returns what it printed."""
-        done = self.host.run(["sh", "-c", script], check=check, env=self._env)
+        done = self.host.run(["sh", "-c", script], check=check, env=self.env)
         return done.stdout + (done.stderr if not check else "")
 
     def terminal(self, name: str, command: str, prompt: str | None = None) -> Terminal:
         """Opens a terminal on the host, types a command into it and waits for its prompt."""
         words = shlex.split(command)
         more = {} if prompt is None else {"prompt": prompt}
-        opened = Terminal(self.host, words, self._env, **more)
+        opened = Terminal(self.host, words, self.env, **more)
         self.terminals[name] = self.stack.enter_context(opened)
         opened.prompt()
         return opened

@@ -31,14 +31,17 @@ def server(*ports: int) -> str:
     return f"ENTRYPOINT {json.dumps(['sh', '-c', start + '; exec sleep 1000000'])}"
 
 
-@pytest.fixture(scope="class")
-def stage() -> Iterator[Stage]:
-    """The reader's machine; Docker's own folder for what lives until the next boot."""
+@pytest.fixture(scope="class", params=["docker", "fairlead"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """The reader's machine, with Docker's client or ours under its name.
+
+    What lives until the next boot is in Docker's own folder.
+    """
     with Switch() as switch:
         host, neighbour = switch.machine("reader"), switch.machine("neighbour")
         with Daemon(host, "--exec-root", "/var/run/docker") as daemon:
             daemon.import_busybox()
-            made = Stage(daemon, neighbour)
+            made = Stage(daemon, neighbour, request.param)
             with made.stack:
                 yield made
 
@@ -282,10 +285,8 @@ class TestDefaultNetworking:
     def test_publish(self, stage: Stage) -> None:
         """docker run --publish 1880:1880 cpswan/node-red: the world outside gets in."""
         make(stage.daemon, "cpswan/node-red", server(1880), files={"www/index.html": "red\n"})
-        command = stage.daemon.docker_command(
-            "run", "--publish", "1880:1880", "cpswan/node-red"
-        )  # in the foreground, as printed
-        running = stage.host.popen(command[0], env=command[1])
+        words = ["docker", "run", "--publish", "1880:1880", "cpswan/node-red"]
+        running = stage.host.popen(words, env=stage.env)  # in the foreground, as printed
         url = f"http://{stage.host.address}:1880/"
         assert stage.fetch(stage.neighbour, url) == "red\n"
         name = stage.sh("docker ps -q --filter ancestor=cpswan/node-red").strip()

@@ -14,19 +14,23 @@ import pytest
 
 from tests.docker.stage import Stage, eventually
 from tests.docker.terminal import INTERRUPT, Terminal
-from tests.lab import Daemon, Machine
+from tests.lab import Daemon, Switch
 
 pytestmark = pytest.mark.root
 
 ID = re.compile(r"[0-9a-f]{64}\n")
 
 
-@pytest.fixture(scope="class")
-def stage(daemon: Daemon, neighbour: Machine) -> Iterator[Stage]:
-    """The reader's machine."""
-    made = Stage(daemon, neighbour)
-    with made.stack:
-        yield made
+@pytest.fixture(scope="class", params=["docker", "fairlead"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """The reader's machine, with Docker's client or ours under its name."""
+    with Switch() as switch:
+        host, neighbour = switch.machine("host"), switch.machine("neighbour")
+        with Daemon(host) as daemon:
+            daemon.import_busybox()
+            made = Stage(daemon, neighbour, request.param)
+            with made.stack:
+                yield made
 
 
 def rows(table: str) -> list[list[str]]:
