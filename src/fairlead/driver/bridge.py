@@ -25,6 +25,10 @@ def network(net: Network) -> Iterator[Resource]:
     yield Sysctl(HOST, f"net/ipv6/conf/{net.ifname}/accept_ra", "0", net.ifname)
     if net.enable_ipv6:
         yield Sysctl(HOST, f"net/ipv6/conf/{net.ifname}/disable_ipv6", "0", net.ifname)
+        # The address it asks for neighbours with would be unsure for a second, in which the
+        # first packet to each container is lost. It is made from the network's id: nobody
+        # else has it.
+        yield Sysctl(HOST, f"net/ipv6/conf/{net.ifname}/accept_dad", "0", net.ifname)
     for pool in net.pools:
         inhibited = options.inhibit_ipv4 and pool.subnet.version == 4
         if pool.gateway is not None and not inhibited:
