@@ -51,9 +51,11 @@ def converse(host: str, port: str) -> None:
 def _listen(end: str) -> socket.socket:
     protocol, port = end.split(":")
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    sock = socket.socket(socket.AF_INET, kind)
+    sock = socket.socket(socket.AF_INET6, kind)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("0.0.0.0", int(port)))
+    # Both families arrive here.
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.bind(("::", int(port)))
     if kind == socket.SOCK_STREAM:
         sock.listen(64)
     return sock
@@ -64,11 +66,15 @@ def _answer(sock: socket.socket) -> None:
     while True:
         if sock.type == socket.SOCK_DGRAM:
             _, peer = sock.recvfrom(2048)
-            sock.sendto(f"{peer[0]} {peer[1]} {name}\n".encode(), peer)
+            sock.sendto(_seen(peer, name), peer)
         else:
             connection, peer = sock.accept()
-            connection.sendall(f"{peer[0]} {peer[1]} {name}\n".encode())
+            connection.sendall(_seen(peer, name))
             threading.Thread(target=_echo, args=(connection,), daemon=True).start()
+
+
+def _seen(peer: tuple[str, int], name: str) -> bytes:
+    return f"{peer[0].removeprefix('::ffff:')} {peer[1]} {name}\n".encode()
 
 
 def _echo(connection: socket.socket) -> None:
@@ -79,7 +85,8 @@ def _echo(connection: socket.socket) -> None:
 
 def _asked(protocol: str, host: str, port: int, patience_seconds: float) -> str:
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    with socket.socket(socket.AF_INET, kind) as sock:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as sock:
         sock.settimeout(patience_seconds)
         try:
             sock.connect((host, port))
