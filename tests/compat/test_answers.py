@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from difflib import unified_diff
 from typing import Any
 
 import pytest
@@ -64,7 +65,12 @@ def place(stage: Daemon) -> Iterator[Daemon]:
     for network in stage.api("GET", "/networks").json:
         if network["Id"] not in kept:
             assert stage.api("DELETE", f"/networks/{network['Id']}").status == 204
-    eventually(lambda: stage.machine.snapshot() == before)
+    try:
+        eventually(lambda: stage.machine.snapshot() == before)
+    except AssertionError:
+        now = stage.machine.snapshot().splitlines()
+        left = "\n".join(unified_diff(before.splitlines(), now, lineterm="", n=0))
+        raise AssertionError(f"not as it was before:\n{left}") from None
 
 
 def ask(daemon: Daemon, row: Row) -> Answer:
