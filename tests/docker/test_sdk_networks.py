@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from docker.errors import APIError, NotFound
 from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 
 import docker
-from docker.errors import APIError, NotFound
 from tests.docker.tidy import Traces
 from tests.lab import Daemon
 
