@@ -9,9 +9,11 @@ from contextlib import ExitStack
 
 import pytest
 
+from fairlead.firewall.backends import BACKENDS
 from tests.docker.dig import EVERYWHERE
 from tests.docker.images import DIG, make_tools
 from tests.docker.lan import Lan
+from tests.docker.stage import eventually
 from tests.lab import Daemon, DaemonFailed, Machine, Switch
 
 pytestmark = pytest.mark.root
@@ -56,6 +58,27 @@ def test_the_default_bridge(start: Start) -> None:
     assert "default via 10.9.0.254" in said
     assert lan.reaches("aa", "10.9.0.1")
     assert not lan.reaches("aa", lan.address("bb", "bridge"))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_links_are_open_without_icc(start: Start, backend: str) -> None:
+    """Who is linked reaches the ports that the other exposes, and nobody else does."""
+    lan = start("--icc=false", "--firewall-backend", backend)
+    make_tools(lan.daemon)
+    lan.serve("db", "tcp:80 tcp:90", "--expose 80")
+    lan.tools("web", "--link db")
+    lan.tools("stranger")
+    there = lan.address("db", "bridge")
+
+    assert lan.ask("web", "tcp", "db", 80).endswith(" db")
+    assert lan.ask("web", "tcp", there, 90) == "timeout"
+    assert lan.ask("stranger", "tcp", there, 80) == "timeout"
+
+    lan.docker("restart", "-t", "0", "db")
+    eventually(lambda: lan.ask("web", "tcp", "db", 80).endswith(" db"))
+    lan.docker("rm", "-f", "web")
+    lan.tools("web")
+    assert lan.ask("web", "tcp", there, 80) == "timeout"
 
 
 def test_address_pools(start: Start) -> None:

@@ -108,7 +108,8 @@ class Committer:
         rules = self._policy(before)
         changed = rules.after(after, nets, boxes)
         self._policies = ((before, rules), (after, changed))
-        everywhere = bool(nets) or (self.walls.whole and rules.ports != changed.ports)
+        ports = self.walls.whole and rules.ports != changed.ports
+        everywhere = bool(nets) or ports or rules.links != changed.links
         old = self._part(before, nets, boxes, rules if everywhere else None)
         new = self._part(after, nets, boxes, changed if everywhere else None)
         steps = diff(new, old)

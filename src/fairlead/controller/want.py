@@ -114,10 +114,12 @@ def firewall(
     """
     if host.firewall:
         if rules is None:
-            rules = policy(world) if walls.whole else Policy()
+            rules = policy(world)
         rules = replace(rules, drop_strangers=host.drop_forwarded & forwarded(world))
         for renderer in walls.renderers:
             yield from (Claim(r, FIREWALL) for r in renderer.base(rules))
+            for links in rules.links.values():
+                yield from (Claim(r, FIREWALL) for r in renderer.of_links(links))
     if host.forwarding:
         for version in sorted(forwarded(world)):
             yield Claim(Sysctl(HOST, FORWARDING[version], "1"), FIREWALL)

@@ -19,7 +19,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 
+from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
 from fairlead.model.options import Mode
 from fairlead.model.state import IPAddress, IPNetwork
@@ -133,7 +135,7 @@ class Policy:
             # Whoever is published later than younger ones stands before them nevertheless: the
             # order of rules follows from the world alone.
             ports = {id_: ports[id_] for id_ in world.sandboxes if id_ in ports}
-        return replace(self, bridges=changed, ports=ports)
+        return replace(self, bridges=changed, ports=ports, links=dict(_links(world)))
 
 
 def policy(world: World, drop_strangers: frozenset[int] = frozenset()) -> Policy:
@@ -163,25 +165,56 @@ def bridges(net: Network) -> Iterator[BridgePolicy]:
         )
 
 
+def _links(world: World) -> Iterator[tuple[str, tuple[LinkPolicy, ...]]]:
+    """What links open on networks without icc, by the sandbox that has them.
+
+    Only the default bridge knows links that are more than names.
+    """
+    for net in world.networks.values():
+        if net.default_bridge and not net.bridge.icc:
+            for endpoint in world.on_network(net.id):
+                found = tuple(_linked(world, net, endpoint))
+                if found:
+                    yield endpoint.sandbox, found
+
+
+def _linked(world: World, net: Network, client: Endpoint) -> Iterator[LinkPolicy]:
+    for _, target in client.links:
+        for server in world.on_network(net.id):
+            box = world.sandboxes[server.sandbox]
+            if box.container != target or server.id == client.id:
+                continue
+            for one, other in product(client.addresses, server.addresses):
+                for protocol, port in box.exposed if one.version == other.version else ():
+                    yield LinkPolicy(net.ifname, one.ip, other.ip, protocol, port)
+
+
 def published(world: World, boxes: Iterable[str]) -> Iterator[PortPolicy]:
     """The published ports of some sandboxes, those that are there."""
     for box in (world.sandboxes[id_] for id_ in boxes if id_ in world.sandboxes):
+        ways = {version: _way(world, box.id, version) for version in (4, 6)} if box.ports else {}
         for port in box.ports:
-            way = world.gateway(box.id, port.host_ip.version)
-            if way is None:
-                continue
-            address = way.ipv4 if port.host_ip.version == 4 else way.ipv6
-            net = world.networks[way.network]
-            if address is not None and net.driver == "bridge":
-                version = port.host_ip.version
-                bridge = next(b for b in bridges(net) if b.subnet.version == version)
+            way = ways[port.host_ip.version]
+            if way is not None:
+                bridge, address = way
                 yield PortPolicy(
-                    net.ifname,
+                    bridge.ifname,
                     port.protocol,
                     port.host_ip,
                     port.host_port,
-                    address.ip,
+                    address,
                     port.container_port,
                     led=bridge.answered,
                     trusted=bridge.trusted if bridge.answered else (),
                 )
+
+
+def _way(world: World, box: str, version: int) -> tuple[BridgePolicy, IPAddress] | None:
+    """Through which bridge, and at which address, the world reaches a sandbox."""
+    end = world.gateway(box, version)
+    address = end and (end.ipv4 if version == 4 else end.ipv6)
+    if not end or not address:
+        return None
+    families = bridges(world.networks[end.network])
+    bridge = next((b for b in families if b.subnet.version == version), None)
+    return (bridge, address.ip) if bridge is not None else None
