@@ -228,7 +228,7 @@ def test_the_order_of_addresses() -> None:
     here: list[Endpoint] = []
     given_: list[str] = []
     for _ in range(4):
-        (address,) = assign(net, EndpointRequest(), here)
+        (address,) = assign(net, EndpointRequest(), taken_by(here))
         here.append(endpoint(str(address)))
         given_.append(str(address.ip))
 
@@ -236,8 +236,13 @@ def test_the_order_of_addresses() -> None:
     with pytest.raises(
         PoolFull, match="no available IPv4 addresses on this network's address pools"
     ):
-        assign(net, EndpointRequest(), here)
-    assert str(assign(net, EndpointRequest(), here[1:])[0].ip) == "172.31.9.2"
+        assign(net, EndpointRequest(), taken_by(here))
+    assert str(assign(net, EndpointRequest(), taken_by(here[1:]))[0].ip) == "172.31.9.2"
+
+
+def taken_by(endpoints: list[Endpoint]) -> dict[int, dict[int, str]]:
+    """The addresses of endpoints, as a world has them."""
+    return {4: {int(a.ip): e.id for e in endpoints for a in e.addresses}}
 
 
 @pytest.mark.parametrize("wanted", ["10.1.0.1", "10.1.0.0", "10.1.0.255", "10.1.0.9"])
@@ -246,7 +251,7 @@ def test_an_address_that_is_taken(wanted: str) -> None:
     net = network("10.1.0.0/24", gateway=ip_address("10.1.0.1"))
 
     with pytest.raises(AddressInUse, match="Address already in use") as refused:
-        assign(net, EndpointRequest(ipv4=wanted), [endpoint("10.1.0.9/24")])
+        assign(net, EndpointRequest(ipv4=wanted), taken_by([endpoint("10.1.0.9/24")]))
 
     assert wanted in refused.value.hint
 
@@ -264,10 +269,10 @@ def test_no_two_endpoints_share_an_address(taken: set[int], prefix: int) -> None
     free = [n for n in range(size) if n not in taken | {0, 1, 255}]
     if not free:
         with pytest.raises(PoolFull):
-            assign(net, EndpointRequest(), here)
+            assign(net, EndpointRequest(), taken_by(here))
         return
 
-    (address,) = assign(net, EndpointRequest(), here)
+    (address,) = assign(net, EndpointRequest(), taken_by(here))
 
     assert str(address) == f"10.2.0.{free[0]}/24"
 

@@ -91,11 +91,15 @@ class Joiner:
         return assign(
             net,
             request,
-            self._world.on_network(net.id),
+            {version: self._world.taken(net.id, version) for version in (4, 6)},
             held=self._held(net),
             container=self._box.container,
-            name=lambda e: self._world.sandboxes[e.sandbox].name or e.id[:12],
+            name=self._name,
         )
+
+    def _name(self, endpoint: str) -> str:
+        sandbox = self._world.endpoints[endpoint].sandbox
+        return self._world.sandboxes[sandbox].name or endpoint[:12]
 
     def _inside(self, net: Network, request: EndpointRequest, mine: tuple[Endpoint, ...]) -> str:
         taken = {e.inside for e in mine} | self._links

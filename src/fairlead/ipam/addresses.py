@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_interface
 
 from fairlead.ipam.bitmap import first_free, parse, reserved
-from fairlead.model.endpoint import Endpoint, EndpointRequest
+from fairlead.model.endpoint import EndpointRequest
 from fairlead.model.errors import Failed, Forbidden, Invalid
 from fairlead.model.hold import Holds
 from fairlead.model.network import Network, Pool
 from fairlead.model.options import endpoint_sysctls
 from fairlead.model.state import IPAddress, IPInterface
+from fairlead.model.world import Taken
 
 ONLY_USER_DEFINED = "user specified IP address is supported on user defined networks only"
 ONLY_WITH_SUBNET = (
@@ -38,58 +39,55 @@ class PoolFull(Failed):
         )
 
 
-def _short_id(endpoint: Endpoint) -> str:
-    return endpoint.id[:12]
+Names = Callable[[str], str]
+"""Who an endpoint is, by its id."""
 
 
 def assign(
     network: Network,
     request: EndpointRequest,
-    others: Iterable[Endpoint],
+    taken: Mapping[int, Taken],
     *,
     held: Holds | None = None,
     container: str = "",
-    name: Callable[[Endpoint], str] = _short_id,
+    name: Names = lambda id_: id_[:12],
 ) -> tuple[IPInterface, ...]:
     """One address of each family that the network has pools for.
 
-    `held` are addresses of containers that do not run; `container` gets its own
-    back, and others' only when nothing else is left. `name` says who an
-    endpoint is. Raises AddressInUse, PoolFull, or Invalid for an address
-    outside every pool.
+    `taken` has the addresses of endpoints by IP version. `held` are addresses
+    of containers that do not run; `container` gets its own back, and others'
+    only when nothing else is left. Raises AddressInUse, PoolFull, or Invalid
+    for an address outside every pool.
     """
     wanted = {4: parse(request.ipv4), 6: parse(request.ipv6)}
-    holders = {a.ip: name(e) for e in others for a in e.addresses}
     found = []
     for version in (4, 6):
         pools = [pool for pool in network.pools if pool.subnet.version == version]
-        address = wanted[version]
+        here, address = taken.get(version, {}), wanted[version]
         if pools and address is not None:
-            found.append(_asked(pools, address, holders))
+            found.append(_asked(pools, address, here, name))
         elif pools:
-            found.append(_chosen(network, pools, holders, held or {}, container))
+            found.append(_chosen(network, pools, here, held or {}, container))
     return tuple(found)
 
 
 def _kept(pool: Pool) -> dict[IPAddress, str]:
     """The addresses of a pool that are no container's."""
     kept = {a: f"the network ({name})" for name, a in pool.auxiliary.items()}
+    kept |= dict.fromkeys(reserved(pool.subnet), "the subnet itself")
     if pool.gateway is not None:
         kept[pool.gateway] = "the gateway"
     return kept
 
 
-def _asked(pools: list[Pool], wanted: IPAddress, holders: Mapping[IPAddress, str]) -> IPInterface:
+def _asked(pools: list[Pool], wanted: IPAddress, taken: Taken, name: Names) -> IPInterface:
     """The address that was asked for, if nobody has it."""
     for pool in pools:
-        if wanted not in pool.subnet:
-            continue
-        taken = {**holders, **_kept(pool)}
-        if wanted in reserved(pool.subnet):
-            raise AddressInUse(wanted, "the subnet itself")
-        if wanted in taken:
-            raise AddressInUse(wanted, taken[wanted])
-        return ip_interface(f"{wanted}/{pool.subnet.prefixlen}")
+        if wanted in pool.subnet:
+            kept, holder = _kept(pool).get(wanted), taken.get(int(wanted))
+            if kept or holder:
+                raise AddressInUse(wanted, kept or name(holder or ""))
+            return ip_interface(f"{wanted}/{pool.subnet.prefixlen}")
     raise Invalid(
         "invalid endpoint settings:\n"
         f"no configured subnet or ip-range contain the IP address {wanted}"
@@ -97,11 +95,7 @@ def _asked(pools: list[Pool], wanted: IPAddress, holders: Mapping[IPAddress, str
 
 
 def _chosen(
-    network: Network,
-    pools: list[Pool],
-    holders: Mapping[IPAddress, str],
-    held: Holds,
-    container: str,
+    network: Network, pools: list[Pool], taken: Taken, held: Holds, container: str
 ) -> IPInterface:
     """An address of our choice: the one it had, else the lowest that nobody may want back."""
     mine = [a for a, hold in held.items() if hold.container == container and not hold.fixed]
@@ -109,9 +103,10 @@ def _chosen(
     fixed = {a for a, hold in theirs.items() if hold.fixed}
     for avoided in (theirs.keys(), fixed):
         for pool in pools:
-            taken = {*holders, *_kept(pool), *avoided}
-            again = (a for a in mine if a in (pool.ip_range or pool.subnet) and a not in taken)
-            address = next(again, None) or first_free(pool.subnet, pool.ip_range, taken)
+            others = {int(address) for address in (*_kept(pool), *avoided)}
+            again = (a for a in mine if a in (pool.ip_range or pool.subnet))
+            address = next((a for a in again if int(a) not in others and int(a) not in taken), None)
+            address = address or first_free(pool.subnet, pool.ip_range, taken, others)
             if address is not None:
                 return ip_interface(f"{address}/{pool.subnet.prefixlen}")
     raise PoolFull(network, pools[0].subnet.version)

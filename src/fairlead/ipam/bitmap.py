@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Container
 from ipaddress import ip_address
 
 from fairlead.model.state import IPAddress, IPNetwork
@@ -23,13 +23,17 @@ def reserved(subnet: IPNetwork) -> frozenset[IPAddress]:
 
 
 def first_free(
-    subnet: IPNetwork, ip_range: IPNetwork | None, taken: Collection[IPAddress]
+    subnet: IPNetwork, ip_range: IPNetwork | None, *taken: Container[int]
 ) -> IPAddress | None:
-    """The lowest address of the range (else the subnet) that nobody has; None when it is full."""
+    """The lowest address of the range (else the subnet) that nobody has; None when it is full.
+
+    `taken` are addresses as numbers; those that are no host's are added.
+    """
     space = ip_range if ip_range is not None else subnet
-    held = {int(address) for address in taken} | {int(address) for address in reserved(subnet)}
+    first, *others = (*taken, {int(address) for address in reserved(subnet)})
     for number in range(int(space.network_address), int(space.broadcast_address) + 1):
-        if number not in held:
+        # The first has most of them, and there may be thousands.
+        if number not in first and not any(number in other for other in others):
             return type(subnet.network_address)(number)
     return None
 

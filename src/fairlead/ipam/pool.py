@@ -65,7 +65,7 @@ def choose(
     found = _cut(bases, [*ours, *theirs]) or _spare(bases, ours, theirs)
     if found is None:
         raise Invalid(SPENT, hint=_way_on(ours, theirs, holders()))
-    return Pool(found, first_free(found, None, frozenset()) if gateway else None)
+    return Pool(found, first_free(found, None) if gateway else None)
 
 
 def of_length(
@@ -245,7 +245,7 @@ def _settle(pool: Pool, reserve: bool) -> Pool:
     gateway = pool.gateway
     others = frozenset(pool.auxiliary.values())
     if gateway is None and reserve:
-        gateway = first_free(pool.subnet, pool.ip_range, others)
+        gateway = first_free(pool.subnet, pool.ip_range, {int(address) for address in others})
     used = {gateway}
     for name, address in pool.auxiliary.items():
         if address in used or address in held:
