@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_interface
+
 import pytest
 
+from fairlead.firewall import guard
 from fairlead.firewall.backends import firewall
 from fairlead.firewall.policy import policy
 from fairlead.kernel.linux import LinuxKernel
+from fairlead.model.endpoint import Endpoint
 from fairlead.model.state import Scope, state
 from fairlead.plan.diff import diff
 from tests.contract.conftest import linux, private_host  # noqa: F401
@@ -46,5 +50,17 @@ def test_tables_read_back_what_was_written(linux: LinuxKernel) -> None:  # noqa:
         linux.apply(diff(want, linux.observe(Scope())))
 
         assert linux.observe(Scope()) == want
+    place = Endpoint(
+        "e",
+        "n",
+        "b",
+        "va",
+        "eth0",
+        "02:42:0a:09:00:02",
+        (ip_interface("10.9.0.2/24"), ip_interface("fd00::2/64")),
+    )
+    want = state([*guard.base(linux.marks), *guard.of_endpoint(linux.marks, place)])
+    linux.apply(diff(want, linux.observe(Scope())))
+    assert linux.observe(Scope()) == want
     linux.apply(diff({}, linux.observe(Scope())))
     assert not linux.observe(Scope())

@@ -12,28 +12,13 @@ from ipaddress import IPv6Address, ip_address
 import pytest
 
 from tests.docker.stage import eventually
-from tests.security import antispoof, frames, probe
+from tests.security import frames, probe
 from tests.security.scene import Scene
 from tests.security.wire import Wire
 
 pytestmark = pytest.mark.root
 
 NAMES = ("attacker", "server", "client")
-
-
-def ports(on: Scene) -> list[antispoof.Port]:
-    """The containers' places on the bridge."""
-    found = []
-    for name in NAMES:
-        endpoint = on.endpoint(name, "front")
-        inside = on.daemon.docker("exec", name, "cat", "/sys/class/net/eth0/iflink").stdout.strip()
-        shown = on.host.shell(f"ip -o link | grep '^{inside}: '").stdout
-        cable = shown.split()[1].split("@")[0].rstrip(":")
-        addresses = tuple(
-            ip_address(endpoint[key]) for key in ("IPAddress", "GlobalIPv6Address") if endpoint[key]
-        )
-        found.append(antispoof.Port(cable, endpoint["MacAddress"], addresses))
-    return found
 
 
 def neighbours(on: Scene, name: str) -> dict[str, str]:
@@ -50,9 +35,10 @@ def pid(on: Scene, name: str) -> int:
     return int(on.daemon.api("GET", f"/containers/{name}/json").json["State"]["Pid"])
 
 
-def test_the_guard(on: Scene) -> None:
+@pytest.mark.parametrize("guarded", [False, True], ids=["open", "guarded"])
+def test_the_guard(on: Scene, *, guarded: bool) -> None:
     """With it claims, forged sources and advertisements go nowhere, and everybody talks on."""
-    on.network("front", "--ipv6")
+    on.network("front", f"--ipv6 -o fairlead.antispoof={str(guarded).lower()}")
     for name in NAMES:
         on.container(name, "--network front", 80)
         on.servers.add(on.places[name], 80, version=6)
@@ -109,21 +95,27 @@ def test_the_guard(on: Scene) -> None:
             found = neighbours(on, "client")
             return lie in (found.get(str(four)), found.get(str(six)))
 
-        eventually(deceived)
-        assert arrives(forge, 6666, 6667)
-        assert arrives(advertise)
+        if guarded:
+            assert not any(deceived() for _ in range(20))
+            found = neighbours(on, "client")
+            assert found[str(four)] == found[str(six)] == truth
+        else:
+            eventually(deceived)
+        assert arrives(forge, 6666, 6667) != guarded
+        assert arrives(advertise) != guarded
+        if guarded:
+            talk()
+            said = probe.one(on.places["server"], on.neighbour.address, "icmp")
+            assert said.startswith("echo")
 
-        on.host.run(["nft", "-f", "-"], stdin=antispoof.commands(ports(on)))
-        nsenter = f"nsenter --net=/proc/{pid(on, 'client')}/ns/net"
-        on.host.shell(f"{nsenter} ip neigh flush all")
-        talk()
-        for _ in range(20):
-            claim()
-        assert not arrives(forge, 6666, 6667)
-        assert not arrives(advertise)
-        talk()
-        found = neighbours(on, "client")
-        assert found[str(four)] == found[str(six)] == truth
-        said = probe.one(on.places["server"], on.neighbour.address, "icmp")
-        assert said.startswith("echo")
-    on.host.run(["nft", "delete", "table", "bridge", antispoof.TABLE])
+
+def test_the_guard_goes_with_the_network(on: Scene) -> None:
+    """Its table stands while a network has it, and answers to explain."""
+    on.network("front", "-o fairlead.antispoof=true")
+    on.container("attacker", "--network front", 80)
+    said = on.daemon.fairlead("explain", "attacker").stdout
+    assert "the container has that Ethernet address" in said
+    assert "table bridge" in on.host.shell("nft list tables").stdout
+    on.daemon.docker("rm", "-f", "attacker")
+    on.daemon.docker("network", "rm", "front")
+    assert "table bridge" not in on.host.shell("nft list tables").stdout

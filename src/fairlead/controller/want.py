@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from fairlead.driver.interface import DRIVERS
+from fairlead.firewall import guard
 from fairlead.firewall.policy import Policy, bridges, policy, published
 from fairlead.firewall.renderer import Firewall
 from fairlead.model.network import Network
@@ -92,6 +93,8 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
             # Who asks for its own published port is led back to where it came from.
             back = isinstance(resource, Veth) and not host.proxy
             yield Claim(replace(resource, hairpin=True) if back else resource, ep.id)  # type: ignore[type-var]
+        if host.firewall and guarded(net):
+            yield from (Claim(r, ep.id) for r in guard.of_endpoint(walls.marks, ep))
         # In a namespace that we made IPv6 is off by default; this one is not ours to set up.
         off = Sysctl(box.namespace, f"net/ipv6/conf/{ep.inside}/disable_ipv6", "1", link=ep.inside)
         if box.adopted and ep.cable and off.key not in {r.key for r in resources}:
@@ -120,9 +123,16 @@ def firewall(
             yield from (Claim(r, FIREWALL) for r in renderer.base(rules))
             for links in rules.links.values():
                 yield from (Claim(r, FIREWALL) for r in renderer.of_links(links))
+        if any(guarded(net) for net in world.networks.values()):
+            yield from (Claim(r, FIREWALL) for r in guard.base(walls.marks))
     if host.forwarding:
         for version in sorted(forwarded(world)):
             yield Claim(Sysctl(HOST, FORWARDING[version], "1"), FIREWALL)
+
+
+def guarded(net: Network) -> bool:
+    """Whether containers of a network may speak for their own addresses only."""
+    return net.driver == "bridge" and net.bridge.antispoof
 
 
 def forwarded(world: World) -> frozenset[int]:

@@ -23,4 +23,4 @@ def firewall(
 ) -> Firewall:
     """A backend for the address families that it is to judge. KeyError for an unknown name."""
     renderer = RENDERERS[backend]
-    return Firewall(renderer(marks, version, habits) for version in versions)
+    return Firewall(marks, (renderer(marks, version, habits) for version in versions))

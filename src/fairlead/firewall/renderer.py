@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from fairlead.firewall.policy import BridgePolicy, Habits, LinkPolicy, Policy, PortPolicy
+from fairlead.model.marks import Marks
 from fairlead.model.state import Resource
 
 
@@ -31,7 +32,8 @@ class Renderer(Protocol):
 class Firewall:
     """The renderers of a host: one backend, for one or both address families."""
 
-    def __init__(self, renderers: Iterable[Renderer] = ()) -> None:
+    def __init__(self, marks: Marks, renderers: Iterable[Renderer] = ()) -> None:
+        self.marks = marks
         self.renderers = tuple(renderers)
         self.whole = any(renderer.whole for renderer in self.renderers)
         self.backend = next((renderer.name for renderer in self.renderers), "none")

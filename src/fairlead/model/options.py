@@ -24,6 +24,7 @@ MTU = "com.docker.network.driver.mtu"
 SNAT = "com.docker.network.host_ipv"
 """With the version behind it: ``…host_ipv4``."""
 MSS_CLAMP = "fairlead.mss_clamp"
+ANTISPOOF = "fairlead.antispoof"
 PREFIX = "com.docker.network.container_iface_prefix"
 ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls"
 ENDPOINT_IFNAME = "com.docker.network.endpoint.ifname"
@@ -63,6 +64,8 @@ class BridgeOptions:
     inhibit_ipv4: bool = False
     trusted: tuple[str, ...] = ()
     mss_clamp: bool = False
+    antispoof: bool = False
+    """Containers speak for their own addresses only."""
     prefix: str = "eth"
 
     def mode(self, version: int) -> Mode:
@@ -172,6 +175,7 @@ def _bridge_options(items: frozenset[tuple[str, str]]) -> BridgeOptions:
             if text
         ),
         mss_clamp=_flag(options, MSS_CLAMP, False),
+        antispoof=_flag(options, ANTISPOOF, False),
         prefix=prefix,
     )
 
