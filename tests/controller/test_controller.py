@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.controller.controller import NetworkEvent
+from fairlead.controller.maker import NetworkEvent
 from fairlead.controller.start import Settings
 from fairlead.dataplane.change import Change
 from fairlead.kernel.errors import Refused

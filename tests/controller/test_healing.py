@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.controller.controller import NetworkEvent
 from fairlead.controller.healing import Notice
+from fairlead.controller.maker import NetworkEvent
 from fairlead.kernel.port import Surroundings
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.facts import Hint

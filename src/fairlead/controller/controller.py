@@ -7,23 +7,21 @@ and commits.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import socket
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
-from functools import partial, wraps
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-from fairlead.controller import adoption, names, ports, requests, upkeep, upstreams, want
+from fairlead.controller import adoption, names, requests, upkeep, upstreams, want
 from fairlead.controller.commit import Committer
 from fairlead.controller.defaults import completed
 from fairlead.controller.doctor import Doctor
 from fairlead.controller.healing import Healer
 from fairlead.controller.join import Draw, Held, Joiner, nothing_held
+from fairlead.controller.maker import Maker, whole
 from fairlead.controller.resume import resume
 from fairlead.controller.start import Settings, start
 from fairlead.driver.interface import DRIVERS
@@ -31,12 +29,12 @@ from fairlead.ipam.addresses import check_endpoint
 from fairlead.ipam.pool import unique_local
 from fairlead.kernel.port import Place
 from fairlead.model.endpoint import Endpoint, EndpointRequest, Port, PortRequest
-from fairlead.model.errors import Conflict, Failed, FairleadError, Forbidden, NotFound
+from fairlead.model.errors import Conflict, Failed, Forbidden, NotFound
 from fairlead.model.network import Network, NetworkRequest, bridge_name
 from fairlead.model.options import bridge_options
 from fairlead.model.sandbox import Sandbox, SandboxRequest
-from fairlead.model.state import IPAddress, Step
-from fairlead.model.world import Change, Thing, World
+from fairlead.model.state import Step
+from fairlead.model.world import Change, World
 from fairlead.plan.explain import explain
 
 P = ParamSpec("P")
@@ -44,33 +42,7 @@ T = TypeVar("T")
 REAP_SECONDS = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkEvent:
-    """Something that happened to a network: create, connect, disconnect, destroy, overlap."""
-
-    action: str
-    network: Network
-    container: str = ""
-    route: str = ""
-    """Of an overlap: where the host's route leads."""
-
-
-def whole(
-    method: Callable[Concatenate[Controller, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Controller, P], Coroutine[Any, Any, T]]:
-    """A change that is made to its end, even if whoever asked for it has gone away."""
-
-    @wraps(method)
-    async def run(self: Controller, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        task = asyncio.ensure_future(method(self, *args, **kwargs))
-        self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
-        return await asyncio.shield(task)
-
-    return run
-
-
-class Controller:
+class Controller(Maker):
     """Networks, sandboxes and endpoints of one host."""
 
     def __init__(
@@ -81,28 +53,17 @@ class Controller:
         resolv_conf: Path = Path("/etc/resolv.conf"),
         draw: Draw = secrets.token_hex,
     ) -> None:
-        self.world = World()
+        super().__init__(committer, settings, resolv_conf)
         self.unique_local = unique_local(bytes(5))
-        self.settings = settings
-        self.listeners: list[Callable[[NetworkEvent], None]] = []
-        self.warnings: list[str] = []
         self.held: Held = nothing_held
-        self.warners: list[Callable[[str], None]] = []
-        self._committer = committer
         self._folder = folder
-        self._resolv_conf = resolv_conf
         self._draw = draw
-        self._lock = asyncio.Lock()
         self.healer = Healer(
             committer, self._lock, lambda: self.world, self._warn, self._tell_overlap
         )
         self.doctor = Doctor(
             committer, self._lock, lambda: self.world, lambda: self.warnings, self._upstreams
         )
-        self._changes: set[asyncio.Future[Any]] = set()
-        self._reaper: asyncio.TimerHandle | None = None
-        self._reaping: asyncio.Task[None] | None = None
-        self._contested: set[tuple[str, str]] = set()
 
     async def start(self, alive: Callable[[Sandbox], bool] = lambda box: True) -> tuple[Step, ...]:
         """Load the world, drop sandboxes that are not alive, repair the host; the steps taken.
@@ -124,12 +85,7 @@ class Controller:
     async def close(self) -> None:
         """Stop; what runs goes on running."""
         await self.healer.close()
-        await asyncio.gather(*self._changes, return_exceptions=True)
-        if self._reaper is not None:
-            self._reaper.cancel()
-            await self._reap()
-        if self._reaping is not None:
-            await self._reaping
+        await self._finish()
         self._committer.close()
 
     async def watch(self) -> None:
@@ -406,109 +362,3 @@ class Controller:
         if net.driver not in DRIVERS:
             raise Forbidden(f"network {net.name} has no driver here")
         return net
-
-    async def _commit_sandbox(
-        self, box: Sandbox, put: tuple[Endpoint, ...] = (), drop: tuple[Endpoint, ...] = ()
-    ) -> Sandbox:
-        """Commit a sandbox with endpoints that come or go; its ports follow its ways out."""
-        after = self.world.after(Change(put=(box, *put), drop=drop))
-        old = self.world.sandboxes.get(box.id)
-        leads = ports.ways(after, box.id)
-        held = None
-        if not leads or not box.publish:
-            box = replace(box, ports=())
-        elif old is None or old.publish != box.publish or leads != ports.ways(self.world, box.id):
-            box, held = await self._bind(after, box, leads, ports.pairs(old) if old else ())
-        things: tuple[Thing, ...] = (box, *put)
-        await self._commit(Change(put=things, drop=drop), held)
-        self._warn_of_names(put)
-        return box
-
-    async def _bind(
-        self, after: World, box: Sandbox, leads: ports.Ways, had: Sequence[ports.Pair]
-    ) -> tuple[Sandbox, dict[str, socket.socket]]:
-        """Hold the ports that a sandbox is to be published on, as far as it does not yet."""
-        way = after.gateway(box.id, min(leads))
-        assert way is not None
-        default = after.networks[way.network].bridge.host_binding or self.settings.binding
-        kernel, wanted, world = self._committer.kernel, box.publish, self.world
-        proxied = self._committer.host.proxy
-        try:
-            found, held = await self._committer.on_thread(
-                lambda: ports.bind(kernel, world, wanted, default, leads, had, proxied)
-            )
-        except Failed as error:
-            start = "driver failed programming external connectivity on endpoint"
-            raise Failed(
-                f"{start} {box.name} ({way.id}): {error.message}", hint=error.hint
-            ) from error
-        return replace(box, ports=found), held
-
-    async def _commit(self, change: Change, held: dict[str, socket.socket] | None = None) -> None:
-        try:
-            await self._commit_with(change, self._upstreams(), held)
-        finally:
-            # Closed twice mostly, which does no harm; kept open, they would hold their ports.
-            for sock in (held or {}).values():
-                sock.close()
-
-    async def _commit_with(
-        self,
-        change: Change,
-        servers: tuple[IPAddress, ...],
-        held: dict[str, socket.socket] | None,
-    ) -> None:
-        committer = self._committer
-        try:
-            self.world = await committer.commit(
-                self.world,
-                change,
-                servers,
-                held,
-                partial(resume, committer, upstreams=servers),
-            )
-        except FairleadError as error:
-            # The dataplane may have heard of it already: tell it again how things are.
-            try:
-                await resume(committer, self.world, servers)
-            except FairleadError as second:
-                raise error from second
-            raise
-
-    def _upstreams(self) -> tuple[IPAddress, ...]:
-        return upstreams.upstreams(self._resolv_conf)
-
-    def _warn_of_names(self, joined: Sequence[Endpoint]) -> None:
-        """Say once that a name on a network has holders who may not know of each other."""
-        for endpoint in joined:
-            for name, text in names.contested(self.world, endpoint):
-                if (endpoint.network, name) not in self._contested:
-                    self._contested.add((endpoint.network, name))
-                    self.warnings.append(text)
-                    for warn in self.warners:
-                        warn(text)
-
-    def _tell(self, action: str, net: Network, container: str = "") -> None:
-        for listener in self.listeners:
-            listener(NetworkEvent(action, net, container))
-
-    def _tell_overlap(self, net: Network, route: str) -> None:
-        for listener in self.listeners:
-            listener(NetworkEvent("overlap", net, route=route))
-
-    def _warn(self, text: str) -> None:
-        if text not in self.warnings:
-            self.warnings.append(text)
-
-    def _reap_soon(self) -> None:
-        """Links that wait to be deleted are deleted together, when nobody waits for it."""
-        if self._reaper is None:
-            loop = asyncio.get_running_loop()
-            self._reaper = loop.call_later(REAP_SECONDS, self._start_reaping)
-
-    def _start_reaping(self) -> None:
-        self._reaper = None
-        self._reaping = asyncio.ensure_future(self._reap())
-
-    async def _reap(self) -> None:
-        await self._committer.on_thread(self._committer.kernel.reap)

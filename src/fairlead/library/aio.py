@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from fairlead.controller.controller import Controller, NetworkEvent
+from fairlead.controller.controller import Controller
+from fairlead.controller.maker import NetworkEvent
 from fairlead.library.aio_network import AsyncNetworks
 from fairlead.library.aio_sandbox import AsyncSandboxes
 from fairlead.library.boxes import Boxes
