@@ -104,7 +104,7 @@ async def test_loading_what_is_compressed(
     images: Images, file: Write, packed: Callable[[bytes], bytes]
 ) -> None:
     """A compressed archive, and a compressed layer in one, are the same image."""
-    inner = (GOOD[0], ("l/layer.tar", gzip.compress(LAYER)))
+    inner = (GOOD[0], ("l/layer.tar", gzip.compress(LAYER, mtime=0)))
     await images.load(file(packed(saved(*inner))))
 
     assert images.get("me/app:v1").layers == (DIFF_ID,)
@@ -136,7 +136,7 @@ async def test_loading_an_oci_archive(images: Images, file: Write) -> None:
 @pytest.mark.parametrize(
     "archive",
     [
-        b"", b"no tar at all", gzip.compress(b"x" * 100)[:-9], tar(("x", b"")),
+        b"", b"no tar at all", gzip.compress(b"x" * 100, mtime=0)[:-9], tar(("x", b"")),
         tar(("manifest.json", b"{")), tar(("manifest.json", b"[1]")),
         tar(("manifest.json", b"x" * (9 << 20))),
         saved(GOOD[1]),
@@ -178,7 +178,7 @@ async def test_a_layer_may_be_a_link_to_another(images: Images, file: Write) -> 
 async def test_saving_and_loading(images: Images, file: Write, tmp_path: Path) -> None:
     """Several images in one archive come back with their ids and names."""
     await images.load(file(saved(*GOOD)))
-    imported = await images.import_(file(gzip.compress(LAYER)), "plain:1")
+    imported = await images.import_(file(gzip.compress(LAYER, mtime=0)), "plain:1")
     await images.tag("me/app:v1", "me/app:v2")
     await images.tag("me/app:v1", "elsewhere:5")
     before = {image.id: set(image.tags) for image in images.list()}
