@@ -65,6 +65,8 @@ class Daemon(Collector):
         yield from _subnets(self._controller.world, self._controller.settings.bases)
         yield _containers(self._engine)
         yield from _changes(self._tally)
+        mended = self._controller.healer.repairs
+        yield _counter("mended", "Times damage by others was put right", (), {(): mended})
         yield from _dataplane(self.dataplane)
         yield from _requests(self._traffic)
 

@@ -245,6 +245,8 @@ class Committer:
 
     def _take_back(self, steps: Sequence[Step]) -> None:
         self._shaken = True
+        # What was removed comes back under its name, which a link that waits to go still has.
+        self.kernel.reap()
         self.kernel.apply([step.undo() for step in reversed(steps)])
         self._shaken = False
 
@@ -254,6 +256,7 @@ class Committer:
         except Refused as refused:
             undo = [step.undo() for step in reversed(refused.applied)]
             try:
+                self.kernel.reap()
                 self.kernel.apply(undo)
             except Refused as second:
                 raise ExceptionGroup(str(refused), [refused, second]) from refused

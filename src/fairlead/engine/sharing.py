@@ -37,5 +37,5 @@ def abandoned(shelf: Shelf, sandbox: str) -> bool:
 
 def lived_in(store: Documents, alive: Collection[str]) -> set[str]:
     """The sandboxes that living containers share, before there is an engine to ask."""
-    found = (records.decode(document) for document in store.load(KIND).values())
+    found = store.read(KIND, records.decode).values()
     return {record.shares for record in found if record.shares and record.id in alive}
