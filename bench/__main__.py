@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench import commands, containers, floor, healing, memory, names, networks
+from bench import commands, containers, floor, growth, healing, memory, names, networks
 from bench.figures import Figure, table
 from bench.subjects import Subject, subjects
 
@@ -33,6 +33,9 @@ BENCHMARKS = {
     "forward": Benchmark("Forwarded names", names.forwarded, 7, 1),
     "kept": Benchmark("Forwarded names that live for minutes", names.kept, 7, 1),
     "dead": Benchmark("Forwarded names, one server of three dead", names.dead, 3, 1),
+    "attach": Benchmark("Attaching, among few and many", growth.attaching, 2, 1),
+    "thousand": Benchmark("Creating networks, among few and many", growth.networks, 2, 1),
+    "start": Benchmark("Starting where much runs", growth.starting, 2, 1),
     "cli": Benchmark("A command that asks the daemon", commands.measure, 15, 3),
     "healing": Benchmark("Looking after the host", healing.measure, 5, 2),
     "floor": Benchmark("An endpoint in the kernel alone", floor.measure, 10, 5),
