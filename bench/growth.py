@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -28,15 +29,16 @@ from fairlead.controller.controller import Controller
 from fairlead.controller.start import Settings
 from fairlead.dataplane.client import Dataplane
 from fairlead.firewall.backends import firewall
+from fairlead.ipam.pool import Base
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.marks import Marks
-from fairlead.model.network import NetworkRequest
+from fairlead.model.network import NetworkRequest, PoolRequest
 from fairlead.model.sandbox import SandboxRequest
 from fairlead.store.sqlite import Store
 
 BACKENDS = ("iptables", "nftables")
-NETWORK = "many"
+NETWORK, SUBNET = "many", "172.20.0.0/16"
 Samples = dict[str, list[float]]
 
 
@@ -110,7 +112,7 @@ class Host:
         self._store = Store(self._folder / "db")
         walls = firewall(self._backend, marks)
         committer = Committer(self._store, self._kernel, self._dataplane, walls, want.Host())
-        controller = Controller(committer, Settings(), self._folder / "netns")
+        controller = Controller(committer, Settings(bases=(Base(ip_network("10.0.0.0/8"), 24),)), self._folder / "netns")
         await controller.start()
         return controller
 
@@ -145,7 +147,7 @@ def _joined(
 async def attach(host: Host, count: int) -> Samples:
     """Endpoints on one network; the first of all, which warms up, is not counted."""
     controller = await host.open()
-    await controller.create_network(NetworkRequest(NETWORK))
+    await controller.create_network(NetworkRequest(NETWORK, pools=(PoolRequest(SUBNET),)))
     times = [await _ms(_joined(controller, number)) for number in range(count + 1)][1:]
     await host.end(controller)
     return {"few": times[:10], "many": times[-10:]}
@@ -165,7 +167,7 @@ async def create(host: Host, count: int) -> Samples:
 async def start(host: Host, count: int) -> Samples:
     """Starts that find all as it should be, and the firewall empty."""
     controller = await host.open()
-    await controller.create_network(NetworkRequest(NETWORK))
+    await controller.create_network(NetworkRequest(NETWORK, pools=(PoolRequest(SUBNET),)))
     for number in range(count):
         await _joined(controller, number, [PortRequest("tcp", 80, host_port=20000 + number)])
     found: Samples = {"all is there": [], "rules flushed": []}

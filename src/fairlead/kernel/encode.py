@@ -1,7 +1,8 @@
 """Steps as netlink messages, and what the kernel's answers to them mean.
 
-An encoder lives for one batch: it looks up the indices of links once and holds
-the descriptors of namespaces that messages refer to until the batch is sent.
+An encoder lives for one batch: it asks for the index of each link once, never for
+all links, of which a host has thousands, and holds the descriptors of namespaces
+that messages refer to until the batch is sent.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Encoder:
         self._namespaces = namespaces
         self._marks = marks
         self._condemned = condemned
-        self._indices: dict[str, int] | None = None
+        self._indices: dict[str, int] = {}
         self._files: dict[str, int] = {}
 
     def __enter__(self) -> Encoder:
@@ -147,10 +148,11 @@ class Encoder:
         return rtnetlink.neighbour(item, index, delete)
 
     def _index(self, step: Step, name: str) -> int:
-        if self._indices is None:
-            self._indices = {row.name: row.index for row in rtnetlink.links(self._netlink)}
         if name not in self._indices:
-            raise Refused(step, errno.ENODEV)
+            try:
+                self._indices[name] = rtnetlink.index(self._netlink, name)
+            except OSError as error:
+                raise Refused(step, error.errno or errno.ENODEV) from error
         return self._indices[name]
 
     def _namespace(self, step: Step, name: str) -> int:
