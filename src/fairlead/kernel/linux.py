@@ -27,6 +27,7 @@ from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import REDIRECT, TABLE, Context
 from fairlead.kernel.port import Place, Surroundings
 from fairlead.kernel.rules import Rules
+from fairlead.kernel.surroundings import Outside
 from fairlead.kernel.sysctl import read_sysctl, write_sysctl
 from fairlead.model.errors import Failed
 from fairlead.model.facts import Exam, LinkFact, Vitals
@@ -70,6 +71,7 @@ class LinuxKernel:
         self._host = Socket()
         self._netfilter = Socket(NETLINK_NETFILTER)
         self._rules = Rules(marks, self._netfilter)
+        self._outside = Outside(self._host, marks)
         self._condemned: set[Key] = set()
         self._swept = False
         self._forgotten: set[ForgetFlows] = set()
@@ -78,6 +80,7 @@ class LinuxKernel:
         self._host.close()
         self._netfilter.close()
         self._rules.close()
+        self._outside.close()
         self.namespaces.close()
 
     def observe(self, scope: Scope) -> State:
@@ -100,6 +103,7 @@ class LinuxKernel:
     def strangers(self, keys: Collection[Key]) -> tuple[Key, ...]:
         aliases = {row.name: row.alias for row in rtnetlink.links(self._host)}
         tables: Tables | None = None
+        known: State | None = None
         found = []
         for key in keys:
             if key[0] == "link" and key[1] == HOST:
@@ -111,17 +115,14 @@ class LinuxKernel:
                 if table and key[3] in table.chains and self.marks.chain not in table.chains:
                     found.append(key)
             elif key[0] == "nft":
-                there = self._rules.nftables.observe().get(key)
+                known = known if known is not None else self._rules.nftables.observe()
+                there = known.get(key)
                 if isinstance(there, NftTable) and there.comment != self.marks.alias:
                     found.append(key)
         return tuple(found)
 
     def surroundings(self) -> Surroundings:
-        rows = rtnetlink.links(self._host)
-        ours = {row.index for row in rows if row.alias.startswith(self.marks.alias)}
-        ways = {row.index: row.mtu for row in rows if row.index not in ours}
-        routed, defaults = rtnetlink.reached(self._host, ours)
-        return Surroundings(routed, min((ways[i] for i in defaults if i in ways), default=0))
+        return self._outside.now()
 
     def vitals(self, rules: bool) -> Vitals:
         rows = rtnetlink.links(self._host)

@@ -286,10 +286,14 @@ def routes(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list[Ro
 
 def reached(
     netlink: Socket, ours: Collection[int]
-) -> tuple[tuple[IPNetwork, ...], tuple[int, ...]]:
-    """What any table routes but by default and through the links `ours`; the default ways out."""
+) -> tuple[tuple[IPNetwork, ...], tuple[int, ...], frozenset[int]]:
+    """What any table routes but by default and through the links `ours`.
+
+    Behind it the default ways out, and all links that are routed through.
+    """
     found: dict[IPNetwork, None] = {}
     ways: dict[int, None] = {}
+    through = set()
     for kind, data in netlink.dump(RTM_GETROUTE, RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)):
         family, length, _, _, table, protocol, _, type_, _ = RTMSG.unpack_from(data)
         # The local table has the host's own addresses: nobody is reached by it.
@@ -299,12 +303,13 @@ def reached(
         link = number(row, RTA_OIF)
         if link in ours:
             continue
+        through.add(link)
         if length:
             zero = b"\0" * (4 if family == socket.AF_INET else 16)
             found[ip_network((row.get(RTA_DST, zero), length))] = None
         elif table == RT_TABLE_MAIN and type_ == RTN_UNICAST:
             ways[link] = None
-    return tuple(found), tuple(ways)
+    return tuple(found), tuple(ways), frozenset(through)
 
 
 def neighbours(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list[Neighbour]:

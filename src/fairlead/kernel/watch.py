@@ -68,9 +68,9 @@ class Watch:
     """Sockets that listen in the namespace of the thread that makes them; never blocks."""
 
     def __init__(self) -> None:
-        self._route = _listen(socket.NETLINK_ROUTE, ROUTE_GROUPS, ROUTE_TYPES)
+        self._route = listen(socket.NETLINK_ROUTE, ROUTE_GROUPS, ROUTE_TYPES)
         try:
-            self._rules: socket.socket | None = _listen(
+            self._rules: socket.socket | None = listen(
                 NETLINK_NETFILTER, RULE_GROUPS, (NFT_MSG_NEWGEN,)
             )
         except OSError:
@@ -88,13 +88,14 @@ class Watch:
 
     def read(self) -> list[Hint]:
         """Everything that was said since the last time."""
-        found = [hint for data in _drain(self._route) for hint in _route_hints(data)]
+        found = [hint for data in drain(self._route) for hint in _route_hints(data)]
         if self._rules is not None:
-            found += [hint for data in _drain(self._rules) for hint in _rule_hints(data)]
+            found += [hint for data in drain(self._rules) for hint in _rule_hints(data)]
         return found
 
 
-def _listen(protocol: int, groups: Sequence[int], types: Sequence[int]) -> socket.socket:
+def listen(protocol: int, groups: Sequence[int], types: Sequence[int]) -> socket.socket:
+    """A socket that is told of messages of those types to those groups; never blocks."""
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
     sock = socket.socket(socket.AF_NETLINK, kind, protocol)
     try:
@@ -123,8 +124,9 @@ def _only(sock: socket.socket, types: Sequence[int]) -> None:
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, described)
 
 
-def _drain(sock: socket.socket) -> Iterator[bytes]:
-    for _ in range(MOST_MESSAGES):
+def drain(sock: socket.socket, most: int = MOST_MESSAGES) -> Iterator[bytes]:
+    """What was said, read by read; nothing (b"") stands for what was lost."""
+    for _ in range(most):
         try:
             yield sock.recv(BUFFER_BYTES)
         except BlockingIOError:
@@ -135,7 +137,8 @@ def _drain(sock: socket.socket) -> Iterator[bytes]:
             yield b""
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and body of each message in a read."""
     offset = 0
     while offset + HEADER.size <= len(data):
         length, kind, _, _, _ = HEADER.unpack_from(data, offset)
@@ -148,7 +151,7 @@ def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _rule_hints(data: bytes) -> Iterator[Hint]:
     if not data:
         yield Hint("all")
-    for kind, body in _messages(data):
+    for kind, body in messages(data):
         if kind == NFT_MSG_NEWGEN:
             found = attributes(body, NFGENMSG.size)
             yield Hint("rules", string(found, NFTA_GEN_PROC_NAME))
@@ -157,7 +160,7 @@ def _rule_hints(data: bytes) -> Iterator[Hint]:
 def _route_hints(data: bytes) -> Iterator[Hint]:
     if not data:
         yield Hint("all")
-    for kind, body in _messages(data):
+    for kind, body in messages(data):
         if kind in (RTM_NEWLINK, RTM_DELLINK):
             yield _link(kind, body)
         elif kind == RTM_DELADDR:
