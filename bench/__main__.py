@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench import commands, containers, floor, growth, healing, memory, names, networks
+from bench import commands, containers, floor, growth, healing, memory, names, networks, ports
 from bench.figures import Figure, table
 from bench.subjects import Subject, subjects
 
@@ -33,11 +33,13 @@ BENCHMARKS = {
     "forward": Benchmark("Forwarded names", names.forwarded, 7, 1),
     "kept": Benchmark("Forwarded names that live for minutes", names.kept, 7, 1),
     "dead": Benchmark("Forwarded names, one server of three dead", names.dead, 3, 1),
+    "ports": Benchmark("200 published ports on one container", ports.measure, 3, 1),
+    "connections": Benchmark("Connections to published ports", ports.connections, 5, 1),
     "attach": Benchmark("Attaching, among few and many", growth.attaching, 2, 1),
     "thousand": Benchmark("Creating networks, among few and many", growth.networks, 2, 1),
     "start": Benchmark("Starting where much runs", growth.starting, 2, 1),
     "cli": Benchmark("A command that asks the daemon", commands.measure, 15, 3),
-    "healing": Benchmark("Looking after the host", healing.measure, 5, 2),
+    "healing": Benchmark("Looking after the host", healing.measure, 3, 2),
     "floor": Benchmark("An endpoint in the kernel alone", floor.measure, 10, 5),
 }
 """In the order they are taken: memory while both daemons are fresh."""
@@ -46,7 +48,7 @@ BENCHMARKS = {
 def main() -> None:
     """Reads the command line, measures, prints."""
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few rounds: under a minute")
+    parser.add_argument("--quick", action="store_true", help="few rounds: a few minutes")
     parser.add_argument("--only", choices=BENCHMARKS, action="append", help="measure just this")
     chosen = parser.parse_args()
     begun = time.monotonic()

@@ -14,10 +14,12 @@ from pathlib import Path
 from tests.lab import Machine
 
 from bench.clock import alternating
-from bench.figures import OURS, THEIRS, Figure
+from bench.figures import OURS, THEIRS, Figure, Goal
 from bench.subjects import Subject
 
 NETWORK = "bench-memory"
+MANY = 200
+"""Containers that fairlead alone is asked for as well: Docker takes minutes for them."""
 PARTS = {
     "daemon": re.compile(r"fairlead daemon|dockerd"),
     "dataplane": re.compile(r"fairlead\.dataplane|docker-proxy"),
@@ -33,6 +35,8 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
     count = 50 if rounds > 3 else 10
     idle = Figure("idle", "MB")
     busy = Figure(f"{count} containers, a port each", "MB")
+    crowd = Figure(f"{MANY} containers, with their monitors", "MB", Goal(450))
+    resident = Figure("  the same as resident sizes added up", "MB")
     parts = {part: Figure(f"  of that: {part}", "MB") for part in PARTS}
     parts["monitors"].name = "  monitors (fairlead's not in the sum)"
     for subject in subjects:
@@ -46,10 +50,15 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
         for part, size in _sizes_mb(subject.machine).items():
             if size:
                 parts[part].add(subject.name, size)
+        if subject.name == OURS and rounds > 3:
+            made[OURS] += [_start(subject, number) for number in range(count, MANY)]
+            crowd.add(OURS, sum(_sizes_mb(subject.machine).values()))
+            resident.add(OURS, sum(_sizes_mb(subject.machine, "Rss").values()))
         for container in made[subject.name]:
             subject.remove(container)
         subject.ask("DELETE", f"/networks/{NETWORK}")
-    return [idle, busy, *(figure for figure in parts.values() if figure.samples)]
+    figures = (idle, busy, *parts.values(), crowd, resident)
+    return [figure for figure in figures if figure.samples]
 
 
 def _start(subject: Subject, number: int) -> str:
@@ -67,12 +76,12 @@ def _sum(subject: Subject) -> float:
     return sum(size for part, size in sizes.items() if part not in APART[subject.name])
 
 
-def _sizes_mb(machine: Machine) -> dict[str, float]:
+def _sizes_mb(machine: Machine, kind: str = "Pss") -> dict[str, float]:
     sizes = dict.fromkeys(PARTS, 0.0)
     for process in machine.path("/proc").glob("[0-9]*"):
         part = _part(process)
         if part:
-            sizes[part] += _pss_mb(process)
+            sizes[part] += _size_mb(process, kind)
     return sizes
 
 
@@ -86,8 +95,8 @@ def _part(process: Path) -> str:
     return next((part for part, pattern in PARTS.items() if pattern.search(program)), "")
 
 
-def _pss_mb(process: Path) -> float:
+def _size_mb(process: Path, kind: str) -> float:
     for line in (process / "smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(f"{kind}:"):
             return int(line.split()[1]) * 1024 / 1e6
     return 0.0

@@ -13,10 +13,10 @@ FIRST, SECOND, THIRD = "bench-first", "bench-second", "bench-third"
 
 def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
     """Times each request alone, as a client waits for it."""
-    connect = Figure("connect a running container", "ms", Goal(6))
-    disconnect = Figure("disconnect it", "ms", Goal(12))
-    create = Figure("create a network", "ms", Goal(6))
-    remove = Figure("remove it", "ms", Goal(20))
+    connect = Figure("connect a running container", "ms", Goal(3))
+    disconnect = Figure("disconnect it", "ms", Goal(5))
+    create = Figure("create a network", "ms", Goal(3))
+    remove = Figure("remove it", "ms", Goal(10))
     containers = {}
     for subject in subjects:
         for name in (FIRST, SECOND):

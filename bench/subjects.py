@@ -81,11 +81,12 @@ def subjects() -> Iterator[list[Subject]]:
         else:
             machine = switch.machine(THEIRS)
             found.append((THEIRS, machine, Daemon(machine, command=command)))
-        yield [stack.enter_context(_started(*parts)) for parts in found]
+        yield [stack.enter_context(started(*parts)) for parts in found]
 
 
 @contextmanager
-def _started(name: str, machine: Machine, daemon: Daemon) -> Iterator[Subject]:
+def started(name: str, machine: Machine, daemon: Daemon) -> Iterator[Subject]:
+    """A daemon that runs and has the image."""
     # What is forwarded goes to a name server that a benchmark starts on the machine itself.
     machine.path("/etc/resolv.conf").write_text(f"nameserver {machine.address}\n")
     daemon.start()
