@@ -24,7 +24,7 @@ from fairlead.kernel.exam import exam
 from fairlead.kernel.iptables import Tables, ours
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
-from fairlead.kernel.nft import REDIRECT, TABLE, Context
+from fairlead.kernel.nft import TABLE, Context, redirect
 from fairlead.kernel.port import Place, Surroundings
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.surroundings import Outside
@@ -292,10 +292,13 @@ class LinuxKernel:
     def _take_redirects(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
         for step in steps:
-            commands = f"delete table ip {TABLE}" if step.after is None else REDIRECT
             try:
-                with self.namespaces.entered(step.resource.key[1]), Context() as nft:
-                    nft.run(commands)
+                with self.namespaces.entered(step.resource.key[1]):
+                    if step.after is None:
+                        with Context() as nft:
+                            nft.run(f"delete table ip {TABLE}")
+                    else:
+                        redirect()
             except FileNotFoundError as error:
                 if step.after is not None:
                     raise Refused(step, errno.ENOENT, tuple(done)) from error

@@ -22,9 +22,7 @@ RESOLVER = "127.0.0.11"
 RESOLVER_PORT = 61053
 """Where the resolver's sockets are in each sandbox: above the ephemeral ports."""
 
-REDIRECT = f"""\
-table ip {TABLE}
-delete table ip {TABLE}
+_RULES = f"""\
 table ip {TABLE} {{
   chain c_output {{
     type filter hook output priority -300; policy accept;
@@ -35,6 +33,19 @@ table ip {TABLE} {{
   }}
 }}
 """
+FIRST = f"create table ip {TABLE}\n{_RULES}"
+"""Where there is none. A deletion, even of nothing, makes the kernel wait at the socket's end."""
+AGAIN = f"table ip {TABLE}\ndelete table ip {TABLE}\n{_RULES}"
+"""Where there is one."""
+
+
+def redirect() -> None:
+    """Lead DNS to the resolver in the namespace that the thread is in. Raises Failed."""
+    with Context() as context:
+        try:
+            context.run(FIRST)
+        except Failed:
+            context.run(AGAIN)
 
 
 @cache
