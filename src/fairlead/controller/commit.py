@@ -45,7 +45,18 @@ from fairlead.kernel.port import Kernel
 from fairlead.model.errors import Unavailable
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import ForgetFlows, IPAddress, Scope, State, Step
+from fairlead.model.state import (
+    HOST,
+    Bridge,
+    ForgetFlows,
+    IPAddress,
+    Namespace,
+    Resource,
+    Scope,
+    State,
+    Step,
+    Veth,
+)
 from fairlead.model.world import Change, World
 from fairlead.plan.diff import diff
 from fairlead.store.sqlite import Store
@@ -266,17 +277,30 @@ class Committer:
         """Make the kernel what the world says it is; the steps that this took."""
         wanted = self._all(world)
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
+        have = self.kernel.observe(scope)
         taken: list[Step] = []
         for _ in range(ROUNDS):
-            steps = diff(wanted, self.kernel.observe(scope))
+            steps = diff(wanted, have)
             if not steps:
                 break
             self.kernel.apply(steps)
             taken += steps
+            have = self._again(scope, have, steps)
         else:
             return tuple(taken)
         self.kernel.settle(intact=True)
         return tuple(taken)
+
+    def _again(self, scope: Scope, had: State, steps: Sequence[Step]) -> State:
+        """What is there after steps; what they could not touch is not looked at once more."""
+        if not all(_of_host(step.resource) for step in steps):
+            return self.kernel.observe(scope)
+        inside = {
+            k: r
+            for k, r in had.items()
+            if not _of_host(r) and not isinstance(r, Bridge) and k not in scope.settings
+        }
+        return {**inside, **self.kernel.observe(replace(scope, namespaces=frozenset({HOST})))}
 
     def _all(self, world: World) -> State:
         wanted, _ = want.states(want.claims(world, self.walls, self.host))
@@ -295,6 +319,12 @@ class Committer:
             found += want.firewall(world, walls, host, rules)
         wanted, _ = want.states(found)
         return wanted
+
+
+def _of_host(resource: Resource) -> bool:
+    """Whether it is on the host alone, where no sandbox stands on it."""
+    sandboxed = isinstance(resource, Namespace | Veth | Bridge)
+    return not sandboxed and getattr(resource, "namespace", HOST) == HOST
 
 
 def _scope(before: World, after: World, change: Change) -> tuple[set[str], set[str]]:

@@ -36,10 +36,7 @@ GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, 
 class Encoder:
     """Steps as messages. Holds the descriptors that a batch refers to until it is sent."""
 
-    def __init__(
-        self, netlink: Socket, namespaces: Namespaces, marks: Marks, condemned: Collection[Key]
-    ) -> None:
-        self._netlink = netlink
+    def __init__(self, namespaces: Namespaces, marks: Marks, condemned: Collection[Key]) -> None:
         self._namespaces = namespaces
         self._marks = marks
         self._condemned = condemned
@@ -150,9 +147,10 @@ class Encoder:
     def _index(self, step: Step, name: str) -> int:
         if name not in self._indices:
             try:
-                self._indices[name] = rtnetlink.index(self._netlink, name)
+                # The thread is where the socket is. This way nobody waits for RTNL.
+                self._indices[name] = socket.if_nametoindex(name)
             except OSError as error:
-                raise Refused(step, error.errno or errno.ENODEV) from error
+                raise Refused(step, errno.ENODEV) from error
         return self._indices[name]
 
     def _namespace(self, step: Step, name: str) -> int:

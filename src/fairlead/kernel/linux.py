@@ -350,7 +350,7 @@ class LinuxKernel:
         for _, group in groupby(steps, key=_wave):
             batch = list(group)
             messages: list[tuple[Step, Message]] = []
-            with Encoder(netlink, self.namespaces, self.marks, self._condemned) as encoder:
+            with Encoder(self.namespaces, self.marks, self._condemned) as encoder:
                 for step in batch:
                     messages += [(step, message) for message in encoder.messages(step)]
                 answers = netlink.batch([message for _, message in messages])

@@ -211,13 +211,6 @@ def neighbour(item: Neighbour, index: int, delete: bool = False) -> Message:
     return Message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
-def index(netlink: Socket, name: str) -> int:
-    """The index of a link. OSError ENODEV when there is none of that name."""
-    body = _header() + text(IFLA_IFNAME, name) + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-    _, _, found, _, _ = IFINFO.unpack_from(netlink.ask(RTM_GETLINK, body))
-    return int(found)
-
-
 def links(netlink: Socket) -> list[Link]:
     """The links of the socket's namespace."""
     body = _header() + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
