@@ -9,10 +9,14 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench import commands, containers, floor, growth, healing, memory, names, networks, ports
 from bench.figures import Figure, table
 from bench.subjects import Subject, subjects
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- bench/run --write -->\n```text\n", "\n```\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds: a few minutes")
     parser.add_argument("--only", choices=BENCHMARKS, action="append", help="measure just this")
+    parser.add_argument("--write", action="store_true", help="write it to docs/performance.md too")
     chosen = parser.parse_args()
     begun = time.monotonic()
+    tables = []
     with subjects() as daemons:
         for name in chosen.only or BENCHMARKS:
             benchmark = BENCHMARKS[name]
             rounds = benchmark.quick if chosen.quick else benchmark.rounds
-            print(
-                table(benchmark.title, benchmark.measure(daemons, rounds)), end="\n\n", flush=True
-            )
-    print(f"took {time.monotonic() - begun:.0f} s; median (least–greatest) of interleaved rounds")
+            tables.append(table(benchmark.title, benchmark.measure(daemons, rounds)))
+            print(tables[-1], end="\n\n", flush=True)
+    tables.append(
+        f"took {time.monotonic() - begun:.0f} s; median (least–greatest) of interleaved rounds"
+    )
+    print(tables[-1])
+    if chosen.write:
+        _write("\n\n".join(tables))
+
+
+def _write(figures: str) -> None:
+    """Put the figures in the place of those of an earlier run."""
+    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    DOCUMENT.write_text(f"{before}{BEGIN}{figures}{END}{after}")
 
 
 if __name__ == "__main__":
