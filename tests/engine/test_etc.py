@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.engine import etc
+from fairlead.engine import resolv
 from fairlead.engine.settings import Settings
 from tests.engine.bench import Desk
 
@@ -15,9 +15,9 @@ from tests.engine.bench import Desk
 @pytest.fixture
 async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     """A place to make containers, on a host with a server at 10.9.9.9."""
-    resolv = tmp_path / "host-resolv.conf"
-    resolv.write_text("nameserver 10.9.9.9\n")
-    monkeypatch.setattr(etc, "RESOLV_CONF", resolv)
+    hosts = tmp_path / "host-resolv.conf"
+    hosts.write_text("nameserver 10.9.9.9\n")
+    monkeypatch.setattr(resolv, "RESOLV_CONF", hosts)
     made = await Desk(tmp_path).open()
     yield made
     await made.close()

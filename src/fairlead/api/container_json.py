@@ -67,6 +67,8 @@ class View:
     exposed: Sequence[str] = ()
     size: tuple[int, int] | None = None
     image_name: str = ""
+    owner: Record | None = None
+    """Whose files under /etc it has, if not its own."""
     dns_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By network name."""
 
@@ -239,6 +241,15 @@ def health_json(health: Health) -> Json:
     }
 
 
+def _health_summary(record: Record) -> Json:
+    """Its health in a list, where who has no checks has a word as well."""
+    health = record.state.health
+    return {
+        "Status": health.status if health else "none",
+        "FailingStreak": health.failing_streak if health else 0,
+    }
+
+
 def _config(record: Record, version: Version) -> Json:
     config: Json = msgspec.to_builtins(record.config)
     if version < Version(1, 44):
@@ -250,6 +261,7 @@ def _config(record: Record, version: Version) -> Json:
 def inspect_json(view: View, network_ids: dict[str, str], version: Version) -> Json:
     """A container as GET /containers/{id}/json answers."""
     record = view.record
+    etc = view.owner or record
     found: Json = {
         "Id": record.id,
         "Created": when(record.created),
@@ -257,9 +269,9 @@ def inspect_json(view: View, network_ids: dict[str, str], version: Version) -> J
         "Args": list(record.args),
         "State": state_json(view),
         "Image": record.image,
-        "ResolvConfPath": str(record.resolv_conf_path),
-        "HostnamePath": str(record.hostname_path),
-        "HostsPath": str(record.hosts_path),
+        "ResolvConfPath": etc.resolv_conf_path,
+        "HostnamePath": etc.hostname_path,
+        "HostsPath": etc.hosts_path,
         "LogPath": str(record.log_path),
         "Name": f"/{record.name}",
         "RestartCount": record.restart_count,
@@ -363,6 +375,7 @@ def list_json(view: View, network_ids: dict[str, str], version: Version, now: da
         "State": view.status,
         "Status": status_text(view, now),
         "HostConfig": {"NetworkMode": record.host.network_mode},
+        **({"Health": _health_summary(record)} if version >= Version(1, 52) else {}),
         "NetworkSettings": {"Networks": {n: _listed_endpoint(e) for n, e in networks.items()}},
         "Mounts": [mount_json(m) for m in record.mounts],
     }

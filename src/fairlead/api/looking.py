@@ -9,7 +9,7 @@ from fairlead.model.errors import NotFound
 
 if TYPE_CHECKING:
     from fairlead.api.call import Call
-    from fairlead.engine.record import Container
+    from fairlead.engine.record import Container, Record
 
 
 def network_ids(call: Call) -> dict[str, str]:
@@ -54,6 +54,22 @@ def sandbox_key(call: Call, sandbox_id: str) -> str:
     return str(call.controller.netns_path(sandbox_id))
 
 
+def _owner(call: Call, record: Record) -> Record | None:
+    """The container whose network, and so whose files under /etc, this one shares."""
+    seen = {record.id}
+    found: Record | None = None
+    while mode := (found or record).container_mode:
+        try:
+            next_record = call.engine.containers.find(mode).record
+        except NotFound:
+            break
+        if next_record.id in seen:
+            break
+        seen.add(next_record.id)
+        found = next_record
+    return found
+
+
 def view(call: Call, container: Container, size: tuple[int, int] | None = None) -> View:
     """A container with everything that is shown of it."""
     containers = call.engine.containers
@@ -72,5 +88,6 @@ def view(call: Call, container: Container, size: tuple[int, int] | None = None) 
         exposed=containers.exposed(container),
         size=size,
         image_name=image_name(call, container),
+        owner=_owner(call, container.record),
         dns_names=dns_names(call, container),
     )

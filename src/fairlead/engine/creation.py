@@ -150,7 +150,7 @@ class Creation:
         host = defaults.with_defaults(
             request.host, runtime=self._runtime(), shm_bytes=self._settings.shm_size_bytes
         )
-        host = self._by_id(host)
+        host = self._by_id(validate.with_bindings(host))
         sysctls, moved = validate.interface_sysctls(host, request.api)
         config = defaults.with_image(request.config, image.config)
         links = tuple(self._link(entry) for entry in host.links or ())

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fairlead.dns import files
 from fairlead.dns.files import HostLine, Overrides
+from fairlead.engine import resolv
 from fairlead.engine.networking import Networking
 from fairlead.engine.record import Container, Record
 from fairlead.engine.settings import Settings
@@ -21,10 +22,6 @@ from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Failed
 
 HOSTS = Path("/etc/hosts")
-RESOLV_CONF = Path("/etc/resolv.conf")
-# Where systemd-resolved keeps the servers that hide behind its stub.
-RESOLVED = Path("/run/systemd/resolve/resolv.conf")
-STUB = "127.0.0.53"
 TO_THE_HOST = ("host.docker.internal", "gateway.docker.internal")
 
 Find = Callable[[str], Container | None]
@@ -64,7 +61,7 @@ class Etc:
             if _read_digest(Path(path)) == written.get(path):
                 _overwrite(Path(path), text)
             elif path == record.hosts_path:
-                edited = _text(Path(path))
+                edited = resolv.text(Path(path))
                 _overwrite(Path(path), files.with_lines(edited, had, _lines(text)))
             else:
                 continue
@@ -117,7 +114,7 @@ class Etc:
                 )
             extra += lines
         if record.host_mode:
-            return files.host_mode_hosts(_text(HOSTS), extra)
+            return files.host_mode_hosts(resolv.text(HOSTS), extra)
         names = files.own_names(record.config.hostname, record.config.domainname)
         extra += self._way_to_the_host(container, extra)
         own = [HostLine(str(a.ip), names) for e in self._live(container) for a in e.addresses]
@@ -169,8 +166,8 @@ class Etc:
             tuple(record.host.dns_search) or settings.dns_search,
             tuple(record.host.dns_options) or settings.dns_options,
         )
-        source = _resolv_conf()
-        text = _text(source)
+        source = resolv.source()
+        text = resolv.text(source)
         if record.host_mode:
             return files.host_mode_resolv(text, overrides, str(source))
         if self._networking.controller.uses_resolver(container.sandbox):
@@ -179,20 +176,8 @@ class Etc:
         return files.legacy(text, overrides, ipv6=ipv6, source=str(source))
 
 
-def _resolv_conf() -> Path:
-    servers = files.parse_resolv(_text(RESOLV_CONF))[0].servers
-    return RESOLVED if servers == (STUB,) and RESOLVED.exists() else RESOLV_CONF
-
-
 def _lines(text: str) -> tuple[str, ...]:
     return tuple(text.splitlines(keepends=True))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="surrogateescape")
-    except FileNotFoundError:
-        return ""
 
 
 def _bytes(text: str) -> bytes:

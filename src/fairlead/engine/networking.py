@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import msgspec
 
-from fairlead.engine import ports, sharing
+from fairlead.engine import ports, resolv, sharing
 from fairlead.engine.documents import EndpointSettings, IpamConfig
 from fairlead.engine.holds import held
 from fairlead.engine.needs import Join, Networks
@@ -192,7 +192,9 @@ class Networking:
             domainname=record.config.domainname,
             dns=tuple(record.host.dns) or self._settings.dns,
             dns_search=tuple(record.host.dns_search) or self._settings.dns_search,
-            dns_options=tuple(record.host.dns_options) or self._settings.dns_options,
+            dns_options=tuple(record.host.dns_options)
+            or self._settings.dns_options
+            or resolv.options(),
             host=record.host_mode,
             exposed=ports.numbers(record.config.ports),
             project=record.config.labels.get(PROJECT_LABEL, ""),

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 import msgspec
 
 from fairlead.engine import health, ports, restart
-from fairlead.engine.documents import Config, EndpointSettings, HostConfig
+from fairlead.engine.documents import Config, EndpointSettings, HostConfig, PortBinding
 from fairlead.model.container import IPC_SYSCTLS, MIB
 from fairlead.model.errors import Failed, Invalid, Unsupported
 
@@ -63,6 +63,15 @@ def empty_bindings(host: HostConfig, api: tuple[int, int]) -> list[str]:
     if not empty or api < (1, 52):
         return []
     return [EMPTY_BINDINGS_WARNING.format(", ".join(empty))]
+
+
+def with_bindings(host: HostConfig) -> HostConfig:
+    """Ports that are published nowhere in particular get a binding that says so.
+
+    Docker fills them in for every version of the API up to 1.52, and shows them.
+    """
+    filled = {key: hosts or [PortBinding()] for key, hosts in host.port_bindings.items()}
+    return msgspec.structs.replace(host, port_bindings=filled)
 
 
 def _check_mode(config: Config, host: HostConfig) -> None:

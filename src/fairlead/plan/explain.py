@@ -29,6 +29,10 @@ from fairlead.model.world import World
 from fairlead.plan import reasons
 
 
+SHORTEST_REF = 4
+"""How much of an id stands for the whole."""
+
+
 def explain(world: World, ref: str, wanted: State, owners: Mapping[Key, str]) -> list[str]:
     """Lines for a network (name or id) or a container (name or id). Raises NotFound."""
     ids, words = _subject(world, ref)
@@ -43,14 +47,17 @@ def explain(world: World, ref: str, wanted: State, owners: Mapping[Key, str]) ->
 
 
 def _subject(world: World, ref: str) -> tuple[set[str], str]:
-    for net in world.networks.values():
-        if ref in (net.name, net.id) or (len(ref) >= 4 and net.id.startswith(ref)):
-            return {net.id}, f"network {net.name} ({net.driver}, {net.id[:12]})"
-    for box in world.sandboxes.values():
-        if ref in (box.name, box.container) or (len(ref) >= 4 and box.container.startswith(ref)):
-            ends = {e.id for e in world.in_sandbox(box.id)}
-            what = "sandbox" if box.free else "container"
-            return {box.id, *ends}, f"{what} {box.name} (sandbox {box.namespace})"
+    # Whoever is called so is meant before one whose id begins so.
+    for least in (len(ref) + 1, SHORTEST_REF):
+        for net in world.networks.values():
+            if ref in (net.name, net.id) or (len(ref) >= least and net.id.startswith(ref)):
+                return {net.id}, f"network {net.name} ({net.driver}, {net.id[:12]})"
+        for box in world.sandboxes.values():
+            id = box.container  # noqa: A001
+            if ref in (box.name, id) or (len(ref) >= least and id.startswith(ref)):
+                ends = {e.id for e in world.in_sandbox(box.id)}
+                what = "sandbox" if box.free else "container"
+                return {box.id, *ends}, f"{what} {box.name} (sandbox {box.namespace})"
     raise NotFound(
         f"no network or running container is called {ref}", hint="`network ls` and `ps` show them"
     )
