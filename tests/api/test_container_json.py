@@ -22,7 +22,7 @@ from fairlead.api.container_json import (
 )
 from fairlead.api.versions import NEWEST, Version
 from fairlead.engine.documents import Config, EndpointSettings, HostConfig, read
-from fairlead.engine.record import MountPoint, Record, State
+from fairlead.engine.record import Health, MountPoint, Record, State
 from fairlead.model.endpoint import Endpoint, Port
 
 OBSERVED = Path(__file__).parent / "observed"
@@ -152,6 +152,17 @@ def test_a_list_entry_is_what_a_real_daemon_says() -> None:
     """Same keys, same order, same values."""
     shown = list_json(RUNNING, IDS, SEEN_AT, STARTED)
     assert json.dumps(shown) == json.dumps(LISTED)
+
+
+def test_since_1_52_a_list_says_who_is_well() -> None:
+    """Docker 29 has a word on health also for one that has no checks; before there was no key."""
+    shown = list_json(RUNNING, IDS, Version(1, 52), STARTED)
+    assert shown["Health"] == {"Status": "none", "FailingStreak": 0}
+    assert list(shown)[-4:] == ["HostConfig", "Health", "NetworkSettings", "Mounts"]
+    ill = msgspec.structs.replace(RECORD.state, health=Health(status="unhealthy", failing_streak=3))
+    view = replace(RUNNING, record=msgspec.structs.replace(RECORD, state=ill))
+    told = list_json(view, IDS, Version(1, 52), STARTED)["Health"]
+    assert told == {"Status": "unhealthy", "FailingStreak": 3}
 
 
 def test_endpoint_fields_come_with_their_version() -> None:

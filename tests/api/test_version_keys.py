@@ -23,7 +23,6 @@ OLDEST, NEWEST = 24, 52
         ("/info", "FirewallBackend", 49, NEWEST),
         ("/info", "BridgeNfIptables", OLDEST, 49),
         ("/info", "BridgeNfIp6tables", OLDEST, 49),
-        ("/containers/json?all=1", "Health", 52, NEWEST),
         ("/system/df", "ImageUsage", 52, NEWEST),
         ("/system/df", "ContainerUsage", 52, NEWEST),
         ("/system/df", "VolumeUsage", 52, NEWEST),

@@ -202,6 +202,27 @@ def test_a_name_server_on_the_hosts_loopback(start: Start) -> None:
         server.communicate()
 
 
+def test_ndots_of_the_host(start: Start) -> None:
+    """Where the host's file sets ndots, single labels are not asked outside: clients search."""
+    lan = start(prepare="printf 'nameserver 127.0.0.53\\noptions ndots:2\\n' >/etc/resolv.conf")
+    make_tools(lan.daemon)
+    server = lan.host.popen([sys.executable, str(DIG), "serve", "127.0.0.53"])
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        lan.create("red")
+        for name, more in (("aa", ""), ("bb", "--dns-option timeout:3")):
+            lan.tools(name, f"--network red {more}")
+        assert lan.dig("aa", "www.example.com").found == [EVERYWHERE]
+        alone = lan.dig("aa", "intranet")
+        assert (alone.rcode, alone.found) == ("NOERROR", [])
+        # Options of one's own take the place of the host's.
+        assert lan.dig("bb", "intranet").found == [EVERYWHERE]
+    finally:
+        server.kill()
+        server.communicate()
+
+
 def test_over_tcp(start: Start) -> None:
     """-H tcp:// answers like the socket, at that address only."""
     lan = start("-H", "tcp://127.0.0.1:2375")

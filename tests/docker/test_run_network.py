@@ -260,6 +260,8 @@ def test_an_empty_list_of_bindings(lan: Lan) -> None:
         "HostConfig": {"PortBindings": {"80/tcp": []}},
     }
     assert lan.daemon.api("POST", "/containers/create?name=app", body).status == 201
+    shown = lan.docker("inspect", "-f", "{{json .HostConfig.PortBindings}}", "app")
+    assert json.loads(shown) == {"80/tcp": [{"HostIp": "", "HostPort": ""}]}
     lan.docker("start", "app")
     assert len(lan.docker("port", "app").splitlines()) == 2
 

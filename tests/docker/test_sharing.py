@@ -202,6 +202,9 @@ def test_its_files(lan: Lan) -> None:
     """A sidecar has the files of its owner, also when they are copied out of it."""
     for path in ("/etc/hosts", "/etc/resolv.conf"):
         assert lan.inside("car", f"cat {path}") == lan.inside("app", f"cat {path}")
+    for key in ("HostsPath", "ResolvConfPath", "HostnamePath"):
+        shown = lan.docker("inspect", "-f", "{{." + key + "}}", "app", "car").split()
+        assert shown[0] == shown[1]
     copied = "/run/copied-hosts"
     lan.docker("cp", "car:/etc/hosts", copied)
     assert lan.host.run(["cat", copied]).stdout == lan.inside("app", "cat /etc/hosts")
