@@ -1,0 +1,101 @@
+"""The daemon's settings that open and close doors, as a neighbour who knows the way feels them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fairlead.firewall.backends import BACKENDS
+from tests.docker.images import PYTHON, TALK, make_tools
+from tests.docker.lan import Lan
+from tests.docker.test_flags import Start, rules, start  # noqa: F401
+
+pytestmark = pytest.mark.root
+
+DIRECT = "172.17.0.2"
+OPEN, SHUT = 80, 81
+MARKED = """
+nft add table ip marking
+nft 'add chain ip marking in { type filter hook prerouting priority -350; }'
+nft add rule ip marking in iifname eth0 meta mark set 0x10
+"""
+
+
+def served(lan: Lan) -> None:
+    """A container at DIRECT that serves at OPEN, which is published, and at SHUT."""
+    make_tools(lan.daemon)
+    lan.serve("web", f"tcp:{OPEN} tcp:{SHUT}", f"-p 8080:{OPEN}")
+    assert lan.address("web", "bridge") == DIRECT
+    lan.neighbour.shell(f"ip route add 172.17.0.0/16 via {lan.host.address}")
+
+
+def fate(lan: Lan, port: int) -> str:
+    """What the neighbour hears who asks the container at its own address."""
+    words = [PYTHON, str(TALK), "ask", "tcp", DIRECT, str(port), "1"]
+    said = lan.neighbour.run(words).stdout.strip()
+    return "open" if said.endswith(" web") else said
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("flags", "prepare", "found"),
+    [
+        ((), "true", ("timeout", "timeout")),
+        (("--allow-direct-routing",), "true", ("open", "timeout")),
+        (("--bridge-accept-fwmark", "0x10/0xf0"), MARKED, ("open", "open")),
+        (("--bridge-accept-fwmark", "0x20"), MARKED, ("timeout", "timeout")),
+    ],
+)
+def test_doors(
+    start: Start,  # noqa: F811
+    backend: str,
+    flags: tuple[str, ...],
+    prepare: str,
+    found: tuple[str, str],
+) -> None:
+    """Direct routing opens what is published; the right mark opens everything."""
+    lan = start("--firewall-backend", backend, *flags, prepare=prepare)
+    served(lan)
+    assert (fate(lan, OPEN), fate(lan, SHUT)) == found
+
+
+def test_the_policy_is_left_alone(start: Start) -> None:  # noqa: F811
+    """--ip-forward-no-drop: the host goes on to forward for others, who see no change."""
+    closed = "echo 0 >/proc/sys/net/ipv4/ip_forward"
+    lan = start("--ip-forward-no-drop", prepare=closed)
+    assert ":FORWARD ACCEPT" in rules(lan.host)
+    assert lan.host.run(["cat", "/proc/sys/net/ipv4/ip_forward"]).stdout == "1\n"
+
+
+def test_no_rules_for_ipv6(start: Start) -> None:  # noqa: F811
+    """--ip6tables=false: not one rule of IPv6, and those of IPv4 stay."""
+    lan = start("--ip6tables=false")
+    lan.create("red", "--ipv6")
+    lan.run("aa", "--network red -p 8080:80")
+    assert "DOCKER" not in lan.host.run(["ip6tables-save"]).stdout
+    assert "DOCKER" in rules(lan.host)
+
+
+def test_the_old_bridge_with_both_families(start: Start) -> None:  # noqa: F811
+    """--ipv6, --bip6, --fixed-cidr-v6 and --default-gateway-v6 are the default network's."""
+    lan = start(
+        "--ipv6", "--bip6", "fd09::1/64", "--fixed-cidr-v6", "fd09::80/121",
+        "--default-gateway-v6", "fd09::fe",
+    )  # fmt: skip
+    lan.run("aa")
+    said = lan.inside("aa", "ip addr show eth0; ip -6 route")
+    assert "inet6 fd09::8" in said
+    assert "default via fd09::fe" in said
+    assert lan.reaches("aa", "fd09::1")
+
+
+def test_what_info_says_of_networks(start: Start) -> None:  # noqa: F811
+    """Pools and the firewall are what was asked for."""
+    pools = [{"base": "10.100.0.0/16", "size": 24}]
+    lan = start("--firewall-backend", "nftables", file={"default-address-pools": pools})
+    info = json.loads(lan.docker("info", "--format", "{{json .}}"))
+    assert info["DefaultAddressPools"] == [{"Base": "10.100.0.0/16", "Size": 24}]
+    told = lan.daemon.api("GET", "/v1.52/info").json
+    assert told["FirewallBackend"]["Driver"] == "nftables"
+    assert set(told["Plugins"]["Network"]) >= {"bridge", "host", "null"}
