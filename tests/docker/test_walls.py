@@ -99,3 +99,34 @@ def test_what_info_says_of_networks(start: Start) -> None:  # noqa: F811
     told = lan.daemon.api("GET", "/v1.52/info").json
     assert told["FirewallBackend"]["Driver"] == "nftables"
     assert set(told["Plugins"]["Network"]) >= {"bridge", "host", "null"}
+
+
+def test_mtu_of_the_way_out(start: Start) -> None:  # noqa: F811
+    """Networks of a host behind a tunnel have its MTU; a clamp makes wider ones tell it to others."""
+    lan = start(prepare="ip link set eth0 mtu 1400")
+    make_tools(lan.daemon)
+    for name, more in (
+        ("usual", ""),
+        ("wide", "-o com.docker.network.driver.mtu=1500"),
+        ("clamped", "-o com.docker.network.driver.mtu=1500 -o fairlead.mss_clamp=true"),
+    ):
+        lan.create(name, more)
+        lan.tools(f"on-{name}", f"--network {name}")
+    assert "mtu 1400" in lan.inside("on-usual", "ip link show eth0")
+    assert "mtu 1500" in lan.inside("on-wide", "ip link show eth0")
+    assert told_segment(lan, "on-wide") > 1360
+    assert told_segment(lan, "on-clamped") <= 1360
+
+
+def told_segment(lan: Lan, name: str) -> int:
+    """The largest TCP segment in bytes that the neighbour may send to a container."""
+    program = (
+        "import socket; s = socket.create_server(('', 9000)); print('ready', flush=True);"
+        "c = s.accept()[0]; print(c.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))"
+    )
+    with lan.neighbour.popen([PYTHON, "-c", program]) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        to = f"('{lan.neighbour.address}', 9000)"
+        lan.docker("exec", name, PYTHON, "-c", f"import socket; socket.create_connection({to}, 10)")
+        return int(server.stdout.readline())
