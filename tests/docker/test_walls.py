@@ -130,3 +130,17 @@ def told_segment(lan: Lan, name: str) -> int:
         to = f"('{lan.neighbour.address}', 9000)"
         lan.docker("exec", name, PYTHON, "-c", f"import socket; socket.create_connection({to}, 10)")
         return int(server.stdout.readline())
+
+
+def test_who_may_come_to_a_port(start: Start) -> None:  # noqa: F811
+    """A rule in DOCKER-USER keeps a published port for one source; others are not concerned."""
+    lan = start()
+    served(lan)
+    words = [PYTHON, str(TALK), "ask", "tcp", str(lan.host.address), "8080", "1"]
+    lan.neighbour.shell("ip address add 192.0.2.200/24 dev eth0")
+    only = "-i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL ! -s 192.0.2.200"
+    assert lan.neighbour.run(words).stdout.strip().endswith(" web")
+    lan.host.shell(f"iptables -I DOCKER-USER {only} -j DROP")
+    assert lan.neighbour.run(words).stdout.strip() == "timeout"
+    lan.neighbour.shell(f"ip route add {lan.host.address}/32 dev eth0 src 192.0.2.200")
+    assert lan.neighbour.run(words).stdout.strip().endswith(" web")
