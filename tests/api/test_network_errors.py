@@ -101,6 +101,8 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ),
     (pool(Subnet="172.17.0.0/16"), 403, OVERLAP),
     ({"IPAM": {"Driver": "nosuch"}}, 404, 'plugin "nosuch" not found'),
+    ({"Driver": "macvlan"}, 404, 'plugin "macvlan" not found'),
+    ({"Driver": "ipvlan"}, 404, 'plugin "ipvlan" not found'),
     ({"IPAM": {"Driver": "null"}}, 400, "ipv4 pool is empty"),
     (
         option(MTU, "abc"),
