@@ -28,7 +28,6 @@ from fairlead.model.state import (
 from fairlead.model.world import World
 from fairlead.plan import reasons
 
-
 SHORTEST_REF = 4
 """How much of an id stands for the whole."""
 
