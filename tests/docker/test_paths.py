@@ -55,18 +55,9 @@ def asked(machine: Machine, protocol: str, host: object, port: int) -> str:
     return machine.run(words).stdout.strip()
 
 
-def proxied(lan: Lan) -> bool:
-    """Whether the daemon has its proxy."""
-    return "--userland-proxy=true" in lan.host.run(["ps", "ax", "-o", "args"]).stdout
-
-
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_from_everywhere(lan: Lan, protocol: str) -> None:
-    """Itself, its peer, another network, the old bridge, the host and the neighbour reach it.
-
-    Without the proxy containers of other networks do not: NAT leads them to the container, and
-    networks are apart. Docker has it so up to 28.
-    """
+    """Itself, its peer, another network, the old bridge, the host and the neighbour reach it."""
     here = str(lan.host.address)
     paths = {
         (name, address): lan.ask(name, protocol, address, 8080)
@@ -80,8 +71,7 @@ def test_from_everywhere(lan: Lan, protocol: str) -> None:
     }
     outside = {a: asked(lan.neighbour, protocol, a, 8080) for a in (here, SIX)}
     paths |= {("neighbour", address): said for address, said in outside.items()}
-    closed = set() if proxied(lan) else {("other", here), ("other", SIX), ("old", here)}
-    assert {path for path, said in paths.items() if not said.endswith(" web")} == closed
+    assert {path: said for path, said in paths.items() if not said.endswith(" web")} == {}
     # Who comes from outside is seen as who he is.
     assert outside[here].split()[0] == str(lan.neighbour.address)
     assert outside[SIX].split()[0] == "2001:db8:1::2"
@@ -95,20 +85,30 @@ def test_a_port_that_is_not_published(lan: Lan) -> None:
     assert asked(lan.neighbour, "tcp", here, 8081) == "refused"
 
 
+def test_networks_are_apart_all_the_same(lan: Lan) -> None:
+    """At its own address other networks reach no port of it, published or not."""
+    there = lan.endpoints("web")["red"]
+    for address in (there["IPAddress"], there["GlobalIPv6Address"]):
+        assert lan.ask("peer", "tcp", address, 80).endswith(" web")
+        assert lan.ask("other", "tcp", address, 80) in ("timeout", "unreachable: No route to host")
+        assert not lan.reaches("other", address)
+    found = lan.daemon.api("GET", "/fairlead/doctor").json["Findings"]
+    assert [f for f in found if f["Kind"] == "drift"] == []
+
+
 @pytest.mark.parametrize("leads", ["red", "blue"])
 def test_on_two_networks(lan: Lan, leads: str) -> None:
     """A port of a container on two networks answers everybody, whichever of them leads out."""
-    near = {"red": "peer", "blue": "other"}
-    askers = ("two", *near.values()) if proxied(lan) else ("two", near[leads])
-    options = f"--network name={leads},gw-priority=1 --network {({*near} - {leads}).pop()}"
+    other = "blue" if leads == "red" else "red"
+    options = f"--network name={leads},gw-priority=1 --network {other}"
     lan.serve("two", "tcp:80 udp:80", f"{options} -p 8090:80 -p 8090:80/udp")
     try:
         for protocol in ("tcp", "udp"):
             said = asked(lan.neighbour, protocol, lan.host.address, 8090)
             assert (said.split()[0], said.split()[-1]) == (str(lan.neighbour.address), "two")
-            for name in askers:
+            for name in ("two", "peer", "other"):
                 assert lan.ask(name, protocol, lan.host.address, 8090).endswith(" two"), name
-            for name in near.values():
+            for name in ("peer", "other"):
                 assert lan.ask(name, protocol, "two", 80).endswith(" two"), name
     finally:
         lan.docker("rm", "-f", "two")

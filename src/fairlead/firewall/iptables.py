@@ -167,10 +167,12 @@ class IptablesRenderer:
         b, p = bridge.ifname, self.prefix
         routed = bridge.mode is Mode.ROUTED
         answers = (f"-i {b} {KNOWN} -j ACCEPT", f"-o {b} {RETURN}")
+        # Without a proxy NAT leads to published ports from other networks as well, and back.
+        led = "" if self.habits.proxied else "-m conntrack ! --ctstate DNAT "
         return replace(
             rules,
             routed=answers if routed else (),
-            first=(f"-i {b} ! -o {b} -j {p}-ISOLATION-STAGE-2",),
+            first=(f"-i {b} ! -o {b} {led}-j {p}-ISOLATION-STAGE-2",),
             second=(f"-o {b} -j DROP",),
             marked=(f"! -i {b} -o {b}",),
             arriving=(f"-o {b} {KNOWN} -j ACCEPT", f"-o {b} -j {p}"),

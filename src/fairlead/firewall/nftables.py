@@ -188,6 +188,8 @@ class NftablesRenderer:
         if bridge.icc:
             yield f"iifname {name} accept"
         if bridge.mode is not Mode.ROUTED:
+            if not self.habits.proxied:
+                yield from self._led_across()
             others = f"iifname != {name} " if not bridge.icc else ""
             yield f"{others}iifname @s_bridges drop"
         yield KNOWN
@@ -204,6 +206,12 @@ class NftablesRenderer:
         if bridge.mode is Mode.ROUTED:
             yield f"meta l4proto {'icmp' if self.version == 4 else 'ipv6-icmp'} accept"
         yield "accept" if bridge.mode is Mode.UNPROTECTED else "drop"
+
+    def _led_across(self) -> Iterator[str]:
+        """What other networks send to a published port of the host, and what is answered."""
+        yield f"ct status dnat {KNOWN}"
+        for doors in ("s_doors", "s_door_ranges"):
+            yield f"ct status dnat {self.family} daddr . meta l4proto . th dport @{doors} accept"
 
     def of_ports(self, ports: Iterable[PortPolicy]) -> Iterator[Resource]:
         """Published ports: where they lead, and the doors that let them in."""

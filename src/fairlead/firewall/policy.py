@@ -5,7 +5,8 @@ alike:
 
 1. Containers of one network reach each other, unless icc is off.
 2. Containers of different networks do not, whatever the host routes; those of
-   a routed network are reached on published ports.
+   a routed network are reached on published ports. What is published at the
+   host's addresses is for them as for everybody: by the proxy, or without it by NAT.
 3. Containers reach the outside through the host's address, unless internal; a
    routed network keeps their own.
 4. From outside only published ports are reachable, at the host's addresses; a
