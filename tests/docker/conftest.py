@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.docker.family import FAMILIES, HOST6, NEIGHBOUR6, Family, wired
 from tests.docker.images import make_tools
-from tests.docker.tidy import Traces
+from tests.docker.tidy import Traces, warmed
 from tests.lab import Daemon, Machine, Switch
 
 
@@ -21,13 +22,13 @@ def switch() -> Iterator[Switch]:
 @pytest.fixture(scope="module")
 def machine(switch: Switch) -> Machine:
     """The machine that the daemon runs on."""
-    return switch.machine("host")
+    return wired(switch.machine("host"), HOST6)
 
 
 @pytest.fixture(scope="module")
 def neighbour(machine: Machine, switch: Switch) -> Machine:
     """Another machine on the same segment."""
-    return switch.machine("neighbour")
+    return wired(switch.machine("neighbour"), NEIGHBOUR6)
 
 
 @pytest.fixture(scope="module")
@@ -42,4 +43,11 @@ def daemon(machine: Machine) -> Iterator[Daemon]:
 @pytest.fixture(scope="module")
 def traces(daemon: Daemon) -> Traces:
     """The machine as it was when the daemon had done nothing yet."""
-    return Traces(daemon)
+    return warmed(daemon)
+
+
+@pytest.fixture(params=FAMILIES, ids=lambda family: str(family.name))
+def family(request: pytest.FixtureRequest) -> Family:
+    """One family after the other."""
+    found: Family = request.param
+    return found

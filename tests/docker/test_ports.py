@@ -1,16 +1,20 @@
-"""Published ports: who reaches them, whom the container sees, and what they leave behind."""
+"""Published ports: who reaches them, whom the container sees, and what they leave behind.
+
+What packets do is asked in every family; what is said about it, once.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 import pytest
 
-from tests.docker.images import LENT, PYTHON, TALK, TOOLS
+from tests.docker.family import HOST6, IPV4, Family, once
+from tests.docker.images import PYTHON, TALK
+from tests.docker.published import BOTH, WEB, Ports
 from tests.docker.stage import eventually
 from tests.docker.tidy import Traces, tidy
 from tests.lab import CommandFailed, Daemon, Machine
@@ -20,97 +24,63 @@ pytestmark = pytest.mark.root
 REFUSED = ("refused", "timeout")
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The host with its daemon, and a neighbour who asks."""
-
-    daemon: Daemon
-    host: Machine
-    neighbour: Machine
-
-    def serve(self, name: str, *ends: str, options: str = "") -> None:
-        """Runs a container that tells everyone who they are, on each of the ends."""
-        words = (*options.split(), *LENT, TOOLS, PYTHON, "-u", str(TALK), "serve", *ends)
-        self.daemon.docker("run", "-d", "--name", name, *words)
-        self.ready(name)
-
-    def ready(self, name: str) -> None:
-        """Waits until the container's server listens."""
-        logs = f"/containers/{name}/logs?stdout=1"
-        eventually(lambda: b"ready" in self.daemon.api("GET", logs).body)
-
-    def idle(self, name: str, options: str = "") -> None:
-        """Runs a container that does nothing but can be asked to ask."""
-        words = (*options.split(), *LENT, TOOLS, "sleep", "1000000")
-        self.daemon.docker("run", "-d", "--name", name, *words)
-
-    def ask(self, asker: Machine | str, protocol: str, host: object, port: int) -> list[str]:
-        """Asks from a machine or from a container: the address seen, the port, the server."""
-        words = [PYTHON, str(TALK), "ask", protocol, str(host), str(port), "1"]
-        if isinstance(asker, Machine):
-            return asker.run(words).stdout.split()
-        return self.daemon.docker("exec", asker, *words).stdout.split()
-
-    def address(self, name: str, network: str = "bridge") -> str:
-        """Returns a container's address."""
-        words = '{{(index .NetworkSettings.Networks "' + network + '").IPAddress}}'
-        return self.daemon.docker("inspect", "-f", words, name).stdout.strip()
-
-    def host_port(self, name: str, end: str) -> int:
-        """Returns the host's port that leads to the container's."""
-        shown = self.daemon.docker("port", name, end).stdout.splitlines()[0]
-        return int(shown.rpartition(":")[2])
-
-
 @pytest.fixture
-def ports(traces: Traces, daemon: Daemon, machine: Machine, neighbour: Machine) -> Iterator[Ports]:
+def ports(
+    traces: Traces, daemon: Daemon, machine: Machine, neighbour: Machine, family: Family
+) -> Iterator[Ports]:
     """A clean start for each test, and no trace after it."""
-    yield Ports(daemon, machine, neighbour)
+    made = Ports(daemon, machine, neighbour, family, "bridge" if family is IPV4 else "home")
+    if family is not IPV4:
+        made.network(made.home)
+    yield made
     traces.none()
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_from_outside(ports: Ports, protocol: str) -> None:
+def test_from_outside(ports: Ports) -> None:
     """A neighbour reaches the port, and the container sees the neighbour's own address."""
-    ports.serve("web", f"{protocol}:80", options=f"-p 8080:80/{protocol} --hostname web")
-    seen, _, name = ports.ask(ports.neighbour, protocol, ports.host.address, 8080)
-    assert (seen, name) == (str(ports.neighbour.address), "web")
+    ports.serve("web", options=WEB)
+    for protocol in BOTH:
+        seen, _, name = ports.ask(ports.neighbour, protocol, ports.there, 8080)
+        assert (seen, name) == (ports.family.neighbour, "web")
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
-@pytest.mark.parametrize("target", ["eth0", "127.0.0.1", "localhost", "docker0"])
-def test_from_the_host(ports: Ports, protocol: str, target: str) -> None:
+@pytest.mark.parametrize("target", ["eth0", "loopback", "gateway"])
+def test_from_the_host(ports: Ports, target: str) -> None:
     """The host itself reaches it at each of its addresses."""
-    ports.serve("web", f"{protocol}:80", options=f"-p 8080:80/{protocol} --hostname web")
-    address = {"eth0": str(ports.host.address), "docker0": "172.17.0.1"}.get(target, target)
-    assert ports.ask(ports.host, protocol, address, 8080)[-1] == "web"
+    ports.serve("web", options=WEB)
+    gateway = ports.family.gateway(ports.lan.endpoints("web")[ports.home])
+    places = {"eth0": ports.there, "gateway": gateway, "loopback": ports.family.loopback}
+    assert ports.reach(ports.host, places[target]) == ["web", "web"]
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize("network", ["front", "other", "bridge", "host"])
-def test_from_containers(ports: Ports, protocol: str, network: str) -> None:
+def test_from_containers(ports: Ports, network: str) -> None:
     """Containers of the same network, of others and on the host reach it at the host's address."""
-    for name in ("front", "other"):
-        ports.daemon.docker("network", "create", name)
-    options = f"--network front -p 8080:80/{protocol} --hostname web"
-    ports.serve("web", f"{protocol}:80", options=options)
+    ports.network("front")
+    ports.serve("web", options=f"--network front {WEB}")
+    if network == "bridge":
+        network = ports.home
+    elif network == "other":
+        ports.network("other")
     ports.idle("client", f"--network {network}")
-    assert ports.ask("client", protocol, ports.host.address, 8080)[-1] == "web"
+    assert ports.reach("client", ports.there) == ["web", "web"]
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_from_itself(ports: Ports, protocol: str) -> None:
+def test_from_itself(ports: Ports) -> None:
     """A container reaches its own port at the host's address."""
-    ports.serve("web", f"{protocol}:80", options=f"-p 8080:80/{protocol} --hostname web")
-    assert ports.ask("web", protocol, ports.host.address, 8080)[-1] == "web"
+    ports.serve("web", options=WEB)
+    assert ports.reach("web", ports.there) == ["web", "web"]
 
 
+@once
 def test_over_ipv6_on_the_host(ports: Ports) -> None:
     """A port published on every address is there on the host's ::1, as inspect promises."""
-    ports.serve("web", "tcp:80", options="-p 8080:80 --hostname web")
+    ports.serve("web", options=WEB)
     assert "[::]:8080" in ports.daemon.docker("port", "web").stdout
-    words = "import socket; print(socket.create_connection(('::1', 8080), 2).recv(99).decode())"
-    assert ports.host.run([PYTHON, "-c", words]).stdout.split()[-1] == "web"
+    for protocol in BOTH:
+        assert ports.ask(ports.host, protocol, "::1", 8080)[-1] == "web"
+    seen, _, name = ports.ask(ports.neighbour, "tcp", HOST6, 8080)
+    assert (seen, name) == (ports.family.gateway(ports.lan.endpoints("web")["bridge"]), "web")
 
 
 def test_a_range(ports: Ports) -> None:
@@ -119,21 +89,23 @@ def test_a_range(ports: Ports) -> None:
     ports.serve("web", *ends, options="-p 9000-9003:7000-7003 --hostname web")
     for number in range(4):
         assert ports.host_port("web", f"{7000 + number}/tcp") == 9000 + number
-        assert ports.ask(ports.neighbour, "tcp", ports.host.address, 9000 + number)[-1] == "web"
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, 9004) == ["refused"]
+        assert ports.ask(ports.neighbour, "tcp", ports.there, 9000 + number)[-1] == "web"
+    assert ports.ask(ports.neighbour, "tcp", ports.there, 9004) == ["refused"]
 
 
+@once
 def test_one_of_a_range(ports: Ports) -> None:
     """A range on the host for one port gives each container the next free one."""
     for name in ("one", "two"):
         ports.serve(name, "tcp:80", options=f"-p 9100-9101:80 --hostname {name}")
     assert [ports.host_port(name, "80/tcp") for name in ("one", "two")] == [9100, 9101]
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, 9101)[-1] == "two"
+    assert ports.ask(ports.neighbour, "tcp", ports.there, 9101)[-1] == "two"
     refusal = ports.daemon.docker("run", "-p", "9100-9101:80", "busybox", check=False)
     assert refusal.returncode == 125
     assert "port is already allocated" in refusal.stderr
 
 
+@once
 def test_all_exposed(ports: Ports) -> None:
     """-P publishes every exposed port on a free one of the host's."""
     options = "-P --expose 80 --expose 81/udp --hostname web"
@@ -141,68 +113,76 @@ def test_all_exposed(ports: Ports) -> None:
     for end, protocol in (("80/tcp", "tcp"), ("81/udp", "udp")):
         port = ports.host_port("web", end)
         assert 32768 <= port <= 60999
-        assert ports.ask(ports.neighbour, protocol, ports.host.address, port)[-1] == "web"
+        assert ports.ask(ports.neighbour, protocol, ports.there, port)[-1] == "web"
 
 
+@once
 def test_a_free_port(ports: Ports) -> None:
     """-p 80 and -p 127.0.0.1::80 choose a port of the host's each."""
     ports.serve("web", "tcp:80", options="-p 80 -p 127.0.0.1::80 --hostname web")
     (shown,) = json.loads(ports.daemon.docker("inspect", "web").stdout)
     bindings = shown["NetworkSettings"]["Ports"]["80/tcp"]
     hosts = {binding["HostIp"]: int(binding["HostPort"]) for binding in bindings}
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, hosts["0.0.0.0"])[-1] == "web"
+    assert ports.ask(ports.neighbour, "tcp", ports.there, hosts["0.0.0.0"])[-1] == "web"
     assert ports.ask(ports.host, "tcp", "127.0.0.1", hosts["127.0.0.1"])[-1] == "web"
 
 
 def test_one_address_only(ports: Ports) -> None:
     """A port published on one of the host's addresses is not there on the others."""
-    ports.host.shell("ip addr add 192.0.2.100/24 dev eth0")
+    family = ports.family
+    ports.host.shell(f"ip addr add {family.second}/{family.prefix} dev eth0 nodad")
     try:
-        ports.serve("web", "tcp:80", options="-p 192.0.2.100:8080:80 --hostname web")
-        assert ports.ask(ports.neighbour, "tcp", "192.0.2.100", 8080)[-1] == "web"
-        assert ports.ask(ports.neighbour, "tcp", ports.host.address, 8080) == ["refused"]
-        assert ports.ask(ports.host, "tcp", "127.0.0.1", 8080) == ["refused"]
+        where = f"{family.shown(family.second)}:8080:80"
+        ports.serve("web", options=f"-p {where}/tcp -p {where}/udp --hostname web")
+        assert ports.reach(ports.neighbour, family.second) == ["web", "web"]
+        for asker in (ports.neighbour, ports.host):
+            assert ports.reach(asker, ports.there) == ["refused", "refused"]
+        assert ports.reach(ports.host, family.loopback) == ["refused", "refused"]
         tidy(ports.daemon)
     finally:
-        ports.host.shell("ip addr del 192.0.2.100/24 dev eth0")
+        ports.host.shell(f"ip addr del {family.second}/{family.prefix} dev eth0")
 
 
 def test_loopback_only(ports: Ports) -> None:
-    """A port published on 127.0.0.1 is for the host alone."""
-    ports.serve("web", "tcp:80", options="-p 127.0.0.1:8080:80 --hostname web")
-    assert ports.ask(ports.host, "tcp", "127.0.0.1", 8080)[-1] == "web"
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, 8080) == ["refused"]
+    """A port published on the loopback is for the host alone."""
+    where = f"{ports.family.shown(ports.family.loopback)}:8080:80"
+    ports.serve("web", options=f"-p {where}/tcp -p {where}/udp --hostname web")
+    assert ports.reach(ports.host, ports.family.loopback) == ["web", "web"]
+    assert ports.reach(ports.neighbour, ports.there) == ["refused", "refused"]
 
 
+@once
 def test_loopback_only_and_a_forged_frame(ports: Ports) -> None:
     """Even a frame that a neighbour addresses to 127.0.0.1 by hand gets no answer."""
     ports.serve("web", "tcp:80", options="-p 127.0.0.1:8080:80 -p 8081:80 --hostname web")
-    assert _knock(ports, ports.host.address, 8081), "the forger himself works"
+    assert _knock(ports, IPv4Address(ports.there), 8081), "the forger himself works"
     assert not _knock(ports, IPv4Address("127.0.0.1"), 8080)
 
 
 def test_containers_are_not_reached_by_route(ports: Ports) -> None:
     """A neighbour who adds a route to the containers gets nowhere, published port or not."""
     ports.serve("web", "tcp:80", "tcp:81", options="-p 8080:80")
-    address = ports.address("web")
-    ports.neighbour.shell(f"ip route add 172.17.0.0/16 via {ports.host.address}")
+    address, route = ports.address("web"), ports.family.route
+    ports.neighbour.shell(f"{route} add {address} via {ports.there}")
     try:
         for port in (80, 81):
             assert ports.ask(ports.neighbour, "tcp", address, port)[0] in REFUSED
         assert ports.neighbour.run(
             ["busybox", "ping", "-c", "1", "-W", "1", address], check=False
         ).returncode != 0  # fmt: skip
-        assert ports.ask(ports.host, "tcp", address, 81)[0] == "172.17.0.1"
+        gateway = ports.family.gateway(ports.lan.endpoints("web")[ports.home])
+        assert ports.ask(ports.host, "tcp", address, 81)[0] == gateway
     finally:
-        ports.neighbour.shell("ip route del 172.17.0.0/16")
+        ports.neighbour.shell(f"{route} del {address}")
 
 
 def test_an_unpublished_port(ports: Ports) -> None:
     """What is not published is not there, exposed or not."""
     ports.serve("web", "tcp:80", "tcp:81", options="-p 8080:80 --expose 81")
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, 81) == ["refused"]
+    assert ports.ask(ports.neighbour, "tcp", ports.there, 81) == ["refused"]
 
 
+@once
 def test_conflict_with_a_container(ports: Ports) -> None:
     """A port that another container has: Docker's error, the holder's name, and no trace."""
     ports.serve("web", "tcp:80", options="-p 8080:80 --hostname web")
@@ -216,12 +196,13 @@ def test_conflict_with_a_container(ports: Ports) -> None:
     assert refusal.status == 500
     assert re.search(r"\bweb\b", refusal.json["hint"])
     assert ports.host.snapshot() == before
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, 8080)[-1] == "web"
+    assert ports.ask(ports.neighbour, "tcp", ports.there, 8080)[-1] == "web"
     state = "{{.State.Status}} {{.State.Running}} {{.State.ExitCode}}"
     shown = ports.daemon.docker("inspect", "-f", state, "late").stdout.split()
     assert shown[:2] == ["created", "false"]
 
 
+@once
 def test_conflict_with_a_process_of_the_host(ports: Ports) -> None:
     """A port that a program of the host has: address already in use, and who it is."""
     words = [PYTHON, str(TALK), "serve", "tcp:8080"]
@@ -246,42 +227,55 @@ def test_conflict_with_a_process_of_the_host(ports: Ports) -> None:
 def test_the_port_follows_the_gateway(ports: Ports) -> None:
     """When the network with the way out is left, the port leads in through the next one."""
     for name in ("front", "other"):
-        ports.daemon.docker("network", "create", name)
+        ports.network(name)
     ports.serve("web", "tcp:80", options="--network front -p 8080:80 --hostname web")
     ports.daemon.docker("network", "connect", "other", "web")
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, 8080)[-1] == "web"
+    assert ports.ask(ports.neighbour, "tcp", ports.there, 8080)[-1] == "web"
     ports.daemon.docker("network", "disconnect", "front", "web")
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, 8080)[-1] == "web"
+    assert ports.ask(ports.neighbour, "tcp", ports.there, 8080)[-1] == "web"
     ports.daemon.docker("network", "disconnect", "other", "web")
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, 8080)[0] in REFUSED
+    assert ports.ask(ports.neighbour, "tcp", ports.there, 8080)[0] in REFUSED
     ports.daemon.docker("network", "connect", "front", "web")
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, 8080)[-1] == "web"
+    assert ports.ask(ports.neighbour, "tcp", ports.there, 8080)[-1] == "web"
 
 
 def test_stopping_frees_the_port(ports: Ports) -> None:
     """A stopped container's port is free for others, and its own again at the next start."""
     ports.serve("web", "tcp:80", options="-p 8080:80 --hostname web")
     ports.daemon.docker("stop", "-t", "0", "web")
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, 8080) == ["refused"]
+    assert ports.ask(ports.neighbour, "tcp", ports.there, 8080) == ["refused"]
     ports.serve("next", "tcp:80", options="-p 8080:80 --hostname next")
-    assert ports.ask(ports.neighbour, "tcp", ports.host.address, 8080)[-1] == "next"
+    assert ports.ask(ports.neighbour, "tcp", ports.there, 8080)[-1] == "next"
     ports.daemon.docker("rm", "-f", "next")
     ports.daemon.docker("start", "web")
-    eventually(lambda: ports.ask(ports.neighbour, "tcp", ports.host.address, 8080)[-1] == "web")
+    eventually(lambda: ports.ask(ports.neighbour, "tcp", ports.there, 8080)[-1] == "web")
 
 
 def test_restarting_keeps_the_port(ports: Ports) -> None:
     """docker restart leaves the port where it was."""
     ports.serve("web", "tcp:80", options="-p 8080:80 --hostname web")
     ports.daemon.docker("restart", "-t", "0", "web")
-    eventually(lambda: ports.ask(ports.neighbour, "tcp", ports.host.address, 8080)[-1] == "web")
+    eventually(lambda: ports.ask(ports.neighbour, "tcp", ports.there, 8080)[-1] == "web")
 
 
+def test_restarting_the_daemon_keeps_the_port(ports: Ports) -> None:
+    """A daemon that is killed leaves the port open, and its successor takes it over."""
+    ports.serve("web", options=WEB)
+    ports.daemon.kill9()
+    assert ports.reach(ports.neighbour, ports.there) == ["web", "web"]
+    ports.daemon.start()
+    assert ports.reach(ports.neighbour, ports.there) == ["web", "web"]
+    assert ports.reach(ports.host, ports.family.loopback) == ["web", "web"]
+    ports.daemon.docker("rm", "-f", "web")
+    assert ports.reach(ports.neighbour, ports.there) == ["refused", "refused"]
+
+
+@once
 def test_many_askers_at_once(ports: Ports) -> None:
     """A connection made before its container stops ends with it; others are not disturbed."""
     ports.serve("one", "tcp:80", options="-p 8081:80 --hostname one")
     ports.serve("two", "tcp:80", options="-p 8082:80 --hostname two")
-    words = [PYTHON, "-u", str(TALK), "converse", str(ports.host.address), "8081"]
+    words = [PYTHON, "-u", str(TALK), "converse", str(ports.there), "8081"]
     with ports.neighbour.popen(words, stdin=-1) as talk:
         assert talk.stdin is not None
         assert talk.stdout is not None
@@ -293,6 +287,7 @@ def test_many_askers_at_once(ports: Ports) -> None:
         talk.stdin.close()
 
 
+@once
 def test_ps_shows_ports(ports: Ports) -> None:
     """docker ps and docker port print what is published."""
     ports.serve("web", "tcp:80", options="-p 8080:80 -p 127.0.0.1:53:53/udp --expose 443")
@@ -314,7 +309,7 @@ def checksum(data):
     total = sum(struct.unpack(f"!{{len(data) // 2}}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
-source, target = socket.inet_aton("{ports.neighbour.address}"), socket.inet_aton("{target}")
+source, target = socket.inet_aton("{ports.family.neighbour}"), socket.inet_aton("{target}")
 tcp = struct.pack("!HHLLBBHHH", 54321, {port}, 1, 0, 0x50, 2, 1024, 0, 0)
 check = checksum(source + target + struct.pack("!BBH", 0, 6, 20) + tcp)
 tcp = tcp[:16] + struct.pack("!H", check) + tcp[18:]
