@@ -1,4 +1,7 @@
-"""Networks: who reaches whom, which addresses they get, and how networks come and go."""
+"""Networks: who reaches whom, which addresses they get, and how networks come and go.
+
+What packets do is asked in every family; options of networks, too, in tests/compat/test_options.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.docker.family import IPV4, Family
 from tests.docker.lan import Lan
 from tests.docker.stage import eventually
 from tests.docker.tidy import Traces, tidy
@@ -23,48 +27,57 @@ def lan(traces: Traces, daemon: Daemon, neighbour: Machine) -> Iterator[Lan]:
     traces.none()
 
 
-def test_who_reaches_whom(lan: Lan) -> None:
+def test_who_reaches_whom(lan: Lan, family: Family) -> None:
     """Containers of one network reach each other; those of different networks never do."""
-    lan.create("red")
-    lan.create("blue")
-    homes = {"bridge": ("aa", "bb"), "red": ("cc", "dd"), "blue": ("ee", "ff")}
+    homes = {"red": ("aa", "bb"), "blue": ("cc", "dd"), "bridge": ("ee", "ff")}
+    if family is not IPV4:
+        homes["green"] = homes.pop("bridge")
+    for number, name in enumerate(homes):
+        if name != "bridge":
+            lan.create(name, family.made(number))
     place = {name: network for network, names in homes.items() for name in names}
     for name, network in place.items():
         lan.run(name, f"--network {network}")
-    address = {name: lan.address(name, network) for name, network in place.items()}
+    address = {name: family.of(lan.endpoints(name)[network]) for name, network in place.items()}
     for one in ("aa", "cc", "ee"):
         friends = {address[other] for other in place if place[other] == place[one]}
         assert lan.answers(one, list(address.values())) == friends
 
 
-def test_isolation_holds_for_each_direction_of_tcp(lan: Lan) -> None:
+def test_isolation_holds_for_each_direction_of_tcp(lan: Lan, family: Family) -> None:
     """A server on another network is not reached at its own address, whoever asks."""
-    lan.create("red")
-    lan.serve("web", "tcp:80", "--network red")
-    lan.tools("asker", "--network bridge")
-    assert lan.ask("asker", "tcp", lan.address("web", "red"), 80) in ("timeout", "refused")
-    assert lan.ask("web", "tcp", "127.0.0.1", 80).endswith("web")
+    lan.create("red", family.made(1))
+    lan.create("blue", family.made(2))
+    lan.serve("web", "tcp:80", f"--network red {family.ip} {family.at(1, 80)}")
+    lan.tools("asker", "--network blue")
+    lan.tools("friend", "--network red")
+    assert lan.ask("friend", "tcp", family.at(1, 80), 80).endswith("web")
+    assert lan.ask("asker", "tcp", family.at(1, 80), 80) in ("timeout", "refused")
+    assert lan.ask("web", "tcp", family.loopback, 80).endswith("web")
 
 
-def test_gateways_of_other_networks_are_the_host(lan: Lan) -> None:
+def test_gateways_of_other_networks_are_the_host(lan: Lan, family: Family) -> None:
     """The host's own services are reached at its address, as on any Docker host."""
-    lan.create("red")
+    lan.create("red", family.made(1))
+    lan.create("blue", family.made(2))
     lan.run("aa", "--network red")
-    assert lan.reaches("aa", str(lan.host.address))
-    assert lan.reaches("aa", str(lan.neighbour.address))
+    for target in (family.host, family.neighbour, family.at(1, 1), family.at(2, 1)):
+        assert lan.reaches("aa", target), target
 
 
-def test_an_internal_network(lan: Lan) -> None:
+def test_an_internal_network(lan: Lan, family: Family) -> None:
     """Its containers reach each other and nothing else; nobody reaches them."""
-    lan.create("deep", "--internal")
+    lan.create("deep", f"--internal {family.made(1)}")
+    lan.create("red", family.made(2))
     lan.run("aa", "--network deep")
-    lan.run("bb", "--network deep")
-    lan.run("out")
-    assert "default" not in lan.inside("aa", "ip route")
-    assert lan.reaches("aa", "bb")
-    assert not lan.reaches("aa", str(lan.neighbour.address))
-    assert not lan.reaches("aa", lan.address("out", "bridge"))
-    assert not lan.reaches("out", lan.address("aa", "deep"))
+    lan.run("bb", f"--network deep {family.ip} {family.at(1, 9)}")
+    lan.run("out", f"--network red {family.ip} {family.at(2, 9)}")
+    assert "default" not in lan.inside("aa", family.route)
+    assert lan.inside("aa", f"ping -{family.version} -c 1 -W 5 bb")
+    assert lan.reaches("aa", family.at(1, 9))
+    assert not lan.reaches("aa", family.neighbour)
+    assert not lan.reaches("aa", family.at(2, 9))
+    assert not lan.reaches("out", family.at(1, 9))
 
 
 def test_without_communication(lan: Lan) -> None:
@@ -103,60 +116,81 @@ def test_a_source_address_of_choice(lan: Lan) -> None:
         lan.host.shell("ip addr del 192.0.2.100/24 dev eth0")
 
 
-def test_an_address_of_choice(lan: Lan) -> None:
-    """--ip gives that address, again after each restart; nobody else gets it meanwhile."""
-    lan.create("red", "--subnet 10.5.0.0/24")
-    lan.run("aa", "--network red --ip 10.5.0.2")
+def test_an_address_of_choice(lan: Lan, family: Family) -> None:
+    """--ip and --ip6 give that address, again after each restart; nobody else gets it meanwhile."""
+    lan.create("red", family.made(0))
+    lan.run("aa", f"--network red {family.ip} {family.at(0, 2)}")
     lan.run("bb", "--network red")
-    assert lan.address("aa", "red") == "10.5.0.2"
-    assert lan.address("bb", "red") == "10.5.0.3"
-    assert "10.5.0.2/24" in lan.inside("aa", "ip addr show eth0")
+    assert family.of(lan.endpoints("aa")["red"]) == family.at(0, 2)
+    assert family.of(lan.endpoints("bb")["red"]) == family.at(0, 3)
+    assert f"{family.at(0, 2)}/{family.prefix}" in lan.inside("aa", "ip addr show eth0")
     lan.docker("restart", "-t", "0", "aa")
-    assert lan.address("aa", "red") == "10.5.0.2"
+    assert family.of(lan.endpoints("aa")["red"]) == family.at(0, 2)
+    assert lan.reaches("bb", family.at(0, 2))
     with pytest.raises(CommandFailed, match="Address already in use"):
-        lan.run("cc", "--network red --ip 10.5.0.3")
+        lan.run("cc", f"--network red {family.ip} {family.at(0, 3)}")
 
 
-def test_auxiliary_addresses_and_range(lan: Lan) -> None:
+def test_an_address_on_the_link_only(lan: Lan, family: Family) -> None:
+    """--link-local-ip adds addresses that are for neighbours on the network alone."""
+    extra = "169.254.7.7" if family.version == 4 else "fe80::7:7"
+    lan.create("red", family.made(1))
+    lan.run("aa", f"--network red --link-local-ip {extra}")
+    lan.run("bb", "--network red")
+    assert f"{extra}/" in lan.inside("aa", "ip addr show eth0")
+    if family.version == 6:
+        assert lan.reaches("bb", f"{extra}%eth0")
+    assert lan.endpoints("aa")["red"]["IPAMConfig"]["LinkLocalIPs"] == [extra]
+    lan.docker("restart", "-t", "0", "aa")
+    assert f"{extra}/" in lan.inside("aa", "ip addr show eth0")
+
+
+def test_auxiliary_addresses_and_range(lan: Lan, family: Family) -> None:
     """Containers get addresses of the range, and none that the user set aside."""
+    at, span = family.at, 30 if family.version == 4 else 126
     lan.create(
         "red",
-        "--subnet 10.5.0.0/24 --ip-range 10.5.0.128/30 --gateway 10.5.0.254"
-        " --aux-address printer=10.5.0.129",
+        f"{family.made(0)} --ip-range {at(0, 128)}/{span} --gateway {at(0, 254)}"
+        f" --aux-address printer={at(0, 129)}",
     )
     for name in ("aa", "bb", "cc"):
         lan.run(name, "--network red")
-    found = {lan.address(name, "red") for name in ("aa", "bb", "cc")}
-    assert found == {"10.5.0.128", "10.5.0.130", "10.5.0.131"}
-    assert "default via 10.5.0.254" in lan.inside("aa", "ip route")
-    with pytest.raises(CommandFailed, match="no available IPv4 addresses on this network"):
+    found = {family.of(lan.endpoints(name)["red"]) for name in ("aa", "bb", "cc")}
+    assert found == {at(0, 128), at(0, 130), at(0, 131)}
+    assert f"default via {at(0, 254)}" in lan.inside("aa", family.route)
+    said = f"no available IPv{family.version} addresses on this network"
+    with pytest.raises(CommandFailed, match=said):
         lan.run("dd", "--network red")
 
 
-def test_another_router(lan: Lan) -> None:
-    """The auxiliary address DefaultGatewayIPv4 is where containers send what is for elsewhere."""
-    lan.create("red", "--subnet 10.5.0.0/24 --aux-address DefaultGatewayIPv4=10.5.0.2")
+def test_another_router(lan: Lan, family: Family) -> None:
+    """The auxiliary address DefaultGatewayIPv4, or 6, is where containers send what goes away."""
+    router = f"DefaultGatewayIPv{family.version}={family.at(0, 2)}"
+    lan.create("red", f"{family.made(0)} --aux-address {router}")
     lan.run("aa", "--network red")
-    assert "default via 10.5.0.2" in lan.inside("aa", "ip route")
-    assert lan.address("aa", "red") == "10.5.0.3"
+    assert f"default via {family.at(0, 2)}" in lan.inside("aa", family.route)
+    assert family.of(lan.endpoints("aa")["red"]) == family.at(0, 3)
 
 
-def test_a_full_network(lan: Lan) -> None:
-    """A /29 holds five containers beside its gateway; a sixth is told why, and fits later."""
-    lan.create("small", "--subnet 10.5.0.0/29")
-    names = ["aa", "bb", "cc", "dd", "ee"]
+def test_a_full_network(lan: Lan, family: Family) -> None:
+    """One of eight addresses holds so many beside its gateway; one more is told why, fits later."""
+    four = family.version == 4
+    subnet = family.subnet(0, 29 if four else 125)
+    lan.create("small", f"{family.create} --subnet {subnet}")
+    # IPv6 has no broadcast address to keep back.
+    names = ["aa", "bb", "cc", "dd", "ee", *([] if four else ["gg"])]
     for name in names:
         lan.run(name, "--network small")
-    assert [lan.address(name, "small") for name in names] == [f"10.5.0.{n}" for n in range(2, 7)]
+    found = [family.of(lan.endpoints(name)["small"]) for name in names]
+    assert found == [family.at(0, n) for n in range(2, 2 + len(names))]
     before = lan.host.snapshot()
-    with pytest.raises(
-        CommandFailed, match=r"no available IPv4 addresses on this network's address pools: small"
-    ):
+    said = rf"no available IPv{family.version} addresses on this network's address pools: small"
+    with pytest.raises(CommandFailed, match=said):
         lan.run("ff", "--network small")
     assert lan.host.snapshot() == before
     lan.docker("rm", "-f", "cc")
     lan.docker("start", "ff")
-    assert lan.address("ff", "small") == "10.5.0.4"
+    assert family.of(lan.endpoints("ff")["small"]) == family.at(0, 4)
 
 
 def test_subnets_by_default(lan: Lan) -> None:
@@ -170,27 +204,29 @@ def test_subnets_by_default(lan: Lan) -> None:
     assert lan.subnet("four") == "172.19.0.0/16"
 
 
-def test_connecting_a_running_container(lan: Lan) -> None:
+def test_connecting_a_running_container(lan: Lan, family: Family) -> None:
     """It has the new interface at once, with address and aliases; disconnecting takes it away."""
-    lan.create("red", "--subnet 10.5.0.0/24")
+    lan.create("red", family.made(0))
     lan.run("aa")
     lan.run("bb", "--network red")
-    lan.docker("network", "connect", "--ip", "10.5.0.9", "--alias", "nick", "red", "aa")
-    assert "inet 10.5.0.9/24" in lan.inside("aa", "ip addr show eth1")
-    assert lan.reaches("bb", "nick")
-    assert lan.reaches("aa", "bb")
+    chosen = (family.ip, family.at(0, 9))
+    lan.docker("network", "connect", *chosen, "--alias", "nick", "red", "aa")
+    assert f" {family.at(0, 9)}/{family.prefix}" in lan.inside("aa", "ip addr show eth1")
+    assert lan.inside("bb", f"ping -{family.version} -c 1 -W 5 nick")
+    assert lan.inside("aa", f"ping -{family.version} -c 1 -W 5 bb")
+    away = family.of(lan.endpoints("bb")["red"])
     lan.docker("network", "disconnect", "red", "aa")
     assert "eth1" not in lan.inside("aa", "ip link")
-    assert not lan.reaches("aa", lan.address("bb", "red"))
+    assert not lan.reaches("aa", away)
     assert "eth0" in lan.inside("aa", "ip link")
 
 
-def test_connecting_a_stopped_container(lan: Lan) -> None:
+def test_connecting_a_stopped_container(lan: Lan, family: Family) -> None:
     """What is connected while it is stopped is there when it starts, and the reverse."""
-    lan.create("red")
-    lan.create("blue")
+    lan.create("red", family.made(0))
+    lan.create("blue", family.made(1))
     lan.docker("create", "--name", "aa", "--network", "red", "busybox", "sleep", "1000000")
-    lan.docker("network", "connect", "blue", "aa")
+    lan.docker("network", "connect", family.ip, family.at(1, 9), "blue", "aa")
     lan.docker("start", "aa")
     assert lan.inside("aa", "ls /sys/class/net").split() == ["eth0", "eth1", "lo"]
     lan.docker("stop", "-t", "0", "aa")
@@ -198,21 +234,36 @@ def test_connecting_a_stopped_container(lan: Lan) -> None:
     lan.docker("start", "aa")
     assert lan.inside("aa", "ls /sys/class/net").split() == ["eth0", "lo"]
     assert set(lan.endpoints("aa")) == {"blue"}
+    assert f" {family.at(1, 9)}/{family.prefix}" in lan.inside("aa", "ip addr show eth0")
 
 
-def test_the_default_route_moves(lan: Lan) -> None:
+def test_the_default_route_moves(lan: Lan, family: Family) -> None:
     """It is the first network's by name, or by priority, and moves when that one is left."""
     for number, name in enumerate(("blue", "green", "red"), 5):
-        lan.create(name, f"--subnet 10.{number}.0.0/24")
+        lan.create(name, family.made(number))
     lan.run("aa", "--network green")
     lan.docker("network", "connect", "blue", "aa")
-    assert "default via 10.5.0.1" in lan.inside("aa", "ip route")
+    assert f"default via {family.at(5, 1)}" in lan.inside("aa", family.route)
     lan.docker("network", "connect", "--gw-priority", "1", "red", "aa")
-    assert "default via 10.7.0.1" in lan.inside("aa", "ip route")
+    assert f"default via {family.at(7, 1)}" in lan.inside("aa", family.route)
     lan.docker("network", "disconnect", "red", "aa")
     lan.docker("network", "disconnect", "blue", "aa")
-    assert "default via 10.6.0.1" in lan.inside("aa", "ip route")
-    assert lan.reaches("aa", str(lan.neighbour.address))
+    assert f"default via {family.at(6, 1)}" in lan.inside("aa", family.route)
+    assert lan.reaches("aa", family.neighbour)
+
+
+def test_the_daemon_starts_again(lan: Lan, family: Family) -> None:
+    """Who was on a network stays as it was, and whoever comes later finds it."""
+    lan.create("red", family.made(0))
+    lan.run("aa", "--network red")
+    shown = lan.endpoints("aa")
+    lan.daemon.kill9()
+    lan.daemon.start()
+    assert lan.endpoints("aa") == shown
+    lan.run("bb", "--network red")
+    assert family.of(lan.endpoints("bb")["red"]) == family.at(0, 3)
+    assert lan.inside("bb", f"ping -{family.version} -c 1 -W 5 aa")
+    assert lan.reaches("aa", family.neighbour)
 
 
 def test_a_mac_address_of_choice(lan: Lan) -> None:
