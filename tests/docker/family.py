@@ -46,7 +46,9 @@ class Family:
 
     def at(self, network: int, place: int) -> str:
         """An address on one of the tests' networks."""
-        return f"10.5.{network}.{place}" if self.version == 4 else f"fd00:5:{network + 1:x}::{place:x}"
+        return (
+            f"10.5.{network}.{place}" if self.version == 4 else f"fd00:5:{network + 1:x}::{place:x}"
+        )
 
     def subnet(self, network: int, prefix: int | None = None) -> str:
         """The subnet of one of the tests' networks."""

@@ -59,8 +59,17 @@ def serving(
         for port in box.ports:
             address = None if port.routed else _lead(world, box, port.host_ip.version)
             if address is not None:
-                ports[port.id] = Target(port, address, port.protocol if proxied else "held")
+                ports[port.id] = Target(port, address, _served(port, proxied))
     return Serving(registered, views, ports)
+
+
+def _served(port: Port, proxied: bool) -> str:
+    """How a port is served: by a proxy, or where the kernel leads everybody, only held.
+
+    The kernel sends nothing from ::1 to a container, so that one needs a proxy always.
+    """
+    near = port.host_ip.version == 6 and (port.host_ip.is_unspecified or port.host_ip.is_loopback)
+    return port.protocol if proxied or near else "held"
 
 
 def _lead(world: World, box: Sandbox, version: int) -> IPAddress | None:

@@ -34,6 +34,7 @@ from fairlead.model.state import Policy as Verdict
 FAMILY = {4: "ip", 6: "ip6"}
 RETURN = "-j RETURN"
 LOCAL = "-m addrtype --dst-type LOCAL"
+LED = "-m conntrack --ctstate DNAT"
 KNOWN = "-m conntrack --ctstate RELATED,ESTABLISHED"
 STRAY = "-m conntrack --ctstate INVALID"
 CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
@@ -107,20 +108,16 @@ class IptablesRenderer:
             spec = f"-s {bridge.subnet} ! -o {bridge.ifname} -j {target}"
             yield self._rule("nat", "POSTROUTING", spec)
         if not self.habits.proxied and not bridge.internal:
-            # The host asks from its loopback, to which no container could answer.
-            spec = f"-o {bridge.ifname} -m addrtype --src-type LOCAL -j MASQUERADE"
-            yield self._rule("nat", "POSTROUTING", spec)
+            # The host asks from its loopback, to which no container could answer; and whoever was
+            # led back to his own network would be answered past the host.
+            near = f"-o {bridge.ifname} -m addrtype --src-type LOCAL -j MASQUERADE"
+            back = f"-s {bridge.subnet} -o {bridge.ifname} {LED} -j MASQUERADE"
+            yield self._rule("nat", "POSTROUTING", near)
+            yield self._rule("nat", "POSTROUTING", back)
 
     def of_ports(self, ports: Iterable[PortPolicy]) -> Iterator[Resource]:
-        """What a container gets that asks for its own published port; else the chains list them."""
-        for port in ports if not self.habits.proxied else ():
-            if port.address.version == self.version and port.host_port:
-                own = _host(port.address)
-                spec = (
-                    f"-s {own} -d {own} -o {port.ifname} -p {port.protocol} -m {port.protocol} "
-                    f"--dport {port.port} -j MASQUERADE"
-                )
-                yield self._rule("nat", "POSTROUTING", spec)
+        """Nothing: the chains list them."""
+        yield from ()
 
     def of_links(self, links: Iterable[LinkPolicy]) -> Iterator[Resource]:
         """Nothing: the chains list them."""
@@ -167,12 +164,10 @@ class IptablesRenderer:
         b, p = bridge.ifname, self.prefix
         routed = bridge.mode is Mode.ROUTED
         answers = (f"-i {b} {KNOWN} -j ACCEPT", f"-o {b} {RETURN}")
-        # Without a proxy NAT leads to published ports from other networks as well, and back.
-        led = "" if self.habits.proxied else "-m conntrack ! --ctstate DNAT "
         return replace(
             rules,
             routed=answers if routed else (),
-            first=(f"-i {b} ! -o {b} {led}-j {p}-ISOLATION-STAGE-2",),
+            first=(f"-i {b} ! -o {b} -j {p}-ISOLATION-STAGE-2",),
             second=(f"-o {b} -j DROP",),
             marked=(f"! -i {b} -o {b}",),
             arriving=(f"-o {b} {KNOWN} -j ACCEPT", f"-o {b} -j {p}"),
@@ -216,8 +211,12 @@ class IptablesRenderer:
         internal = [rule for b in bridges for rule in b.internal]
         routed = [rule for b in bridges for rule in b.routed]
         first = [rule for b in bridges for rule in b.first]
+        # Without a proxy in between it is the kernel that leads from network to published port.
+        led = [] if self.habits.proxied else [f"{LED} {RETURN}"]
         second = [rule for b in bridges for rule in b.second]
-        yield self._chain("filter", "-ISOLATION-STAGE-1", [*internal, *routed, *first, RETURN])
+        yield self._chain(
+            "filter", "-ISOLATION-STAGE-1", [*internal, *routed, *led, *first, RETURN]
+        )
         yield self._chain("filter", "-ISOLATION-STAGE-2", [*second, RETURN])
         accepted = self.habits.accepted
         mark = _marked(accepted) if accepted else ""
@@ -238,7 +237,8 @@ class IptablesRenderer:
         yield self._marker("nat")
         yield self._rule("nat", "PREROUTING", f"{LOCAL} -j {p}")
         # Connections to the loopback are the proxy's: there is no route back from a container.
-        but = f"! -d {loopback} " if self.habits.proxied else ""
+        # From ::1 the kernel sends nothing to a container, so there is a proxy for it always.
+        but = f"! -d {loopback} " if self.habits.proxied or self.version == 6 else ""
         yield self._rule("nat", "OUTPUT", f"{but}{LOCAL} -j {p}")
         returned = [rule for b in reversed(bridges) for rule in b.returned]
         led = [rule for port in ports for rule in port.led]
@@ -259,13 +259,13 @@ class IptablesRenderer:
     def _opened(self, port: PortPolicy) -> Iterator[str]:
         to, there = f"-d {_host(port.address)}", f"-o {port.ifname}"
         door = f"-p {port.protocol} -m {port.protocol} --dport {port.port}"
-        led = " -m conntrack --ctstate DNAT" if port.led and not self.habits.direct else ""
+        led = f" {LED}" if port.led and not self.habits.direct else ""
         yield f"{to} ! -i {port.ifname} {there} {door}{led} -j ACCEPT"
         for name in port.trusted:
             yield f"{to} -i {name} {there} {door} -j ACCEPT"
         if not self.habits.proxied and port.host_port:
-            # Who asks for its own port comes from itself, whatever icc says of others.
-            yield f"-s {_host(port.address)} {to} -i {port.ifname} {there} {door} -j ACCEPT"
+            # It is published for everybody, whatever icc says of neighbours.
+            yield f"{to} -i {port.ifname} {there} {door} {LED} -j ACCEPT"
 
     def _dnat(self, port: PortPolicy) -> str:
         wild = port.host_ip in (IPv4Address("0.0.0.0"), IPv6Address("::"))

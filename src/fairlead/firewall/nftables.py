@@ -31,6 +31,7 @@ from fairlead.model.state import Resource
 
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 KNOWN = "ct state established,related accept"
+DOORS = ("s_doors", "s_door_ranges")
 
 
 class NftablesRenderer:
@@ -65,7 +66,7 @@ class NftablesRenderer:
             "s_door_ranges": f"type {door}; flags interval",
             "s_looped": f"type {door}",
             "s_links": f"type {address} . {door}",
-            "s_hairpin": f"type {address} . {address}",
+            "s_hairpin": f"type {address} . ifname; flags interval",
         }
         maps = {
             "m_from": "type ifname : verdict",
@@ -134,11 +135,14 @@ class NftablesRenderer:
         )
         local = "fib daddr type local jump c_dnat"
         yield self._hook("c_prerouting", "nat hook prerouting priority dstnat", local)
-        but = f"{f} daddr != {loopback} " if self.habits.proxied else ""
+        # From ::1 the kernel sends nothing to a container, so there is a proxy for it always.
+        kept = self.habits.proxied or self.version == 6
+        but = f"{f} daddr != {loopback} " if kept else ""
         yield self._hook("c_output", "nat hook output priority -100", f"{but}{local}")
-        # To a container that asks for its own port, and for the host that asks from its loopback.
+        # Whoever was led back to his own network would be answered past the host; and to the
+        # host's loopback no container could answer.
         back = [
-            f"{f} saddr . {f} daddr @s_hairpin masquerade",
+            f"{f} saddr . oifname @s_hairpin ct status dnat masquerade",
             "oifname @s_ways fib saddr type local masquerade",
         ]
         yield self._hook(
@@ -158,6 +162,8 @@ class NftablesRenderer:
         yield self._element("s_bridges", name)
         if not bridge.internal:
             yield self._element("s_ways", name)
+            if not self.habits.proxied:
+                yield self._element("s_hairpin", f"{subnet} . {name}")
         arriving, leaving = f"c_to_{_word(bridge.ifname)}", f"c_from_{_word(bridge.ifname)}"
         yield self._chain(arriving, *self._arriving(bridge))
         yield self._element("m_to", name, f"jump {arriving}")
@@ -187,17 +193,19 @@ class NftablesRenderer:
             return
         if bridge.icc:
             yield f"iifname {name} accept"
+        doors = [f"{f} daddr . meta l4proto . th dport @{name} accept" for name in DOORS]
+        if not self.habits.proxied:
+            # It is the kernel that leads to published ports then, from whatever network.
+            yield f"ct status dnat {KNOWN}"
+            yield from (f"ct status dnat {door}" for door in doors)
         if bridge.mode is not Mode.ROUTED:
-            if not self.habits.proxied:
-                yield from self._led_across()
             others = f"iifname != {name} " if not bridge.icc else ""
             yield f"{others}iifname @s_bridges drop"
         yield KNOWN
         if not bridge.icc:
             yield f"{f} saddr . {f} daddr . meta l4proto . th dport @s_links accept"
             yield f"iifname {name} drop"
-        for doors in ("s_doors", "s_door_ranges"):
-            door = f"{f} daddr . meta l4proto . th dport @{doors} accept"
+        for door in doors:
             if bridge.answered and not self.habits.direct:
                 yield f"ct status dnat {door}"
                 yield f"iifname . {f} daddr @s_trusted {door}"
@@ -207,22 +215,9 @@ class NftablesRenderer:
             yield f"meta l4proto {'icmp' if self.version == 4 else 'ipv6-icmp'} accept"
         yield "accept" if bridge.mode is Mode.UNPROTECTED else "drop"
 
-    def _led_across(self) -> Iterator[str]:
-        """What other networks send to a published port of the host, and what is answered."""
-        yield f"ct status dnat {KNOWN}"
-        for doors in ("s_doors", "s_door_ranges"):
-            yield f"ct status dnat {self.family} daddr . meta l4proto . th dport @{doors} accept"
-
     def of_ports(self, ports: Iterable[PortPolicy]) -> Iterator[Resource]:
         """Published ports: where they lead, and the doors that let them in."""
         mine = [port for port in ports if port.address.version == self.version]
-        if not self.habits.proxied:
-            led = [port for port in mine if port.host_port]
-            for address in dict.fromkeys(port.address for port in led):
-                yield self._element("s_hairpin", f"{address} . {address}")
-            # Who asks for its own port comes from itself, whatever icc says of others.
-            own = dict.fromkeys((port.address, port.protocol, port.port) for port in led)
-            yield from self.of_links(LinkPolicy("", a, a, protocol, n) for a, protocol, n in own)
         for run in ranges(mine):
             yield from self._led(run) if run.port.host_port else ()
         doors = {(p.address, p.protocol, p.port): p for p in mine}
