@@ -266,20 +266,27 @@ def _note_forwarding(committer: Committer) -> None:
 
 
 def _note_policies(committer: Committer, world: World) -> None:
-    """FORWARD's policy outlives us; a backend that has another way to say it takes ours back."""
-    kept = committer.store.load("fact").get("dropping", b"").decode().split()
-    dropped = [FAMILY[v] for v in committer.host.drop_forwarded & want.forwarded(world)]
-    if committer.walls.whole:
-        now = sorted({*kept, *dropped}) if committer.host.firewall else kept
-        if now != kept:
-            committer.store.put("fact", "dropping", " ".join(now).encode())
-        return
-    for family in kept:
+    """FORWARD's policy outlives us; where we no longer speak by it, ours is taken back.
+
+    That is so with a backend that has another way to say it, and for a family without rules.
+    """
+    facts = committer.store.load("fact")
+    kept = set(facts.get("dropping", b"").decode().split())
+    spoke = facts.get("speaking", b"").decode().split()
+    walls, host = committer.walls, committer.host
+    ours = {r.version for r in walls.renderers if r.whole} if host.firewall else set()
+    spoken = {FAMILY[version] for version in ours}
+    dropped = {FAMILY[version] for version in host.drop_forwarded & want.forwarded(world)}
+    # A network of another family may have come since the last start.
+    kept |= dropped.intersection(spoke)
+    for family in sorted(kept - spoken):
         verdict = Policy(family, "filter", "FORWARD", "ACCEPT")
         found = committer.kernel.observe(Scope(frozenset({verdict.key}), frozenset()))
         committer.kernel.apply(diff({verdict.key: verdict}, found))
-    if kept:
-        committer.store.put("fact", "dropping", b"")
+    for fact, families in (("dropping", (kept | dropped) & spoken), ("speaking", spoken)):
+        said = " ".join(sorted(families)).encode()
+        if said != facts.get(fact, b""):
+            committer.store.put("fact", fact, said)
 
 
 def _unique_local(committer: Committer, draw: Draw) -> Base:
