@@ -167,3 +167,11 @@ def test_edits_by_hand_and_our_own_change(
 ) -> None:
     """Letters are rules."""
     assert "".join(merged(before, present, after)) == result
+
+
+def test_what_was_said_of_a_network_goes_with_it() -> None:
+    """An edit by hand in a chain that stays speaks of an interface: when that goes, so does it."""
+    before = ("-o docker0 -j DROP", "-o br-red -j DROP", "-j RETURN")
+    present = ("-o docker0 -j ACCEPT", "-o br-red -j ACCEPT", "-j RETURN")
+    after = ("-o docker0 -j DROP", "-j RETURN")
+    assert merged(before, present, after) == ("-o docker0 -j ACCEPT", "-j RETURN")

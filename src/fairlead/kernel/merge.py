@@ -6,6 +6,7 @@ stand beside it, what it takes away is taken away if it is still there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ from fairlead.kernel.iptables import Tables, is_ours
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain
 from fairlead.model.state import Chain, Key, Policy, Resource, Rule, Step
+
+INTERFACE = re.compile(r'-[io] (\S+)|"([^"]+)"')
 
 
 def merged(before: Sequence[str], present: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:
@@ -22,7 +25,9 @@ def merged(before: Sequence[str], present: Sequence[str], after: Sequence[str]) 
     """
     if list(before) == list(present) or not present:
         return tuple(after)
-    result = list(present)
+    # What a person said of a network that goes, goes with it.
+    gone = _interfaces(before) - _interfaces(after)
+    result = [rule for rule in present if rule in after or gone.isdisjoint(_interfaces([rule]))]
     for rule in before:
         if rule not in after and rule in result:
             result.remove(rule)
@@ -30,6 +35,11 @@ def merged(before: Sequence[str], present: Sequence[str], after: Sequence[str]) 
         if rule not in before and rule not in result:
             result.insert(_place(result, after, place), rule)
     return tuple(result)
+
+
+def _interfaces(rules: Sequence[str]) -> set[str]:
+    """The interfaces that rules speak of, in the words of either program."""
+    return {first or second for rule in rules for first, second in INTERFACE.findall(rule)}
 
 
 def _place(result: Sequence[str], after: Sequence[str], place: int) -> int:
