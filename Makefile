@@ -12,7 +12,7 @@ demo: setup
 	@scripts/demo
 
 test: setup
-	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n 4 --dist loadfile $(PYTEST_ARGS)
 
 # The daemon and its dataplane, killed at every single step: about twenty minutes.
 test-crash: setup
