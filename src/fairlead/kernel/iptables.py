@@ -25,7 +25,7 @@ RESTORE = {"ip": "iptables-restore", "ip6": "ip6tables-restore"}
 NAT_OF_BRIDGE = re.compile(
     r"(?:-s \S+ ! -o (\S+) -j (?:MASQUERADE|SNAT --to-source \S+)"
     r"|-o (\S+) -m addrtype --src-type LOCAL -j MASQUERADE"
-    r"|-s (?P<own>\S+) -d (?P=own) -o (\S+) -p \S+ -m \S+ --dport \d+ -j MASQUERADE)"
+    r"|-s \S+ -o (\S+) -m conntrack --ctstate DNAT -j MASQUERADE)"
 )
 INTERFACE = re.compile(r"-[io] (\S+)")
 MARKER = re.compile(r"FAIRLEAD-[0-9a-f]{8}")
@@ -108,7 +108,7 @@ def _owned(
     found: list[Resource] = []
     for spec in dict.fromkeys(rules):
         jump, nat = JUMP.search(spec), NAT_OF_BRIDGE.fullmatch(spec)
-        if (jump and is_ours(marks, jump[1])) or (nat and owns(nat[1] or nat[2] or nat[4])):
+        if (jump and is_ours(marks, jump[1])) or (nat and owns(nat[1] or nat[2] or nat[3])):
             place = rules.index(spec) + 1 if chain == "FORWARD" and table == "filter" else 0
             found.append(Rule(family, table, chain, spec, place, rules.count(spec)))
     return found

@@ -11,7 +11,7 @@ IPTABLES = (
     ("PREROUTING", "", "what is for this host may be for a published port"),
     ("OUTPUT", "", "as above for what this host sends itself; the loopback is the proxy's"),
     ("POSTROUTING", "--src-type", "the host asks from its loopback, and has to be answered"),
-    ("POSTROUTING", "--dport", "a container may ask for its own published port"),
+    ("POSTROUTING", "DNAT", "who is led back to his own network is answered by way of the host"),
     ("POSTROUTING", "", "the outside sees the host's address, not the container's"),
     ("-USER", "", "yours: nothing of it is written again"),
     ("STAGE-1", "-STAGE-2", "what leaves a network for elsewhere is judged in STAGE-2"),
