@@ -140,7 +140,6 @@ def test_a_state_reached_needs_no_steps(kernel: Kernel) -> None:
         NftChain("ip", "fairlead-test", "c_to_br-one", ("accept",)),
         NftElement("ip", "fairlead-test", "m_ranges", "9000-9010", "10.9.0.3"),
         NftSet("ip", "fairlead-test", "s_doors", "set", "type inet_service"),
-        NftTable("ip", "fairlead-test", "fairlead:c0ffee01"),
         Veth("va", "br-one", BOX, "eth7", "02:42:0a:09:00:02", 1500),
         Address(BOX, "eth0", ip_interface("10.9.0.2/16")),
     ],

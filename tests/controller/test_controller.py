@@ -201,6 +201,15 @@ async def test_ports_follow_the_gateway(machine: Machine) -> None:
     machine.is_right()
 
 
+async def test_a_start_beside_a_table_of_somebody_else(tmp_path: Path) -> None:
+    """It is refused in one line that says which, and what to do."""
+    machine = Machine(tmp_path, backend="nftables")
+    machine.kernel.foreign.add(("nft", "ip", "fairlead"))
+
+    with pytest.raises(Conflict, match="the nftables table ip fairlead exists and is not"):
+        await machine.boot()
+
+
 async def test_an_older_sandbox_published_later(machine: Machine) -> None:
     """The order of rules follows from the world, not from the order in which it came about."""
     controller = machine.controller

@@ -241,6 +241,11 @@ def _refuse_strangers(committer: Committer, world: World) -> None:
                 "stop that, remove it with `ip link delete "
                 f"{key[2]}`, or start with --default-bridge-name NAME"
             )
+        if key[0] == "nft":
+            raise Conflict(
+                f"the nftables table {key[1]} {key[2]} exists and is not fairlead's: remove it "
+                f"with `nft delete table {key[1]} {key[2]}`, or start with --iptables-prefix NAME"
+            )
         raise Conflict(
             f"the iptables chain {key[3]} in table {key[2]} exists and is not fairlead's (does "
             "Docker run here?): stop that and remove its chains, or start with "

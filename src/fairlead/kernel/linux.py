@@ -103,7 +103,6 @@ class LinuxKernel:
     def strangers(self, keys: Collection[Key]) -> tuple[Key, ...]:
         aliases = {row.name: row.alias for row in rtnetlink.links(self._host)}
         tables: Tables | None = None
-        known: State | None = None
         found = []
         for key in keys:
             if key[0] == "link" and key[1] == HOST:
@@ -114,12 +113,8 @@ class LinuxKernel:
                 table = tables.get((key[1], key[2]))
                 if table and key[3] in table.chains and self.marks.chain not in table.chains:
                     found.append(key)
-            elif key[0] == "nft":
-                known = known if known is not None else self._rules.nftables.observe()
-                there = known.get(key)
-                if isinstance(there, NftTable) and there.comment != self.marks.alias:
-                    found.append(key)
-        return tuple(found)
+        strange = self._rules.nftables.strange() if any(key[0] == "nft" for key in keys) else set()
+        return (*found, *(key for key in keys if key in strange))
 
     def surroundings(self) -> Surroundings:
         return self._outside.now()

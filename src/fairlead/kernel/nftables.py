@@ -146,8 +146,9 @@ class _Script:
 class Nftables:
     """libnftables in the namespace that the calling thread is in at the first call."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, comment: str) -> None:
         self._table = table
+        self._comment = comment
         self._context: Context | None = None
 
     def close(self) -> None:
@@ -162,14 +163,24 @@ class Nftables:
         return self._context.run(commands)
 
     def observe(self) -> dict[Key, Resource]:
-        """Our tables as they stand."""
-        there = self.run("list tables").splitlines()
+        """Our tables as they stand; one of our name with another's comment is none of ours."""
         found: list[Resource] = []
+        for table, *inside in self._named():
+            if isinstance(table, NftTable) and table.comment == self._comment:
+                found += [table, *inside]
+        return {resource.key: resource for resource in found}
+
+    def strange(self) -> set[Key]:
+        """The tables that have our name and are somebody else's."""
+        tables = (table for table, *_ in self._named() if isinstance(table, NftTable))
+        return {table.key for table in tables if table.comment != self._comment}
+
+    def _named(self) -> Iterator[list[Resource]]:
+        """What is in each table of our name, the table first."""
+        there = self.run("list tables").splitlines()
         for family in FAMILIES:
             if f"table {family} {self._table}" in there:
-                listed = self.run(f"list table {family} {self._table}")
-                found += parse(family, self._table, listed)
-        return {resource.key: resource for resource in found}
+                yield parse(family, self._table, self.run(f"list table {family} {self._table}"))
 
     def apply(self, steps: Sequence[Step]) -> None:
         """Take steps as one transaction; if things were not as planned, from how they are.

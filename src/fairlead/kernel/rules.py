@@ -30,7 +30,7 @@ class Rules:
         self.marks = marks
         self.generation = Generation(netfilter)
         self.iptables = Iptables(("ip", "ip6"))
-        self.nftables = Nftables(marks.table)
+        self.nftables = Nftables(marks.table, marks.alias)
 
     def close(self) -> None:
         self.iptables.close()
