@@ -36,6 +36,7 @@ from fairlead.model.state import (
     Veth,
     state,
 )
+from fairlead.model.tunnel import Fdb, Vxlan
 from fairlead.plan.diff import diff
 
 BOX = "aaaaaaaaaaaa"
@@ -78,7 +79,21 @@ span = NftElement("ip", "fairlead-test", "m_ranges", "9000-9010", "10.9.0.2")
 way = NftElement("ip", "fairlead-test", "m_to", '"br-one"', "jump c_to_br-one")
 NFT: list[Resource] = [table, doors, ports, ways, hooked, called, empty, door, second, span, way]
 
+SPAN = "1-0123456789"
+span = Namespace(SPAN)
+br0 = Bridge(SPAN, "br0", "02:42:0a:0a:00:01", 1450)
+span_gateway = Address(SPAN, "br0", ip_interface("10.10.0.1/24"))
+vxlan = Vxlan(SPAN, "vxlan0", "br0", 256, ip_address("192.0.2.11"), 1450)
+across = Veth("vs", "br0", BOX, "eth1", "02:42:0a:0a:00:02", 1450, namespace=SPAN)
+across_inside = Address(BOX, "eth1", ip_interface("10.10.0.2/24"))
+afar = Neighbour(SPAN, "vxlan0", ip_address("10.10.0.3"), "02:42:0a:0a:00:03")
+ipv6 = Sysctl(SPAN, "net/ipv6/conf/vxlan0/disable_ipv6", "0", "vxlan0")
+afar6 = Neighbour(SPAN, "vxlan0", ip_address("fd00:10::3"), "02:42:0a:0a:00:03")
+there = Fdb(SPAN, "vxlan0", "02:42:0a:0a:00:03", ip_address("192.0.2.12"))
+
 NETWORK: list[Resource] = [bridge, gateway]
+SPANNED: list[Resource] = [span, br0, span_gateway, vxlan, afar, there]
+ACROSS: list[Resource] = [*SPANNED, box, across, across_inside]
 JOINED: list[Resource] = [*NETWORK, box, redirect, veth, inside, default, onlink, peer]
 FIREWALL: list[Resource] = [marker, forward, user, jump, marker_nat, masquerade, *NFT]
 
@@ -298,3 +313,71 @@ def test_what_waits_to_be_reaped_is_gone(kernel: Kernel) -> None:
     assert left == state([*NETWORK, box, redirect])
     kernel.reap()
     assert kernel.observe(EVERYTHING) == left
+
+
+def test_a_network_that_spans_hosts_is_seen(kernel: Kernel) -> None:
+    """Device, forwarding entries, and cables whose near end is in the network's namespace."""
+    everything = [*ACROSS, *JOINED, *FIREWALL]
+
+    assert reach(kernel, everything) == state(everything)
+    assert reach(kernel, [*ACROSS, *NETWORK]) == state([*ACROSS, *NETWORK])
+
+
+def test_neighbours_of_either_family(kernel: Kernel) -> None:
+    """The device knows those of IPv6, too, once it has it."""
+    want = [*SPANNED, ipv6, afar6]
+
+    assert reach(kernel, want, Scope(frozenset({ipv6.key}))) == state(want)
+
+
+def test_a_network_that_spans_hosts_goes(kernel: Kernel) -> None:
+    """A sandbox that stays keeps nothing of it, and the name is free for the next."""
+    reach(kernel, ACROSS + JOINED)
+
+    assert reach(kernel, JOINED) == state(JOINED)
+    assert reach(kernel, ACROSS + JOINED) == state(ACROSS + JOINED)
+    kernel.reap()
+    assert kernel.observe(EVERYTHING) == state(ACROSS + JOINED)
+
+
+def test_one_leaves_a_network_that_spans_hosts(kernel: Kernel) -> None:
+    """The others stay; who comes back under the same names finds room."""
+    reach(kernel, ACROSS + JOINED)
+
+    assert reach(kernel, [*SPANNED, *JOINED]) == state([*SPANNED, *JOINED])
+    kernel.reap()
+    assert reach(kernel, ACROSS + JOINED) == state(ACROSS + JOINED)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(vxlan, mtu=1400),
+        replace(vxlan, vni=257),
+        replace(vxlan, local=ip_address("192.0.2.13")),
+        replace(vxlan, local=ip_address("2001:db8::11")),
+        replace(there, host=ip_address("192.0.2.14")),
+        replace(afar, mac="02:42:0a:0a:00:99"),
+        replace(across, mtu=1400),
+        replace(across, mac="02:42:0a:0a:00:98"),
+    ],
+    ids=["mtu", "vni", "local", "local6", "host", "mac", "cable", "cable-mac"],
+)
+def test_a_peer_or_a_tunnel_changes(kernel: Kernel, changed: Resource) -> None:
+    """In place or by making it anew; what stood on it is there again."""
+    reach(kernel, ACROSS)
+    want = {r.key: r for r in ACROSS} | {changed.key: changed}
+    if isinstance(changed, Vxlan) and changed.local.version == 6:
+        want[there.key] = replace(there, host=ip_address("2001:db8::12"))
+
+    assert converge(kernel, want) == want
+
+
+def test_the_bridge_of_a_span_goes_and_comes(kernel: Kernel) -> None:
+    """Its ports are plugged in again."""
+    reach(kernel, ACROSS)
+
+    other = replace(br0, mac="02:42:0a:0a:00:55")
+    want = {r.key: r for r in ACROSS} | {other.key: other}
+
+    assert converge(kernel, want) == want

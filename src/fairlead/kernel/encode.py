@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Collection, Sequence
 
-from fairlead.kernel import rtnetlink
+from fairlead.kernel import rtnetlink, tunnel
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.netlink import Answer, Message, Socket
 from fairlead.kernel.netns import Namespaces
@@ -28,6 +28,7 @@ from fairlead.model.state import (
     Veth,
     changed_fields,
 )
+from fairlead.model.tunnel import Fdb, Vxlan
 
 GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.EINVAL})
 """What the kernel answers to the removal of something that is not there."""
@@ -58,6 +59,8 @@ class Encoder:
             return self._change(step, changed_fields(before, after))
         if isinstance(after, Bridge):
             return rtnetlink.new_bridge(after, self._marks.alias)
+        if isinstance(after, Vxlan):
+            return tunnel.new_vxlan(after, self._namespace(step, after.namespace))
         if isinstance(after, Veth):
             master = self._index(step, after.master) if after.master else 0
             fd = self._namespace(step, after.peer_namespace)
@@ -65,16 +68,16 @@ class Encoder:
             if after.hairpin:
                 made.append(rtnetlink.set_hairpin(after.name, on=True))
             return made
-        return [self._row(step, after)]
+        return self._row(step, after)
 
     def _removal(self, step: Step) -> list[Message]:
         gone = step.resource
         if isinstance(gone, Bridge | Veth) and gone.key in self._condemned:
             return [rtnetlink.condemn(gone.name, self._marks.dying, self._marks.group)]
-        if isinstance(gone, Bridge | Veth):
+        if isinstance(gone, Bridge | Veth | Vxlan):
             return [rtnetlink.delete_link(gone.name)]
         try:
-            return [self._row(step, gone, delete=True)]
+            return self._row(step, gone, delete=True)
         except Refused as refused:
             if refused.code == errno.ENODEV:
                 return []
@@ -82,9 +85,11 @@ class Encoder:
 
     def _change(self, step: Step, names: frozenset[str]) -> list[Message]:
         after = step.after
-        if isinstance(after, Neighbour):
-            return [self._row(step, after)]
-        assert isinstance(after, Bridge | Veth)
+        if isinstance(after, Neighbour | Fdb):
+            return self._row(step, after)
+        assert isinstance(after, Bridge | Veth | Vxlan)
+        if isinstance(after, Vxlan):
+            return self._plug(step, after)
         values: dict[str, int | str] = {}
         if "mtu" in names:
             values["mtu"] = after.mtu
@@ -103,6 +108,8 @@ class Encoder:
     def far_end(self, step: Step) -> None:
         """What is left to do at the other end of a cable, when the near end is done."""
         gone, veth = step.before, step.after
+        if isinstance(veth, Vxlan) and gone is None:
+            self._settle(step, veth)
         if isinstance(gone, Veth) and veth is None:
             lives = ("netns", gone.peer_namespace) not in self._condemned
             if lives and gone.key in self._condemned:
@@ -123,6 +130,20 @@ class Encoder:
         if answer.code:
             raise Refused(step, answer.code, (), answer.detail)
 
+    def _plug(self, step: Step, item: Vxlan) -> list[Message]:
+        master = self._index(step, item.master)
+        return tunnel.plug(item, master, self._marks.alias)
+
+    def _settle(self, step: Step, item: Vxlan) -> None:
+        """Plug a device in, which was made from the host, where its bridge is."""
+        self._indices.clear()
+        with self._namespaces.entered(item.namespace), Socket() as netlink:
+            answers = netlink.batch(self._plug(step, item))
+        self._indices.clear()
+        for answer in answers:
+            if answer.code:
+                raise Refused(step, answer.code, (), answer.detail)
+
     def _retire(self, veth: Veth) -> None:
         """Nobody in the sandbox is to see the interface any more, nor wait for its name."""
         try:
@@ -135,14 +156,16 @@ class Encoder:
             if error.errno is not None and error.errno not in GONE:
                 raise
 
-    def _row(self, step: Step, item: Resource, delete: bool = False) -> Message:
-        assert isinstance(item, Address | Route | Neighbour)
+    def _row(self, step: Step, item: Resource, delete: bool = False) -> list[Message]:
+        assert isinstance(item, Address | Route | Neighbour | Fdb)
         index = self._index(step, item.link)
+        if isinstance(item, Fdb):
+            return tunnel.fdb(item, index, delete)
         if isinstance(item, Address):
-            return rtnetlink.address(item, index, delete)
+            return [rtnetlink.address(item, index, delete)]
         if isinstance(item, Route):
-            return rtnetlink.route(item, index, delete)
-        return rtnetlink.neighbour(item, index, delete)
+            return [rtnetlink.route(item, index, delete)]
+        return [rtnetlink.neighbour(item, index, delete)]
 
     def _index(self, step: Step, name: str) -> int:
         if name not in self._indices:

@@ -34,6 +34,7 @@ from fairlead.model.state import (
     Step,
     Veth,
 )
+from fairlead.model.tunnel import Vxlan
 from fairlead.plan.damage import is_rule
 
 
@@ -180,10 +181,8 @@ class FakeKernel:
         return 0
 
     def _stands(self, key: Key) -> bool:
-        return (
-            key in self.state
-            or key == ("link", HOST, "")
-            or any(key in resource.provides for resource in self.state.values())
+        return key in self.state or any(
+            key in resource.provides for resource in self.state.values()
         )
 
     def _name_taken(self, resource: Resource) -> bool:
@@ -218,10 +217,15 @@ class FakeKernel:
                     loose = replace(other, peer_namespace="?", peer="?", mac="")
                     self.state[loose.key] = loose
                 continue
-            if isinstance(other, Veth) and ("link", HOST, other.master) in lost:
+            if isinstance(other, Veth | Vxlan) and _port(other) in lost:
                 continue  # Linux unplugs the ports of a dying bridge and keeps them
             if not lost.isdisjoint(other.needs):
                 self._fall(other.key)
+
+
+def _port(link: Veth | Vxlan) -> Key:
+    """The bridge that a link is plugged into."""
+    return ("link", link.namespace, link.master)
 
 
 def _namespace(resource: Resource) -> str:

@@ -11,9 +11,8 @@ deleting one takes the kernel 16 to 40 ms, deleting twenty together no longer.
 from __future__ import annotations
 
 import errno
-import re
 import socket
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -21,24 +20,25 @@ from fairlead.kernel import adoption, conntrack, rtnetlink, sockets
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.exam import exam
-from fairlead.kernel.iptables import Tables, ours
+from fairlead.kernel.iptables import Tables
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import TABLE, Context, redirect
+from fairlead.kernel.observe import Observer
 from fairlead.kernel.port import Place, Surroundings
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.surroundings import Outside
-from fairlead.kernel.sysctl import read_sysctl, write_sysctl
+from fairlead.kernel.sysctl import write_sysctl
 from fairlead.model.errors import Failed
 from fairlead.model.facts import Exam, LinkFact, Vitals
 from fairlead.model.marks import Marks
+from fairlead.model.network import is_span
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
     Address,
     Bridge,
     Chain,
-    DnsRedirect,
     ForgetFlows,
     IPAddress,
     Key,
@@ -53,13 +53,14 @@ from fairlead.model.state import (
     Step,
     Sysctl,
     Veth,
-    state,
 )
+from fairlead.model.tunnel import Fdb, Vxlan
 
-BRIDGE_NAME = re.compile(r"br-[0-9a-f]{12}")
 FIREWALL = (Chain, Rule, Policy)
 NFT = (NftTable, NftSet, NftChain, NftElement)
-NETLINK = (Bridge, Veth, Address, Route, Neighbour)
+NETLINK = (Bridge, Veth, Vxlan, Address, Route, Neighbour, Fdb)
+WAVES = (Bridge, Veth, Vxlan)
+"""Links by kind, in the order in which they may stand on each other."""
 
 
 class LinuxKernel:
@@ -72,7 +73,9 @@ class LinuxKernel:
         self._netfilter = Socket(NETLINK_NETFILTER)
         self._rules = Rules(marks, self._netfilter)
         self._outside = Outside(self._host, marks)
+        self._observer = Observer(self.namespaces, self._host, marks, self._rules)
         self._condemned: set[Key] = set()
+        self._graves: set[str] = set()
         self._swept = False
         self._forgotten: set[ForgetFlows] = set()
 
@@ -84,21 +87,7 @@ class LinuxKernel:
         self.namespaces.close()
 
     def observe(self, scope: Scope) -> State:
-        rows = rtnetlink.links(self._host)
-        found: list[Resource] = []
-        if scope.namespaces is None or HOST in scope.namespaces:
-            found += self._observe_host(rows, scope.rules)
-        names = self.namespaces.names()
-        if scope.namespaces is not None:
-            names = [name for name in names if name in scope.namespaces]
-        cables = {row.index: row for row in rows if row.alias == self.marks.alias}
-        masters = {row.index: row.name for row in rows}
-        for name in names:
-            found += self._observe_sandbox(name, cables, masters)
-        if scope.namespaces is None:
-            found += [_loose(row, masters) for row in cables.values() if row.kind == "veth"]
-        found += [s for key in sorted(scope.settings) if (s := self._setting(key)) is not None]
-        return state(found)
+        return self._observer.observe(scope)
 
     def strangers(self, keys: Collection[Key]) -> tuple[Key, ...]:
         aliases = {row.name: row.alias for row in rtnetlink.links(self._host)}
@@ -201,74 +190,21 @@ class LinuxKernel:
         """
         if not self._swept:
             self.namespaces.sweep()
+            self._graves = {name for name in self.namespaces.names() if is_span(name)}
             self._swept = True
-        if any(row.alias == self.marks.dying for row in rtnetlink.links(self._host)):
-            self._host.batch([rtnetlink.delete_group(self.marks.group)])
+        self._bury(self._host)
+        while self._graves:
+            try:
+                with self.namespaces.entered(self._graves.pop()), Socket() as netlink:
+                    self._bury(netlink)
+            except FileNotFoundError:
+                # The namespace went, and its links with it.
+                continue
         self._forget_now()
 
-    def _observe_host(self, rows: list[rtnetlink.Link], rules: bool) -> Iterator[Resource]:
-        mine = [row for row in rows if row.alias == self.marks.alias]
-        names = {row.index: row.name for row in mine}
-        for row in mine:
-            if row.kind == "bridge":
-                yield Bridge(HOST, row.name, row.mac, row.mtu, row.up)
-        # Another fairlead on this host marks its addresses as we do, but not its links.
-        everywhere = {row.index: row.name for row in rows if not self.marks.of_another(row.alias)}
-        yield from rtnetlink.addresses(self._host, HOST, everywhere)
-        yield from (r.route for r in rtnetlink.routes(self._host, HOST, everywhere) if r.ours)
-        yield from rtnetlink.neighbours(self._host, HOST, everywhere)
-        present = {row.name for row in rows}
-
-        def owns(bridge: str) -> bool:
-            return bridge in names.values() or (
-                bridge not in present and bool(BRIDGE_NAME.fullmatch(bridge))
-            )
-
-        if rules:
-            self._rules.generation.looking()
-            yield from ours(self._rules.iptables.save(), self.marks, owns)
-            yield from self._rules.nftables.observe().values()
-
-    def _observe_sandbox(
-        self,
-        name: str,
-        cables: dict[int, rtnetlink.Link],
-        masters: dict[int, str],
-    ) -> Iterator[Resource]:
-        """What is in a namespace; takes the cables that end here out of `cables`.
-
-        An interface that waits to be reaped is gone, and so is what stands on it.
-        """
-        yield Namespace(name, adoption.identity_of(self.namespaces, name))
-        with self.namespaces.entered(name), Socket() as netlink, Context() as nft:
-            # Other links here may carry our mark and yet be another fairlead's.
-            names: dict[int, str] = {}
-            for row in rtnetlink.links(netlink):
-                near = cables.get(row.far)
-                veth = row.kind == "veth" and row.elsewhere
-                if near is not None and veth and near.far == row.index:
-                    del cables[row.far]
-                    names[row.index] = row.name
-                    yield _cable(near, masters, name, row)
-            yield from rtnetlink.addresses(netlink, name, names)
-            yield from (r.route for r in rtnetlink.routes(netlink, name, names) if r.ours)
-            yield from rtnetlink.neighbours(netlink, name, names)
-            if f"table ip {TABLE}" in nft.run("list tables ip"):
-                yield DnsRedirect(name)
-
-    def _setting(self, key: Key) -> Resource | None:
-        if key[0] == "sysctl":
-            _, namespace, path, link = key
-            try:
-                with self.namespaces.entered(namespace):
-                    value = read_sysctl(path)
-            except FileNotFoundError:
-                return None
-            return Sysctl(namespace, path, value, link)
-        _, family, table, chain = key
-        found = self._rules.iptables.save().get((family, table))
-        verdict = found.policies.get(chain, "ACCEPT") if found else "ACCEPT"
-        return Policy(family, table, chain, verdict)
+    def _bury(self, netlink: Socket) -> None:
+        if any(row.alias == self.marks.dying for row in rtnetlink.links(netlink)):
+            netlink.batch([rtnetlink.delete_group(self.marks.group)])
 
     def _take_namespaces(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
@@ -345,6 +281,8 @@ class LinuxKernel:
         for _, group in groupby(steps, key=_wave):
             batch = list(group)
             messages: list[tuple[Step, Message]] = []
+            self._graves.update(_grave(step, self._condemned) for step in batch)
+            self._graves.discard(HOST)
             with Encoder(self.namespaces, self.marks, self._condemned) as encoder:
                 for step in batch:
                     messages += [(step, message) for message in encoder.messages(step)]
@@ -355,44 +293,42 @@ class LinuxKernel:
             done += batch
 
 
-def _cable(
-    near: rtnetlink.Link, masters: dict[int, str], namespace: str, far: rtnetlink.Link
-) -> Veth:
-    up = near.up and far.up
-    mtu = near.mtu if near.mtu == far.mtu else 0
-    master = masters.get(near.master, "")
-    return Veth(near.name, master, namespace, far.name, far.mac, mtu, up, near.hairpin)
-
-
-def _loose(row: rtnetlink.Link, masters: dict[int, str]) -> Veth:
-    """A cable of ours that ends in no sandbox that we know."""
-    return Veth(row.name, masters.get(row.master, ""), "?", "?", "", row.mtu, row.up)
-
-
 def _is_ground(resource: Resource) -> bool:
     """Whether what stands on it goes with it: not so with a namespace that is somebody else's."""
     if isinstance(resource, Namespace):
         return not resource.identity
-    return isinstance(resource, Bridge | Veth)
+    return isinstance(resource, WAVES)
 
 
 def _falls(step: Step, falling: set[Key]) -> bool:
     """Whether the kernel removes this by itself, when what it stands on goes in the same call."""
     item = step.resource
-    if step.after is not None or _is_ground(item):
+    # The other end of a cable is in somebody's sandbox, who is to miss it at once; and a
+    # tunnel's number is taken until the kernel comes round to clearing the namespace.
+    if step.after is not None or isinstance(item, Namespace | Veth | Vxlan):
         return False
     inside = ("netns", str(getattr(item, "namespace", HOST))) in falling
-    return inside or not falling.isdisjoint(item.needs)
+    return inside or (not _is_ground(item) and not falling.isdisjoint(item.needs))
 
 
 def _place(step: Step) -> str:
     item = step.resource
-    return HOST if isinstance(item, Veth) else str(getattr(item, "namespace", HOST))
+    if isinstance(item, Vxlan) and step.before is None:
+        # Where it is made is where its packets travel.
+        return HOST
+    return str(getattr(item, "namespace", HOST))
 
 
 def _wave(step: Step) -> int:
     """Steps of one wave need no index that another of them brings about."""
-    return [Bridge, Veth].index(type(step.resource)) if _is_ground(step.resource) else 2
+    kind = type(step.resource)
+    return WAVES.index(kind) if kind in WAVES else len(WAVES)
+
+
+def _grave(step: Step, condemned: Collection[Key]) -> str:
+    """The namespace in which a cable is left to be reaped."""
+    item = step.resource
+    return item.namespace if isinstance(item, Veth) and item.key in condemned else HOST
 
 
 def _kind(step: Step) -> str:

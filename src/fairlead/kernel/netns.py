@@ -44,6 +44,7 @@ class Namespaces:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._host = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._here = self._host
 
     def close(self) -> None:
         os.close(self._host)
@@ -62,7 +63,9 @@ class Namespaces:
                 os.unlink(entry.path)
 
     def open(self, name: str) -> int:
-        """A descriptor of a pinned namespace; OSError ENOENT when there is none."""
+        """A descriptor of a pinned namespace, or of the host's; OSError ENOENT if there is none."""
+        if not name:
+            return os.dup(self._host)
         path = self.path(name)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         if not is_namespace(fd):
@@ -108,7 +111,8 @@ class Namespaces:
     def entered(self, name: str) -> Iterator[int]:
         """Be in a namespace (the host's for an empty name); yields its descriptor."""
         if not name:
-            yield self._host
+            with self.entered_at(self._host):
+                yield self._host
             return
         fd = self.open(name)
         try:
@@ -119,12 +123,16 @@ class Namespaces:
 
     @contextmanager
     def entered_at(self, fd: int) -> Iterator[None]:
-        """Be in the namespace of a descriptor."""
-        _call("setns", fd, CLONE_NEWNET)
+        """Be in the namespace of a descriptor, and then again where we were."""
+        before, self._here = self._here, fd
+        if fd != before:
+            _call("setns", fd, CLONE_NEWNET)
         try:
             yield
         finally:
-            _call("setns", self._host, CLONE_NEWNET)
+            self._here = before
+            if fd != before:
+                _call("setns", before, CLONE_NEWNET)
 
     def raise_loopback(self) -> None:
         """In the namespace that the thread is in: names are served at an address of it."""

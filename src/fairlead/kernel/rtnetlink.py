@@ -35,6 +35,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+RTM_GETNSID, NETNSA_NSID, NETNSA_FD = 90, 1, 3
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_LINK_NETNSID = 18, 20, 28, 37
@@ -70,11 +71,13 @@ class Link:
     master: int
     far: int
     """The index of the other end, in the namespace where that is."""
-    elsewhere: bool
-    """Whether the other end is in another namespace."""
+    space: int | None
+    """The number here of the other end's namespace; None if that is this one."""
     up: bool
     hairpin: bool
     """Whether a bridge sends back here what came from here."""
+    detail: bytes = b""
+    """What its kind has to say of it, as attributes."""
 
 
 def mac_bytes(mac: str) -> bytes:
@@ -85,14 +88,15 @@ def _flags(up: bool) -> tuple[int, int]:
     return (IFF_UP if up else 0, IFF_UP)
 
 
-def _header(index: int = 0, up: bool | None = None) -> bytes:
+def header(index: int = 0, up: bool | None = None) -> bytes:
+    """The fixed part of a message about a link."""
     flags, change = (0, 0) if up is None else _flags(up)
     return IFINFO.pack(socket.AF_UNSPEC, 0, index, flags, change)
 
 
 def new_bridge(bridge: Bridge, alias: str) -> list[Message]:
     """Make a bridge with its final address and MTU, then mark it."""
-    body = _header(up=bridge.up) + text(IFLA_IFNAME, bridge.name) + u32(IFLA_MTU, bridge.mtu)
+    body = header(up=bridge.up) + text(IFLA_IFNAME, bridge.name) + u32(IFLA_MTU, bridge.mtu)
     body += attribute(IFLA_ADDRESS, mac_bytes(bridge.mac))
     body += nest(IFLA_LINKINFO, text(IFLA_INFO_KIND, "bridge"))
     return [Message(RTM_NEWLINK, NEW, body), mark(bridge.name, alias, bridge.up)]
@@ -103,9 +107,9 @@ def new_veth(veth: Veth, master: int, namespace_fd: int, alias: str) -> list[Mes
 
     An end cannot come up before it has another, so neither does at once.
     """
-    peer = _header() + text(IFLA_IFNAME, veth.peer) + u32(IFLA_MTU, veth.mtu)
+    peer = header() + text(IFLA_IFNAME, veth.peer) + u32(IFLA_MTU, veth.mtu)
     peer += attribute(IFLA_ADDRESS, mac_bytes(veth.mac)) + u32(IFLA_NET_NS_FD, namespace_fd)
-    body = _header() + text(IFLA_IFNAME, veth.name) + u32(IFLA_MTU, veth.mtu)
+    body = header() + text(IFLA_IFNAME, veth.name) + u32(IFLA_MTU, veth.mtu)
     if master:
         body += u32(IFLA_MASTER, master)
     kind = text(IFLA_INFO_KIND, "veth")
@@ -115,13 +119,13 @@ def new_veth(veth: Veth, master: int, namespace_fd: int, alias: str) -> list[Mes
 
 def mark(name: str, alias: str, up: bool) -> Message:
     """The kernel ignores an alias while it makes a link, so it comes second, in one batch."""
-    body = _header(up=up) + text(IFLA_IFNAME, name) + text(IFLA_IFALIAS, alias)
+    body = header(up=up) + text(IFLA_IFNAME, name) + text(IFLA_IFALIAS, alias)
     return Message(RTM_SETLINK, 0, body)
 
 
 def set_link(name: str, up: bool | None = None, **values: int | str) -> Message:
     """Change a link that stands: `mtu`, `mac`, `master` (an index)."""
-    body = _header(up=up) + text(IFLA_IFNAME, name)
+    body = header(up=up) + text(IFLA_IFNAME, name)
     if "mtu" in values:
         body += u32(IFLA_MTU, int(values["mtu"]))
     if "mac" in values:
@@ -139,27 +143,27 @@ def set_hairpin(name: str, on: bool) -> Message:
         text(IFLA_INFO_SLAVE_KIND, "bridge"),
         nest(IFLA_INFO_SLAVE_DATA, mode),
     )
-    return Message(RTM_NEWLINK, 0, _header() + text(IFLA_IFNAME, name) + port)
+    return Message(RTM_NEWLINK, 0, header() + text(IFLA_IFNAME, name) + port)
 
 
 def delete_link(name: str) -> Message:
-    return Message(RTM_DELLINK, 0, _header() + text(IFLA_IFNAME, name))
+    return Message(RTM_DELLINK, 0, header() + text(IFLA_IFNAME, name))
 
 
 def condemn(name: str, alias: str, group: int) -> Message:
     """Cut a link off, and give it another mark and the group that is reaped together."""
-    body = _header(up=False) + text(IFLA_IFNAME, name) + text(IFLA_IFALIAS, alias)
+    body = header(up=False) + text(IFLA_IFNAME, name) + text(IFLA_IFALIAS, alias)
     return Message(RTM_SETLINK, 0, body + u32(IFLA_MASTER, 0) + u32(IFLA_GROUP, group))
 
 
 def retire(index: int) -> Message:
     """Set a link down and give its name free."""
-    return Message(RTM_SETLINK, 0, _header(index, up=False) + text(IFLA_IFNAME, f"gone{index}"))
+    return Message(RTM_SETLINK, 0, header(index, up=False) + text(IFLA_IFNAME, f"gone{index}"))
 
 
 def delete_group(group: int) -> Message:
     """Delete all links of a group: the kernel waits once for all of them."""
-    return Message(RTM_DELLINK, 0, _header() + u32(IFLA_GROUP, group))
+    return Message(RTM_DELLINK, 0, header() + u32(IFLA_GROUP, group))
 
 
 def _family(version: int) -> int:
@@ -213,7 +217,7 @@ def neighbour(item: Neighbour, index: int, delete: bool = False) -> Message:
 
 def links(netlink: Socket) -> list[Link]:
     """The links of the socket's namespace."""
-    body = _header() + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    body = header() + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
     return [_link(data) for kind, data in netlink.dump(RTM_GETLINK, body) if kind == RTM_NEWLINK]
 
 
@@ -231,10 +235,19 @@ def _link(data: bytes) -> Link:
         mtu=number(found, IFLA_MTU),
         master=number(found, IFLA_MASTER),
         far=number(found, IFLA_LINK),
-        elsewhere=IFLA_LINK_NETNSID in found,
+        space=number(found, IFLA_LINK_NETNSID) if IFLA_LINK_NETNSID in found else None,
         up=bool(flags & IFF_UP),
         hairpin=port.get(IFLA_BRPORT_MODE, b"\0") != b"\0",
+        detail=info.get(IFLA_INFO_DATA, b""),
     )
+
+
+def space_number(netlink: Socket, namespace_fd: int) -> int | None:
+    """The number that a namespace has in the socket's; None when it has none there."""
+    body = b"\0\0\0\0" + u32(NETNSA_FD, namespace_fd)
+    found = attributes(netlink.ask(RTM_GETNSID, body), 4)
+    known = struct.unpack("=i", found.get(NETNSA_NSID, b"\xff" * 4))[0]
+    return int(known) if known >= 0 else None
 
 
 def addresses(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list[Address]:

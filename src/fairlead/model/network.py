@@ -119,6 +119,20 @@ def gateway_reserved(options: BridgeOptions, internal: bool, version: int) -> bo
     return options.mode(version) is not Mode.ISOLATED and not (internal and inhibited)
 
 
+SPAN = "1-"
+"""How the name of the namespace begins that a network has which spans hosts."""
+
+
+def span(id_: str) -> str:
+    """The namespace in which a network that spans hosts has its bridge on each of them."""
+    return f"{SPAN}{id_[:10]}"
+
+
+def is_span(namespace: str) -> bool:
+    """Whether a namespace is one of a network, and no sandbox."""
+    return namespace.startswith(SPAN)
+
+
 def bridge_name(id_: str) -> str:
     """The name of a network's bridge when nobody chose one."""
     return f"br-{id_[:12]}"

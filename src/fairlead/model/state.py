@@ -166,10 +166,11 @@ class Bridge(Plain):
 
 @dataclass(frozen=True, slots=True)
 class Veth(Plain):
-    """A cable from a bridge port on the host to an interface in a sandbox.
+    """A cable from a bridge port to an interface in a sandbox.
 
-    `mac` is the address of the end in the sandbox; `mtu` (bytes) and `up` are
-    of both ends; with `hairpin` the bridge also sends back what came from it.
+    The bridge is on the host, or in the `namespace` of its network. `mac` is the
+    address of the end in the sandbox; `mtu` (bytes) and `up` are of both ends;
+    with `hairpin` the bridge also sends back what came from it.
     A veth cannot be handed to another namespace in place: the name may be
     taken there, and addresses and routes are lost on the way.
     """
@@ -182,16 +183,18 @@ class Veth(Plain):
     mtu: int
     up: bool = True
     hairpin: bool = False
+    namespace: str = HOST
     RANK: ClassVar[Rank] = Rank.LINK
     IN_PLACE: ClassVar[frozenset[str]] = frozenset({"mtu", "master", "mac", "up", "hairpin"})
 
     @property
     def key(self) -> Key:
-        return ("link", HOST, self.name)
+        return ("link", self.namespace, self.name)
 
     @property
     def needs(self) -> tuple[Key, ...]:
-        return (("link", HOST, self.master), ("netns", self.peer_namespace))
+        port = (("link", self.namespace, self.master),) if self.master else ()
+        return (*port, *_inside(self.namespace), *_inside(self.peer_namespace))
 
     @property
     def provides(self) -> tuple[Key, ...]:

@@ -1,0 +1,64 @@
+"""Resources of a network that spans hosts: the VXLAN device, and where its frames go.
+
+VXLAN (RFC 7348) carries Ethernet frames in UDP. Nothing is learnt from traffic:
+where a MAC is, and which MAC an address has, is said by us or by nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fairlead.model.state import HOST, IPAddress, Key, Plain, Rank
+
+PORT = 4789
+"""The UDP port that IANA gave to VXLAN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vxlan(Plain):
+    """A VXLAN device in a namespace, whose packets travel in the host's.
+
+    `local` is the address that they leave from, `mtu` in bytes; it answers for
+    neighbours that it was told of.
+    """
+
+    namespace: str
+    name: str
+    master: str
+    vni: int
+    local: IPAddress
+    mtu: int
+    port: int = PORT
+    up: bool = True
+    RANK: ClassVar[Rank] = Rank.LINK
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"master", "mtu", "up"})
+
+    @property
+    def key(self) -> Key:
+        return ("link", self.namespace, self.name)
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        inside = (("netns", self.namespace),) if self.namespace != HOST else ()
+        return (*inside, ("link", self.namespace, self.master))
+
+
+@dataclass(frozen=True, slots=True)
+class Fdb(Plain):
+    """A MAC is on another host: the bridge sends its frames to the VXLAN device, that to `host`."""
+
+    namespace: str
+    link: str
+    mac: str
+    host: IPAddress
+    RANK: ClassVar[Rank] = Rank.NEIGH
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"host"})
+
+    @property
+    def key(self) -> Key:
+        return ("fdb", self.namespace, self.link, self.mac)
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        return (("link", self.namespace, self.link),)
