@@ -80,7 +80,7 @@ way = NftElement("ip", "fairlead-test", "m_to", '"br-one"', "jump c_to_br-one")
 NFT: list[Resource] = [table, doors, ports, ways, hooked, called, empty, door, second, span, way]
 
 SPAN = "1-0123456789"
-span = Namespace(SPAN)
+through = Namespace(SPAN)
 br0 = Bridge(SPAN, "br0", "02:42:0a:0a:00:01", 1450)
 span_gateway = Address(SPAN, "br0", ip_interface("10.10.0.1/24"))
 vxlan = Vxlan(SPAN, "vxlan0", "br0", 256, ip_address("192.0.2.11"), 1450)
@@ -92,7 +92,7 @@ afar6 = Neighbour(SPAN, "vxlan0", ip_address("fd00:10::3"), "02:42:0a:0a:00:03")
 there = Fdb(SPAN, "vxlan0", "02:42:0a:0a:00:03", ip_address("192.0.2.12"))
 
 NETWORK: list[Resource] = [bridge, gateway]
-SPANNED: list[Resource] = [span, br0, span_gateway, vxlan, afar, there]
+SPANNED: list[Resource] = [through, br0, span_gateway, vxlan, afar, there]
 ACROSS: list[Resource] = [*SPANNED, box, across, across_inside]
 JOINED: list[Resource] = [*NETWORK, box, redirect, veth, inside, default, onlink, peer]
 FIREWALL: list[Resource] = [marker, forward, user, jump, marker_nat, masquerade, *NFT]

@@ -26,6 +26,7 @@ from itertools import product
 from pathlib import Path
 
 from fairlead.driver import bridge
+from fairlead.driver.site import NOWHERE
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.netns import Namespaces
 from fairlead.model.endpoint import Endpoint, Port
@@ -118,14 +119,14 @@ def ground(world: World, proxied: bool = True) -> list[Resource]:
         Sysctl(HOST, "net/ipv6/conf/all/forwarding", "1"),
     ]
     for net in world.networks.values():
-        found += bridge.network(net)
+        found += bridge.network(net, NOWHERE)
         localnet = f"net/ipv4/conf/{net.ifname}/route_localnet"
         found.append(Sysctl(HOST, localnet, str(int(not proxied)), net.ifname))
     for box in world.sandboxes.values():
         found.append(Namespace(box.namespace))
         for end in world.in_sandbox(box.id):
             net = world.networks[end.network]
-            for item in bridge.endpoint(net, end, box):
+            for item in bridge.endpoint(net, end, box, NOWHERE):
                 found.append(replace(item, hairpin=not proxied) if isinstance(item, Veth) else item)
             # Also where we would give none: the rules must not rest on missing routes.
             for pool in net.pools:

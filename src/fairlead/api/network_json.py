@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from fairlead.api.times import rfc3339
 from fairlead.api.versions import Version
+from fairlead.controller import gateway
 from fairlead.engine.documents import EndpointSettings, IpamConfig, read
 from fairlead.ipam.usage import usage
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import Invalid
 from fairlead.model.network import Network, NetworkRequest, Pool, PoolRequest
+from fairlead.model.peer import Peer
+from fairlead.model.state import IPInterface
 from fairlead.model.world import World
 
 Json = dict[str, Any]
@@ -157,12 +160,27 @@ def _member(endpoint: Endpoint, name: str) -> Json:
     }
 
 
+def _peer(peer: Peer) -> Json:
+    four = next((a for a in peer.addresses if a.version == 4), "")
+    six = next((a for a in peer.addresses if a.version == 6), "")
+    return {
+        "Name": peer.name,
+        "EndpointID": peer.id,
+        "MacAddress": peer.mac,
+        "IPv4Address": str(four),
+        "IPv6Address": str(six),
+    }
+
+
 def members(world: World, network: Network) -> Json:
-    """The containers on a network, by id."""
+    """The containers on a network, by id; of other hosts only the endpoints are known."""
     found = {}
     for endpoint in world.on_network(network.id):
         sandbox = world.sandboxes[endpoint.sandbox]
-        found[sandbox.container] = _member(endpoint, sandbox.name)
+        name = gateway.name(sandbox) if endpoint.service else sandbox.name
+        found[sandbox.container] = _member(endpoint, name)
+    for peer in world.afar(network.id).values():
+        found[f"ep-{peer.id}"] = _peer(peer)
     return dict(sorted(found.items()))
 
 
@@ -197,9 +215,16 @@ def network_json(network: Network, version: Version, containers: Json | None = N
     return {**found, **words, **({} if containers is None else {"Containers": containers})}
 
 
+def _addresses(world: World, network: Network) -> Iterator[IPInterface]:
+    for endpoint in world.on_network(network.id):
+        yield from endpoint.addresses
+    for peer in world.afar(network.id).values():
+        yield from peer.addresses
+
+
 def status_json(world: World, network: Network) -> Json:
     """How full a network's pools are."""
-    held = [a.ip for endpoint in world.on_network(network.id) for a in endpoint.addresses]
+    held = [a.ip for a in _addresses(world, network)]
     subnets = {}
     for pool in network.pools:
         found = usage(pool, held)

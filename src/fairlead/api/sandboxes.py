@@ -97,8 +97,7 @@ def sandbox_json(call: Call, box: Sandbox) -> Json:
         "HostsPath": str(etc / "hosts"),
         "ResolvConfPath": str(etc / "resolv.conf"),
         "Networks": {
-            world.networks[e.network].name: _endpoint_json(call, e)
-            for e in world.in_sandbox(box.id)
+            world.networks[e.network].name: _endpoint_json(call, e) for e in world.joined(box.id)
         },
         "Ports": ports_json(box.ports),
     }

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from fairlead.controller import documents, serving, want
+from fairlead.controller.extent import Extent, extent
 from fairlead.controller.mending import View, mend
 from fairlead.controller.serving import Serving
 from fairlead.controller.want import Claim
@@ -43,8 +44,6 @@ from fairlead.firewall.renderer import Firewall
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Kernel
 from fairlead.model.errors import Unavailable
-from fairlead.model.network import Network
-from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import (
     HOST,
     Bridge,
@@ -115,16 +114,16 @@ class Committer:
 
     def plan(self, before: World, after: World, change: Change) -> tuple[Step, ...]:
         """The steps of a change, from what the world says is there."""
-        nets, boxes = _scope(before, after, change)
+        what = extent(before, after, change)
         rules = self._policy(before)
-        changed = rules.after(after, nets, boxes)
+        changed = rules.after(after, what.nets, what.boxes)
         self._policies = ((before, rules), (after, changed))
         ports = self.walls.whole and rules.ports != changed.ports
-        everywhere = bool(nets) or ports or rules.links != changed.links
-        old = self._part(before, nets, boxes, rules if everywhere else None)
-        new = self._part(after, nets, boxes, changed if everywhere else None)
+        everywhere = what.walls or ports or rules.links != changed.links
+        old = self._part(before, what, rules if everywhere else None)
+        new = self._part(after, what, changed if everywhere else None)
         steps = diff(new, old)
-        effects = tuple(_effects(before, after, boxes))
+        effects = tuple(_effects(before, after, what.boxes))
         if not steps or not effects:
             return steps
         return (*steps[:-1], replace(steps[-1], then=effects))
@@ -150,10 +149,10 @@ class Committer:
         starts a dataplane that has died and tells it all about a world.
         """
         after = before.after(change)
-        _, boxes = _scope(before, after, change)
-        wide = serving.touched(before, after, boxes)
-        had = serving.serving(before, upstreams, wide, self.host.proxy)
-        has = serving.serving(after, upstreams, wide, self.host.proxy)
+        what = extent(before, after, change)
+        wide = serving.touched(before, after, what.boxes)
+        had = serving.serving(before, upstreams, wide, self.host.proxy, what.peers)
+        has = serving.serving(after, upstreams, wide, self.host.proxy, what.peers)
         fresh = has.views.keys() - had.views.keys()
         done = documents.documents(change)
         with ExitStack() as stack:
@@ -306,15 +305,15 @@ class Committer:
         wanted, _ = want.states(want.claims(world, self.walls, self.host))
         return wanted
 
-    def _part(
-        self, world: World, nets: Iterable[str], boxes: Iterable[str], rules: Policy | None
-    ) -> State:
+    def _part(self, world: World, what: Extent, rules: Policy | None) -> State:
         walls, host = self.walls, self.host
         found: list[Claim] = []
-        for net in (world.networks[n] for n in nets if n in world.networks):
-            found += want.network(net, walls, host)
-        for box in (world.sandboxes[b] for b in boxes if b in world.sandboxes):
+        for net in (world.networks[n] for n in what.nets if n in world.networks):
+            found += want.network(world, net, walls, host)
+        for box in (world.sandboxes[b] for b in what.boxes if b in world.sandboxes):
             found += want.sandbox(world, box, walls, host)
+        for who in (world.peers[p] for p in what.peers if p in world.peers):
+            found += want.peer(world, who, host)
         if rules is not None:
             found += want.firewall(world, walls, host, rules)
         wanted, _ = want.states(found)
@@ -325,19 +324,6 @@ def _of_host(resource: Resource) -> bool:
     """Whether it is on the host alone, where no sandbox stands on it."""
     sandboxed = isinstance(resource, Namespace | Veth | Bridge)
     return not sandboxed and getattr(resource, "namespace", HOST) == HOST
-
-
-def _scope(before: World, after: World, change: Change) -> tuple[set[str], set[str]]:
-    """The networks and sandboxes that a change touches."""
-    nets, boxes = set(), set()
-    for thing in (*change.put, *change.drop):
-        if isinstance(thing, Network):
-            nets.add(thing.id)
-        elif isinstance(thing, Sandbox):
-            boxes.add(thing.id)
-        else:
-            boxes.add(thing.sandbox)
-    return nets, boxes
 
 
 def _effects(before: World, after: World, boxes: Iterable[str]) -> Iterator[ForgetFlows]:

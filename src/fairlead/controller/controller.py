@@ -15,7 +15,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from fairlead.controller import adoption, names, requests, upkeep, upstreams, want
+from fairlead.controller import adoption, gateway, names, requests, upkeep, upstreams, want
 from fairlead.controller.commit import Committer
 from fairlead.controller.defaults import completed
 from fairlead.controller.doctor import Doctor
@@ -34,7 +34,7 @@ from fairlead.model.network import Network, NetworkRequest, bridge_name
 from fairlead.model.options import bridge_options
 from fairlead.model.sandbox import Sandbox, SandboxRequest
 from fairlead.model.state import Step
-from fairlead.model.world import Change, World
+from fairlead.model.world import Change, Thing, World
 from fairlead.plan.explain import explain
 
 P = ParamSpec("P")
@@ -252,7 +252,7 @@ class Controller(Maker):
             if box is None:
                 return
             gone = self.world.in_sandbox(sandbox)
-            nets = [self.world.networks[e.network] for e in gone]
+            nets = [self.world.networks[e.network] for e in self.world.joined(sandbox)]
             if keep:
                 bare = replace(box, publish=(), ports=())
                 await self._commit(Change(put=(bare,), drop=gone))
@@ -288,7 +288,7 @@ class Controller(Maker):
         """Take a running sandbox off a network."""
         async with self._lock:
             box, net = self._box(sandbox), self.network(network)
-            mine = [e for e in self.world.in_sandbox(sandbox) if e.network == net.id]
+            mine = [e for e in self.world.joined(sandbox) if e.network == net.id]
             if not mine:
                 raise Failed(f"container {box.container} is not connected to network {net.name}")
             await self._commit_sandbox(box, drop=tuple(mine))
@@ -332,6 +332,25 @@ class Controller(Maker):
         return lines + [f"  warning: {text}" for text in names.contests(self.world, ref)]
 
     # Inside
+
+    async def _commit_sandbox(
+        self, box: Sandbox, put: tuple[Thing, ...] = (), drop: tuple[Endpoint, ...] = ()
+    ) -> Sandbox:
+        """Commit a sandbox; with a way out of its own if none of its networks is one."""
+        after = self.world.after(Change(put=(box, *put), drop=drop))
+        lacking, has = gateway.lacks_way_out(after, box), gateway.served(after, box)
+        if has is not None and not lacking:
+            drop = (*drop, has)
+        elif lacking and has is None:
+            net = self.world.called(gateway.GATEWAY) or await self._new_network(gateway.REQUEST)
+            links = await self._links(box)
+            joiner = Joiner(after.after(Change(put=(net,))), box, self._draw, self.held, links)
+            way = replace(joiner.join(net, EndpointRequest()), service=True)
+            put = (*put, net, way)
+        box = await super()._commit_sandbox(box, put, drop)
+        if drop:
+            self._reap_soon()
+        return box
 
     def _box(self, sandbox: str) -> Sandbox:
         try:

@@ -25,6 +25,7 @@ import msgspec
 
 from fairlead.model.endpoint import Endpoint, Port, PortRequest
 from fairlead.model.network import Network, Pool, Scope
+from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.world import Change, Thing
 from fairlead.store.sqlite import Document
@@ -34,6 +35,7 @@ KINDS: Mapping[str, type[Thing]] = {
     "network": Network,
     "sandbox": Sandbox,
     "endpoint": Endpoint,
+    "peer": Peer,
 }
 
 
@@ -107,6 +109,8 @@ READERS: Mapping[str, Callable[[Any], object]] = {
     "ports": _each(_port),
     "publish": _each(lambda raw: PortRequest(**raw)),
     "scope": Scope,
+    # Of a peer an address; of a sandbox whether it is the host's.
+    "host": lambda raw: ip_address(raw) if isinstance(raw, str) else raw,
     "addresses": _each(ip_interface),
     "gateways": _each(ip_address),
     "link_local": _each(ip_interface),

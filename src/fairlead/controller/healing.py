@@ -269,7 +269,7 @@ class Look:
                 claims += [(box.id, c) for c in want.sandbox(world, box, walls, settings)]
         if host:
             for net in world.networks.values():
-                claims += [(net.id, c) for c in want.network(net, walls, settings)]
+                claims += [(net.id, c) for c in want.network(world, net, walls, settings)]
             known = None if rules else Policy()
             claims += [(HOST, c) for c in want.firewall(world, walls, settings, known)]
         found: list[Resource] = []

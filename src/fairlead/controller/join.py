@@ -59,21 +59,22 @@ class Joiner:
         cable = DRIVERS[net.driver].CABLE and not self._box.host
         addresses = self._addresses(net, request) if cable else ()
         pools = net.pools if cable else ()
+        id_ = self._draw(32)
         endpoint = Endpoint(
-            id=self._draw(32),
+            id=id_,
             network=net.id,
             sandbox=self._box.id,
             ifname=f"veth{self._draw(4)[:7]}",
             inside=self._inside(net, request, mine) if cable else "",
-            mac=check_mac(request.mac)
-            if request.mac
-            else mac(addresses, f"{self._box.container}{net.id}"),
+            mac=check_mac(request.mac) if request.mac else self._mac(net, id_, addresses),
             addresses=addresses,
             gateways=tuple(
                 pool.way_out
                 for pool in pools
                 if pool.way_out is not None and pool.subnet.version not in self._box.routed
-            ),
+            )
+            if DRIVERS[net.driver].WAY_OUT
+            else (),
             link_local=link_local(request) if cable else (),
             aliases=tuple(request.aliases),
             links=tuple(_link(text) for text in request.links),
@@ -86,6 +87,10 @@ class Joiner:
         self._world = self._world.after(Change(put=(endpoint,)))
         self.endpoints = (*self.endpoints, endpoint)
         return endpoint
+
+    def _mac(self, net: Network, endpoint: str, addresses: tuple[IPInterface, ...]) -> str:
+        # Other hosts may remember who had the address before: the MAC is another for each.
+        return mac_of(endpoint) if net.shared else mac(addresses, f"{self._box.container}{net.id}")
 
     def _addresses(self, net: Network, request: EndpointRequest) -> tuple[IPInterface, ...]:
         return assign(
@@ -127,4 +132,9 @@ def mac(addresses: tuple[IPInterface, ...], owner: str) -> str:
     for address in addresses:
         if address.version == 4:
             return "02:42:" + address.ip.packed.hex(":")
-    return "02:42:" + sha256(owner.encode()).digest()[:4].hex(":") if addresses else ""
+    return mac_of(owner) if addresses else ""
+
+
+def mac_of(owner: str) -> str:
+    """02:42 and four bytes that are the owner's alone."""
+    return "02:42:" + sha256(owner.encode()).digest()[:4].hex(":")

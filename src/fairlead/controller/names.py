@@ -9,8 +9,9 @@ from ipaddress import ip_address
 from fairlead.driver.interface import DRIVERS
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
+from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import IPAddress
+from fairlead.model.state import IPAddress, IPInterface
 from fairlead.model.world import World
 
 
@@ -31,7 +32,7 @@ class Registration:
 def dns_names(world: World, endpoint: Endpoint) -> tuple[str, ...]:
     """An endpoint's names as Docker lists them: name, aliases, short id, hostname."""
     net, box = world.networks[endpoint.network], world.sandboxes[endpoint.sandbox]
-    if not net.user_defined or not DRIVERS[net.driver].CABLE:
+    if endpoint.service or not _has_zone(net):
         return ()
     found = [box.name, *endpoint.aliases, box.container[:12], box.hostname]
     return tuple(dict.fromkeys(name for name in found if name))
@@ -40,12 +41,30 @@ def dns_names(world: World, endpoint: Endpoint) -> tuple[str, ...]:
 def registration(world: World, endpoint: Endpoint) -> Registration:
     """An endpoint's entry in its network's zone: every name, also with the network's behind it."""
     net, box = world.networks[endpoint.network], world.sandboxes[endpoint.sandbox]
+    called = dns_names(world, endpoint)
+    return _registration(net, called, box.name if called else "", endpoint.addresses, box.project)
+
+
+def registration_afar(world: World, peer: Peer) -> Registration:
+    """The entry of an endpoint on another host."""
+    name = "" if peer.anonymous else peer.name
+    called = tuple(dict.fromkeys(n for n in (name, *peer.aliases) if n))
+    return _registration(world.networks[peer.network], called, peer.name, peer.addresses)
+
+
+def _registration(
+    net: Network,
+    called: Sequence[str],
+    name: str,
+    addresses: Sequence[IPInterface],
+    project: str = "",
+) -> Registration:
     suffix = fold(net.name)
-    short = [form for name in dns_names(world, endpoint) for form in _forms(name)]
-    names = dict.fromkeys([*short, *(f"{name}.{suffix}" for name in short)])
-    addresses = tuple(address.ip for address in endpoint.addresses)
-    own = (fold(box.name), f"{fold(box.name)}.{suffix}") if short else ()
-    return Registration(tuple(names), addresses, f"{box.name}.{net.name}.", own, box.project)
+    short = [form for text in called for form in _forms(text)]
+    names = dict.fromkeys([*short, *(f"{text}.{suffix}" for text in short)])
+    own = (fold(name), f"{fold(name)}.{suffix}") if name in called else ()
+    target = f"{name or next(iter(called), '')}.{net.name}."
+    return Registration(tuple(names), tuple(a.ip for a in addresses), target, own, project)
 
 
 def fold(name: str) -> str:
@@ -64,18 +83,10 @@ def _forms(name: str) -> Iterator[str]:
             return
 
 
-def zones(world: World) -> Iterator[tuple[Endpoint, Registration]]:
-    """Every endpoint that has names."""
-    for endpoint in world.endpoints.values():
-        net = world.networks[endpoint.network]
-        if net.user_defined and DRIVERS[net.driver].CABLE:
-            yield endpoint, registration(world, endpoint)
-
-
 def zones_of(world: World, box: Sandbox) -> tuple[str, ...]:
     """The zones that a sandbox asks, in the order of its joins."""
     mine = [(e, world.networks[e.network]) for e in world.in_sandbox(box.id)]
-    return tuple(e.network for e, net in mine if _has_zone(net))
+    return tuple(e.network for e, net in mine if _has_zone(net) and not e.service)
 
 
 def _has_zone(net: Network) -> bool:

@@ -40,8 +40,9 @@ def serving(
     upstreams: tuple[IPAddress, ...],
     boxes: Collection[str] | None = None,
     proxied: bool = True,
+    peers: Collection[str] | None = None,
 ) -> Serving:
-    """What should be served: for some sandboxes, or for all."""
+    """What should be served: for some sandboxes and peers, or for all."""
     chosen = [b for b in world.sandboxes.values() if boxes is None or b.id in boxes]
     registered = {
         (e.network, e.id): names.registration(world, e)
@@ -49,6 +50,10 @@ def serving(
         for e in world.in_sandbox(box.id)
         if e.network in names.zones_of(world, box)
     }
+    for id_ in world.peers if peers is None else peers:
+        peer = world.peers.get(id_)
+        if peer is not None and world.on_network(peer.network):
+            registered[peer.network, peer.id] = names.registration_afar(world, peer)
     views = {
         box.id: view(world, box, upstreams)
         for box in chosen

@@ -10,15 +10,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
+from fairlead.driver import interface
 from fairlead.driver.interface import DRIVERS
+from fairlead.driver.site import Site
 from fairlead.firewall import guard
 from fairlead.firewall.policy import Policy, bridges, policy, published
 from fairlead.firewall.renderer import Firewall
 from fairlead.model.network import Network
+from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import (
     HOST,
     DnsRedirect,
+    IPAddress,
     Key,
     Namespace,
     Resource,
@@ -48,6 +52,8 @@ class Host:
     firewall: bool = True
     proxy: bool = True
     """What the kernel does not lead to a published port the proxy does."""
+    underlay: IPAddress | None = None
+    """The address by which the hosts of the cluster reach this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +67,17 @@ class Claim:
 def claims(world: World, walls: Firewall, host: Host) -> Iterator[Claim]:
     """All that a world calls for."""
     for net in world.networks.values():
-        yield from network(net, walls, host)
+        yield from network(world, net, walls, host)
+    for who in world.peers.values():
+        yield from peer(world, who, host)
     for box in world.sandboxes.values():
         yield from sandbox(world, box, walls, host)
     yield from firewall(world, walls, host)
 
 
-def network(net: Network, walls: Firewall, host: Host) -> Iterator[Claim]:
+def network(world: World, net: Network, walls: Firewall, host: Host) -> Iterator[Claim]:
     """What stands for a network alone."""
-    for resource in DRIVERS[net.driver].network(net):
+    for resource in DRIVERS[net.driver].network(net, site(world, net, host)):
         yield Claim(resource, net.id)
     if net.driver == "bridge" and not net.adopted:
         # Without a proxy the kernel leads from the host's loopback into containers.
@@ -77,6 +85,18 @@ def network(net: Network, walls: Firewall, host: Host) -> Iterator[Claim]:
         yield Claim(Sysctl(HOST, path, str(int(not host.proxy)), net.ifname), net.id)
     if host.firewall:
         yield from (Claim(r, net.id) for r in walls.of_bridges(bridges(net)))
+
+
+def site(world: World, net: Network, host: Host) -> Site:
+    """This host as a network finds it."""
+    return Site(host.underlay, bool(world.on_network(net.id)))
+
+
+def peer(world: World, who: Peer, host: Host) -> Iterator[Claim]:
+    """What stands for an endpoint on another host, if anybody here is to reach it."""
+    net = world.networks.get(who.network)
+    if net is not None and net.vnis and host.underlay is not None and world.on_network(net.id):
+        yield from (Claim(resource, who.id) for resource in interface.peer(net, who))
 
 
 def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator[Claim]:
@@ -88,10 +108,10 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
         yield Claim(DnsRedirect(box.namespace), box.id)
     for ep in world.in_sandbox(box.id):
         net = world.networks[ep.network]
-        resources = list(DRIVERS[net.driver].endpoint(net, ep, box))
+        resources = list(DRIVERS[net.driver].endpoint(net, ep, box, site(world, net, host)))
         for resource in resources:
             # Who asks for its own published port is led back to where it came from.
-            back = isinstance(resource, Veth) and not host.proxy
+            back = isinstance(resource, Veth) and not resource.namespace and not host.proxy
             yield Claim(replace(resource, hairpin=True) if back else resource, ep.id)  # type: ignore[type-var]
         if host.firewall and guarded(net):
             yield from (Claim(r, ep.id) for r in guard.of_endpoint(walls.marks, ep))

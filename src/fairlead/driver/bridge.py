@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_interface
 
+from fairlead.driver.site import Site
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
 from fairlead.model.options import endpoint_sysctls
@@ -13,9 +14,11 @@ from fairlead.model.state import HOST, Address, Bridge, Resource, Sysctl, Veth
 
 CABLE = True
 """An endpoint has an interface."""
+WAY_OUT = True
+"""Its gateway leads to the world."""
 
 
-def network(net: Network) -> Iterator[Resource]:
+def network(net: Network, site: Site) -> Iterator[Resource]:
     """The bridge, its addresses, and deaf ears for router advertisements."""
     if net.adopted:
         return
@@ -36,9 +39,14 @@ def network(net: Network) -> Iterator[Resource]:
             yield Address(HOST, net.ifname, address)
 
 
-def endpoint(net: Network, ep: Endpoint, box: Sandbox) -> Iterator[Resource]:
+def endpoint(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[Resource]:
     """The cable and the addresses at its far end."""
     yield Veth(ep.ifname, net.ifname, box.namespace, ep.inside, ep.mac, net.bridge.mtu)
+    yield from interior(ep, box)
+
+
+def interior(ep: Endpoint, box: Sandbox) -> Iterator[Resource]:
+    """What an interface in a sandbox has: settings and addresses."""
     for path, value in _sysctls(ep).items():
         yield Sysctl(box.namespace, path.replace("IFNAME", ep.inside), value, ep.inside)
     for address in (*ep.addresses, *ep.link_local):

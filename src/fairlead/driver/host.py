@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fairlead.driver.site import Site
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import Resource
 
 CABLE = False
+WAY_OUT = False
 
 
-def network(net: Network) -> Iterator[Resource]:
+def network(net: Network, site: Site) -> Iterator[Resource]:
     """Nothing."""
     yield from ()
 
 
-def endpoint(net: Network, ep: Endpoint, box: Sandbox) -> Iterator[Resource]:
+def endpoint(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[Resource]:
     """Nothing: the sandbox itself is the controller's."""
     yield from ()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from fairlead.driver import bridge, host, null
+from fairlead.driver import bridge, host, null, overlay
+from fairlead.driver.site import Site
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
+from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import Resource
 
@@ -16,10 +18,25 @@ class Driver(Protocol):
     """Says what should exist for a network and for an endpoint of it. Makes nothing."""
 
     CABLE: bool
+    """Whether an endpoint has an interface."""
+    WAY_OUT: bool
+    """Whether its gateway leads to the world."""
 
-    def network(self, net: Network) -> Iterable[Resource]: ...
-    def endpoint(self, net: Network, ep: Endpoint, box: Sandbox) -> Iterable[Resource]: ...
+    def network(self, net: Network, site: Site) -> Iterable[Resource]: ...
+    def endpoint(
+        self, net: Network, ep: Endpoint, box: Sandbox, site: Site
+    ) -> Iterable[Resource]: ...
 
 
-DRIVERS: Mapping[str, Driver] = {"bridge": bridge, "host": host, "null": null}
+DRIVERS: Mapping[str, Driver] = {
+    "bridge": bridge,
+    "host": host,
+    "null": null,
+    "overlay": overlay,
+}
 """The built-in drivers by the names that users give."""
+
+
+def peer(net: Network, who: Peer) -> Iterable[Resource]:
+    """What should exist for an endpoint on another host."""
+    return overlay.peer(net, who) if net.driver == "overlay" else ()

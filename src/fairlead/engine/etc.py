@@ -133,7 +133,7 @@ class Etc:
         return [HostLine(way, names) for way in ways if names]
 
     def _live(self, container: Container) -> Iterable[Endpoint]:
-        return self._networking.controller.world.in_sandbox(container.sandbox)
+        return self._networking.controller.world.joined(container.sandbox)
 
     def _gateways(self) -> tuple[str, ...]:
         if self._settings.host_gateway:

@@ -48,6 +48,6 @@ def held(world: World, container: Container) -> dict[str, tuple[str, ...]]:
     """The addresses that a container has now, by network, as its record keeps them."""
     return {
         e.network: tuple(str(a.ip) for a in e.addresses)
-        for e in world.in_sandbox(container.sandbox)
+        for e in world.joined(container.sandbox)
         if e.addresses
     }

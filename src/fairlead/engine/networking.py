@@ -79,7 +79,7 @@ class Networking:
     ) -> list[tuple[str, EndpointSettings, Endpoint | None]]:
         """Networks by name in the order of joining: what was asked, and the endpoint there is."""
         world = self.controller.world
-        live = {world.networks[e.network].name: e for e in world.in_sandbox(container.sandbox)}
+        live = {world.networks[e.network].name: e for e in world.joined(container.sandbox)}
         return [(n, s, live.get(n)) for n, s in container.record.networks.items()]
 
     def ports(self, container: Container) -> tuple[Port, ...]:
@@ -282,6 +282,8 @@ class Networking:
         world = self.controller.world
         found = []
         for endpoint in world.on_network(network.id):
+            if endpoint.service:
+                continue
             box = world.sandboxes[endpoint.sandbox]
             known = ref in (box.name, box.container, f"ep-{endpoint.id}")
             if known or (len(ref) >= SHORT_ID and endpoint.id.startswith(ref)):

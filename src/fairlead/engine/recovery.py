@@ -101,7 +101,7 @@ class Recovery:
         if container.record.container_mode or container.sandbox not in world.sandboxes:
             return
         asked = container.record.networks
-        live = [world.networks[e.network].name for e in world.in_sandbox(container.sandbox)]
+        live = [world.networks[e.network].name for e in world.joined(container.sandbox)]
         for name in live:
             if name not in asked:
                 await self._controller.leave(container.sandbox, name)

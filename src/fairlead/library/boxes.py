@@ -92,14 +92,14 @@ class Boxes:
         box = await self.controller.open_sandbox(asked, joins, wanted)
         self._write(id_)
         self._tell("sandbox adopt" if box.adopted else "sandbox create", sandbox=box.name)
-        for endpoint in self.controller.world.in_sandbox(id_):
+        for endpoint in self.controller.world.joined(id_):
             self._tell("join", self._network(endpoint), box.name)
         return box
 
     async def remove(self, ref: str) -> Sandbox:
         """Take it off every network and let its namespace go."""
         box = self.find(ref)
-        left = [self._network(e) for e in self.controller.world.in_sandbox(box.id)]
+        left = [self._network(e) for e in self.controller.world.joined(box.id)]
         await self.controller.close_sandbox(box.id)
         self.etc.drop(box.id)
         for network in left:
@@ -118,7 +118,7 @@ class Boxes:
     async def leave(self, ref: str, network: str) -> None:
         """Take it off a network."""
         box, net = self.find(ref), self.controller.network(network)
-        mine = self.controller.world.in_sandbox(box.id)
+        mine = self.controller.world.joined(box.id)
         if all(endpoint.network != net.id for endpoint in mine):
             raise NotFound(f"sandbox {box.name} is not on network {net.name}")
         await self.controller.leave(box.id, net.id)
@@ -152,7 +152,7 @@ class Boxes:
         if any(world.gateway(box.id, version) for version in (4, 6)):
             return
         why = "join it to a network that is not internal first"
-        if box.routed and world.in_sandbox(box.id):
+        if box.routed and world.joined(box.id):
             why = "its namespace has a default route of its own, and answers would go that way"
         raise Failed(f"sandbox {box.name} has no way out, so no port can lead to it", hint=why)
 

@@ -47,7 +47,7 @@ class Etc:
 
     def _hosts(self, world: World, box: Sandbox) -> str:
         names = files.own_names(box.hostname, box.domainname)
-        addresses = (a.ip for e in world.in_sandbox(box.id) for a in e.addresses)
+        addresses = (a.ip for e in world.joined(box.id) for a in e.addresses)
         return files.hosts((), [HostLine(str(address), names) for address in addresses])
 
     def _resolv(self, world: World, box: Sandbox, served: bool) -> str:
@@ -58,7 +58,7 @@ class Etc:
             host = ""
         if served:
             return files.internal(host, overrides, str(self._resolv_conf))
-        six = any(a.version == 6 for e in world.in_sandbox(box.id) for a in e.addresses)
+        six = any(a.version == 6 for e in world.joined(box.id) for a in e.addresses)
         return files.legacy(host, overrides, ipv6=six, source=str(self._resolv_conf))
 
 

@@ -180,7 +180,7 @@ class SandboxView:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Its places in networks, in the order in which it joined."""
         controller = self._boxes.controller
-        return tuple(endpoint(controller, e) for e in controller.world.in_sandbox(self._record.id))
+        return tuple(endpoint(controller, e) for e in controller.world.joined(self._record.id))
 
     @property
     def ports(self) -> tuple[Port, ...]:

@@ -82,6 +82,8 @@ class Endpoint:
     """The address was asked for, not chosen."""
     cable: bool = True
     """Whether it has an interface at all (host and null have none)."""
+    service: bool = False
+    """It is there to give the sandbox a way out; the container did not ask for that network."""
 
     @property
     def ipv4(self) -> IPInterface | None:

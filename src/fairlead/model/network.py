@@ -88,6 +88,8 @@ class Network:
     """The name of the network whose settings it took."""
     adopted: bool = False
     """The bridge stood before us; it is used and never changed or removed."""
+    vnis: tuple[int, ...] = ()
+    """Of one that spans hosts: the VXLAN number of each of its segments, once it has them."""
 
     @property
     def bridge(self) -> BridgeOptions:
@@ -100,13 +102,20 @@ class Network:
 
     @property
     def ifname(self) -> str:
-        """The name of its bridge on the host."""
+        """The name of its bridge on the host, if it has one there."""
+        if self.driver != "bridge":
+            return ""
         return self.options.get("com.docker.network.bridge.name") or bridge_name(self.id)
 
     @property
     def default_bridge(self) -> bool:
         """Whether it is the network that containers get when they ask for none."""
         return self.predefined and self.driver == "bridge"
+
+    @property
+    def shared(self) -> bool:
+        """Whether every host of the cluster knows it."""
+        return self.scope is Scope.GLOBAL
 
     @property
     def user_defined(self) -> bool:

@@ -1,4 +1,4 @@
-"""The model: every network, sandbox and endpoint there is, as one immutable value.
+"""The model: every network, sandbox, endpoint and peer there is, as one immutable value.
 
 The controller swaps it whole; readers keep whichever they hold. What can be
 derived is derived here (who is on a network, which endpoint is the gateway)
@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
+from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPAddress
 
-Thing = Network | Sandbox | Endpoint
+Thing = Network | Sandbox | Endpoint | Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +29,21 @@ class Change:
 
 Taken = Mapping[int, str]
 """The addresses of one family that endpoints have, as numbers, and the endpoints' ids."""
+Afar = Mapping[str, Peer]
+"""Peers of one network by id."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
     """All that exists. Made by `after`, from nothing; a change costs the same however large it is.
 
-    The indices say nothing that the three tables do not.
+    The indices say nothing that the four tables do not.
     """
 
     networks: Mapping[str, Network] = field(default_factory=dict)
     sandboxes: Mapping[str, Sandbox] = field(default_factory=dict)
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    peers: Mapping[str, Peer] = field(default_factory=dict)
     _members: Mapping[str, tuple[Endpoint, ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -47,6 +52,10 @@ class World:
     )
     _taken: Mapping[tuple[str, int], Taken] = field(default_factory=dict, repr=False, compare=False)
     _named: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _afar: Mapping[str, Afar] = field(default_factory=dict, repr=False, compare=False)
+    _reach: Mapping[tuple[str, IPAddress], int] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def after(self, change: Change) -> World:
         """The world with a change made to it."""
@@ -70,9 +79,21 @@ class World:
         """The endpoints of a network, oldest first."""
         return self._members.get(network, ())
 
+    def afar(self, network: str) -> Afar:
+        """The peers of a network: its endpoints on other hosts, by id."""
+        return self._afar.get(network, {})
+
+    def reaches(self, network: str, host: IPAddress) -> bool:
+        """Whether a network has peers on a host."""
+        return (network, host) in self._reach
+
     def in_sandbox(self, sandbox: str) -> tuple[Endpoint, ...]:
         """The endpoints of a sandbox in the order of its joins."""
         return self._joins.get(sandbox, ())
+
+    def joined(self, sandbox: str) -> tuple[Endpoint, ...]:
+        """Those of them that somebody asked for, and not only the sandbox needs."""
+        return tuple(e for e in self.in_sandbox(sandbox) if not e.service)
 
     def gateway(self, sandbox: str, version: int = 4) -> Endpoint | None:
         """The endpoint through which a sandbox reaches the world, if any does.
@@ -100,21 +121,28 @@ class _Draft:
         self.networks = dict(world.networks)
         self.sandboxes = dict(world.sandboxes)
         self.endpoints = dict(world.endpoints)
+        self.peers = world.peers
         self.members = dict(world._members)
         self.joins = dict(world._joins)
         self.taken = dict(world._taken)
         self.named = dict(world._named)
+        self.afar = world._afar
+        self.reach = world._reach
         self._own: set[tuple[str, int]] = set()
+        self._own_peers: set[str] = set()
 
     def world(self) -> World:
         return World(
             self.networks,
             self.sandboxes,
             self.endpoints,
+            self.peers,
             self.members,
             self.joins,
             self.taken,
             self.named,
+            self.afar,
+            self.reach,
         )
 
     def drop(self, id_: str) -> None:
@@ -125,6 +153,8 @@ class _Draft:
         endpoint = self.endpoints.pop(id_, None)
         if endpoint is not None:
             self._forget(endpoint)
+        if id_ in self.peers:
+            self._lose(self.peers[id_])
 
     def put(self, thing: Thing) -> None:
         match thing:
@@ -142,6 +172,35 @@ class _Draft:
                     self._forget(before)
                 self.endpoints[thing.id] = thing
                 self._learn(thing)
+            case Peer():
+                if thing.id in self.peers:
+                    self._lose(self.peers[thing.id])
+                self._find(thing)
+
+    def _find(self, peer: Peer) -> None:
+        peers, afar, reach = self._tables_of_peers(peer.network)
+        peers[peer.id] = afar[peer.id] = peer
+        place = (peer.network, peer.host)
+        reach[place] = reach.get(place, 0) + 1
+
+    def _lose(self, peer: Peer) -> None:
+        peers, afar, reach = self._tables_of_peers(peer.network)
+        del peers[peer.id], afar[peer.id]
+        place = (peer.network, peer.host)
+        reach[place] -= 1
+        if not reach[place]:
+            del reach[place]
+
+    def _tables_of_peers(
+        self, network: str
+    ) -> tuple[dict[str, Peer], dict[str, Peer], dict[tuple[str, IPAddress], int]]:
+        """The tables to write to; they are copied when the first peer changes: mostly none does."""
+        if not self._own_peers:
+            self.peers, self.afar, self.reach = dict(self.peers), dict(self.afar), dict(self.reach)
+        if network not in self._own_peers:
+            self._own_peers.add(network)
+            self.afar[network] = dict(self.afar.get(network, {}))  # type: ignore[index]
+        return self.peers, self.afar[network], self.reach  # type: ignore[return-value]
 
     def _learn(self, endpoint: Endpoint) -> None:
         there = self.members.get(endpoint.network, ())

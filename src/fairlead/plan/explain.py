@@ -64,7 +64,7 @@ def _subject(world: World, ref: str) -> tuple[set[str], str]:
 
 def _rules(world: World, resource: Resource, ids: set[str]) -> Iterator[str]:
     """The firewall rules that speak of an interface or address of the subject."""
-    marks = {f" {net.ifname} " for net in world.networks.values() if net.id in ids}
+    marks = {f" {net.ifname} " for net in world.networks.values() if net.id in ids and net.ifname}
     for endpoint in world.endpoints.values():
         if endpoint.sandbox in ids:
             marks |= {f"{a.ip}{tail}" for a in endpoint.addresses for tail in ("/", ":")}

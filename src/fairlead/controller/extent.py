@@ -1,0 +1,53 @@
+"""extent: what of a world a change can alter. Pure.
+
+A plan compares this much before and after, and no more: a join costs the same however
+many others there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fairlead.model.endpoint import Endpoint
+from fairlead.model.network import Network
+from fairlead.model.peer import Peer
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.world import Change, World
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The ids of what a change touches; `walls`: also the rules that speak of everything."""
+
+    nets: frozenset[str]
+    boxes: frozenset[str]
+    peers: frozenset[str]
+    walls: bool
+
+
+def extent(before: World, after: World, change: Change) -> Extent:
+    """The networks, sandboxes and peers that a change touches."""
+    nets, boxes, peers = set(), set(), set()
+    walls = False
+    settled: set[str] = set()
+    for thing in (*change.put, *change.drop):
+        match thing:
+            case Network():
+                nets.add(thing.id)
+                walls = walls or thing.driver == "bridge"
+                settled.add(thing.id)
+            case Sandbox():
+                boxes.add(thing.id)
+            case Endpoint():
+                boxes.add(thing.sandbox)
+                # With the first on it a network that spans hosts comes to stand here.
+                if bool(before.on_network(thing.network)) != bool(after.on_network(thing.network)):
+                    settled.add(thing.network)
+            case Peer():
+                peers.add(thing.id)
+    for id_ in settled:
+        there = before.networks.get(id_) or after.networks.get(id_)
+        if there is not None and there.driver == "overlay":
+            nets.add(id_)
+            peers.update(before.afar(id_), after.afar(id_))
+    return Extent(frozenset(nets), frozenset(boxes), frozenset(peers), walls)

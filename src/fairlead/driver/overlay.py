@@ -1,0 +1,112 @@
+"""overlay: on each host a namespace with a bridge and a VXLAN device per segment.
+
+::
+
+    host A                                             host B
+    sandbox ═ br0 ─ vxlan0 ))) UDP 4789, VNI 256 ((( vxlan0 ─ br0 ═ sandbox
+              └─ namespace 1-<id> ─┘
+
+Nothing is learnt from traffic. For each endpoint on another host there are a
+forwarding entry (this MAC is on that host) and neighbour entries (this address has
+that MAC), with which the device answers ARP and neighbour solicitations by itself.
+A host on which nobody is on the network has none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_interface
+
+from fairlead.driver.bridge import interior, mac
+from fairlead.driver.site import Site
+from fairlead.model.endpoint import Endpoint
+from fairlead.model.network import Network, Pool, span
+from fairlead.model.options import USUAL_MTU
+from fairlead.model.peer import Peer
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import (
+    Address,
+    Bridge,
+    IPInterface,
+    Namespace,
+    Neighbour,
+    Resource,
+    Sysctl,
+    Veth,
+)
+from fairlead.model.tunnel import Fdb, Vxlan
+
+CABLE = True
+"""An endpoint has an interface."""
+WAY_OUT = False
+"""Its gateway leads nowhere: who needs the world gets an interface for that."""
+WRAPPING_BYTES = {4: 50, 6: 70}
+"""What VXLAN puts around a packet: IP 20 or 40, UDP 8, VXLAN 8, the inner Ethernet header 14."""
+
+
+def segments(net: Network) -> tuple[tuple[Pool, ...], ...]:
+    """The pools by the segment that they are on: one per IPv4 pool, IPv6 pools beside them."""
+    four = [pool for pool in net.pools if pool.subnet.version == 4]
+    six = [pool for pool in net.pools if pool.subnet.version == 6]
+    found: list[list[Pool]] = [[pool] for pool in four] or [[]]
+    for number, pool in enumerate(six):
+        found[number if number < len(found) else 0].append(pool)
+    return tuple(tuple(pools) for pools in found)
+
+
+def segment(net: Network, addresses: tuple[IPInterface, ...]) -> int:
+    """The number of the segment on which somebody with these addresses is."""
+    for number, pools in enumerate(segments(net)):
+        if any(a.ip in pool.subnet for a in addresses for pool in pools):
+            return number
+    return 0
+
+
+def mtu(net: Network, site: Site) -> int:
+    """What is left for the packets of containers, in bytes."""
+    version = site.underlay.version if site.underlay is not None else 4
+    return (net.bridge.mtu or USUAL_MTU) - WRAPPING_BYTES[version]
+
+
+def network(net: Network, site: Site) -> Iterator[Resource]:
+    """The namespace, and in it a bridge and a tunnel for each segment."""
+    if site.underlay is None or not site.inhabited or not net.vnis:
+        return
+    space, size = span(net.id), mtu(net, site)
+    yield Namespace(space)
+    for number, (vni, pools) in enumerate(zip(net.vnis, segments(net), strict=True)):
+        bridge, device = f"br{number}", f"vxlan{number}"
+        yield Bridge(space, bridge, mac(net), size)
+        yield Vxlan(space, device, bridge, vni, site.underlay, size)
+        if any(pool.subnet.version == 6 for pool in pools):
+            for link in (bridge, device):
+                yield Sysctl(space, f"net/ipv6/conf/{link}/disable_ipv6", "0", link)
+                yield Sysctl(space, f"net/ipv6/conf/{link}/accept_ra", "0", link)
+            yield Sysctl(space, f"net/ipv6/conf/{bridge}/accept_dad", "0", bridge)
+        for pool in pools:
+            if pool.gateway is not None:
+                address = ip_interface(f"{pool.gateway}/{pool.subnet.prefixlen}")
+                yield Address(space, bridge, address)
+
+
+def endpoint(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[Resource]:
+    """The cable from the network's namespace, and what is at its far end."""
+    bridge = f"br{segment(net, ep.addresses)}"
+    yield Veth(
+        ep.ifname,
+        bridge,
+        box.namespace,
+        ep.inside,
+        ep.mac,
+        mtu(net, site),
+        namespace=span(net.id),
+    )
+    yield from interior(ep, box)
+
+
+def peer(net: Network, who: Peer) -> Iterator[Resource]:
+    """Where somebody on another host is."""
+    space, device = span(net.id), f"vxlan{segment(net, who.addresses)}"
+    yield Fdb(space, device, who.mac, who.host)
+    for address in who.addresses:
+        yield Neighbour(space, device, address.ip, who.mac)
