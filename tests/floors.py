@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("model",),
-    ("plan", "ipam", "driver", "firewall", "dns", "picture"),
+    ("plan", "ipam", "driver", "firewall", "dns", "picture", "cluster"),
     ("kernel", "store", "runtime", "http", "dataplane"),
     ("controller",),
     ("engine", "library"),

@@ -1,0 +1,182 @@
+"""Endpoints as Docker 20.10 writes them: to it from ours, and from anybody's to a peer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fairlead.cluster.pools import PoolId
+from fairlead.cluster.text import (
+    MOST_RECORD_BYTES,
+    Fields,
+    decoded,
+    encoded,
+    flag_of,
+    host_of,
+    interface_of,
+    list_of,
+    mac_of,
+    name_of,
+    named,
+    object_of,
+    text_of,
+)
+from fairlead.model.endpoint import Endpoint, PortRequest
+from fairlead.model.errors import Invalid
+from fairlead.model.network import Network, Pool
+from fairlead.model.peer import Peer
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPAddress, IPInterface
+
+EXPOSED = "com.docker.network.endpoint.exposedports"
+PUBLISHED = "com.docker.network.portmap"
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}
+SHORT_ID = 12
+
+
+def decode_endpoint(network: str, id_: str, value: bytes) -> Peer:
+    """The record of the endpoint with that id as a peer. Raises Invalid with what is wrong."""
+    fields = decoded(value)
+    if fields.get("id") != id_:
+        raise Invalid("the endpoint's id is not that of its key")
+    iface = object_of(fields, "ep_iface")
+    aliases = [each for each in list_of(fields, "myAliases") if each != ""]
+    return Peer(
+        id=id_,
+        network=network,
+        host=host_of(text_of(fields, "locator"), "locator"),
+        mac=mac_of(text_of(iface, "mac"), "mac"),
+        addresses=_addresses(iface),
+        name=name_of(fields, "name"),
+        aliases=tuple(dict.fromkeys(_alias(each) for each in aliases)),
+        anonymous=flag_of(fields, "anonymous"),
+    )
+
+
+def misplaced(peer: Peer, network: Network) -> str | None:
+    """Why a peer cannot be where it says it is in its network; None if it can."""
+    for address in peer.addresses:
+        pool = next((pool for pool in network.pools if pool.subnet == address.network), None)
+        if pool is None:
+            return f"the address {address} is in none of the network's pools"
+        if address.ip == pool.gateway:
+            return f"the address {address} is the network's gateway"
+        if address.ip in pool.auxiliary.values():
+            return f"the address {address} is kept back for something else"
+        if pool.subnet.prefixlen < pool.subnet.max_prefixlen - 1 and (
+            address.ip == pool.subnet.network_address
+            or (pool.subnet.version == 4 and address.ip == pool.subnet.broadcast_address)
+        ):
+            return f"the address {address} is no host's"
+    return None
+
+
+def encode_endpoint(
+    network: Network,
+    endpoint: Endpoint,
+    sandbox: Sandbox,
+    host: IPAddress,
+    *,
+    anonymous: bool = False,
+    rest: Mapping[str, object] | None = None,
+) -> bytes:
+    """An endpoint of this host (its address is `host`) as Docker writes it.
+
+    Raises Invalid for what other hosts would refuse. With `rest` it is another version of
+    a record that says more than we know.
+    """
+    exposed = [{"Proto": PROTOCOLS[protocol], "Port": port} for protocol, port in sandbox.exposed]
+    published = [_published(each) for each in sandbox.publish]
+    fields: dict[str, object] = {
+        "disableResolution": False,
+        "ingressPorts": None,
+        "joinInfo": {"StaticRoutes": None, "disableGatewayService": False},
+        "loadBalancer": False,
+        "svcAliases": None,
+        "svcID": "",
+        "svcName": "",
+        "virtualIP": "<nil>",
+        **(rest or {}),
+        "anonymous": anonymous,
+        "ep_iface": _iface(network, endpoint, object_of(rest or {}, "ep_iface")),
+        "exposed_ports": exposed,
+        "generic": {
+            **object_of(rest or {}, "generic"),
+            EXPOSED: exposed,
+            PUBLISHED: published,
+        },
+        "id": endpoint.id,
+        "locator": str(host),
+        "myAliases": [named(alias, "alias") for alias in aliases(endpoint, sandbox)],
+        "name": named(sandbox.name, "name"),
+        "sandbox": sandbox.id,
+    }
+    value = encoded(dict(sorted(fields.items())))
+    if len(value) > MOST_RECORD_BYTES:
+        raise Invalid(f"the endpoint's record has {len(value)} bytes, more than other hosts read")
+    return value
+
+
+def aliases(endpoint: Endpoint, sandbox: Sandbox) -> tuple[str, ...]:
+    """What an endpoint is called beside its name, as Docker lists it."""
+    found = [*endpoint.aliases, sandbox.container[:SHORT_ID], sandbox.hostname]
+    return tuple(dict.fromkeys(each for each in found if each and each != sandbox.name))
+
+
+def _iface(network: Network, endpoint: Endpoint, rest: Fields) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "dstPrefix": "eth",
+        "routes": None,
+        **rest,
+        "mac": endpoint.mac,
+        "srcName": endpoint.ifname,
+        "v4PoolID": _pool_of(network, endpoint.ipv4),
+        "v6PoolID": _pool_of(network, endpoint.ipv6),
+    }
+    for name, address in (("addr", endpoint.ipv4), ("addrv6", endpoint.ipv6)):
+        if address is not None:
+            fields[name] = str(address)
+    if endpoint.link_local:
+        fields["llAddrs"] = [str(each) for each in endpoint.link_local]
+    return dict(sorted(fields.items()))
+
+
+def _pool_of(network: Network, address: IPInterface | None) -> str:
+    """The id of the pool that an address came from."""
+    if address is None:
+        return ""
+    inside: list[Pool] = [pool for pool in network.pools if address.ip in pool.subnet]
+    return str(PoolId(inside[0].subnet, inside[0].ip_range)) if inside else ""
+
+
+def _published(request: PortRequest) -> dict[str, object]:
+    return {
+        "Proto": PROTOCOLS[request.protocol],
+        "IP": "",
+        "Port": request.container_port,
+        "HostIP": request.host_ip,
+        "HostPort": request.host_port,
+        "HostPortEnd": request.host_port_end or request.host_port,
+    }
+
+
+def _addresses(iface: Fields) -> tuple[IPInterface, ...]:
+    found: list[IPInterface] = []
+    for name, version in (("addr", 4), ("addrv6", 6)):
+        if iface.get(name) in (None, ""):
+            continue
+        address = interface_of(text_of(iface, name), name)
+        if address.version != version:
+            raise Invalid(f"{name} {address} is not of IPv{version}")
+        odd = address.ip.is_multicast or address.ip.is_loopback or address.ip.is_unspecified
+        if odd or (version == 6 and getattr(address.ip, "scope_id", None)):
+            raise Invalid(f"{name} {address} cannot be a container's")
+        found.append(address)
+    if not found:
+        raise Invalid("the endpoint has no address")
+    return tuple(found)
+
+
+def _alias(found: object) -> str:
+    if not isinstance(found, str):
+        raise Invalid("an alias is not text")
+    return named(found, "alias")

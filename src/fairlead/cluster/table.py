@@ -1,0 +1,79 @@
+"""Tables that never change: a changed one shares nearly all it has with the one before.
+
+Entries lie in a fixed number of shards; a change copies one of them. Two tables that came
+of each other are compared by looking only at shards that are not the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+SHARDS = 64
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Table(Mapping[K, V], Generic[K, V]):
+    """An immutable mapping that is cheap to change; in no order."""
+
+    __slots__ = ("_length", "_shards")
+
+    def __init__(self, shards: tuple[dict[K, V], ...] = ({},) * SHARDS, length: int = 0) -> None:
+        self._shards = shards
+        self._length = length
+
+    def __getitem__(self, key: K) -> V:
+        return self._shards[hash(key) % SHARDS][key]
+
+    def __iter__(self) -> Iterator[K]:
+        for shard in self._shards:
+            yield from shard
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __eq__(self, other: object) -> bool:
+        # Comparing shards passes over those that are shared.
+        return self._shards == other._shards if isinstance(other, Table) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # what it holds may not be hashable
+
+    def __repr__(self) -> str:
+        return f"Table({dict(self)!r})"
+
+    def put(self, key: K, value: V) -> Table[K, V]:
+        """With an entry, new or in place of another."""
+        at = hash(key) % SHARDS
+        old = self._shards[at]
+        if key in old and old[key] is value:
+            return self
+        shard = {**old, key: value}
+        return self._with(at, shard)
+
+    def drop(self, key: K) -> Table[K, V]:
+        """Without an entry, if it is there."""
+        at = hash(key) % SHARDS
+        old = self._shards[at]
+        if key not in old:
+            return self
+        shard = {each: value for each, value in old.items() if each != key}
+        return self._with(at, shard)
+
+    def differing(self, other: Table[K, V]) -> Iterator[K]:
+        """The keys under which the two do not hold the same."""
+        for mine, theirs in zip(self._shards, other._shards, strict=True):
+            if mine is theirs:
+                continue
+            for key in mine.keys() | theirs.keys():
+                if key in mine and key in theirs:
+                    one, other_one = mine[key], theirs[key]
+                    # Nearly all are the very same; to compare their fields takes long.
+                    if one is other_one or one == other_one:
+                        continue
+                yield key
+
+    def _with(self, at: int, shard: dict[K, V]) -> Table[K, V]:
+        length = self._length + len(shard) - len(self._shards[at])
+        return Table((*self._shards[:at], shard, *self._shards[at + 1 :]), length)
