@@ -42,6 +42,7 @@ from fairlead.firewall.policy import Policy, policy, published
 from fairlead.firewall.renderer import Firewall
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Kernel
+from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Unavailable
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
@@ -335,7 +336,7 @@ def _scope(before: World, after: World, change: Change) -> tuple[set[str], set[s
             nets.add(thing.id)
         elif isinstance(thing, Sandbox):
             boxes.add(thing.id)
-        else:
+        elif isinstance(thing, Endpoint):
             boxes.add(thing.sandbox)
     return nets, boxes
 

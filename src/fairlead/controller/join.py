@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 
-from fairlead.driver.interface import DRIVERS
+from fairlead.driver.interface import driver
 from fairlead.ipam.addresses import assign, check_endpoint, check_mac, link_local
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import Failed, Forbidden
@@ -56,7 +56,7 @@ class Joiner:
                 f"endpoint with name {self._box.name} already exists in network {net.name}"
             )
         check_endpoint(net, request)
-        cable = DRIVERS[net.driver].CABLE and not self._box.host
+        cable = driver(net).CABLE and not self._box.host
         addresses = self._addresses(net, request) if cable else ()
         pools = net.pools if cable else ()
         endpoint = Endpoint(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from fairlead.driver.interface import DRIVERS
+from fairlead.driver.interface import driver
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
@@ -31,7 +31,7 @@ class Registration:
 def dns_names(world: World, endpoint: Endpoint) -> tuple[str, ...]:
     """An endpoint's names as Docker lists them: name, aliases, short id, hostname."""
     net, box = world.networks[endpoint.network], world.sandboxes[endpoint.sandbox]
-    if not net.user_defined or not DRIVERS[net.driver].CABLE:
+    if not net.user_defined or not driver(net).CABLE:
         return ()
     found = [box.name, *endpoint.aliases, box.container[:12], box.hostname]
     return tuple(dict.fromkeys(name for name in found if name))
@@ -68,7 +68,7 @@ def zones(world: World) -> Iterator[tuple[Endpoint, Registration]]:
     """Every endpoint that has names."""
     for endpoint in world.endpoints.values():
         net = world.networks[endpoint.network]
-        if net.user_defined and DRIVERS[net.driver].CABLE:
+        if net.user_defined and driver(net).CABLE:
             yield endpoint, registration(world, endpoint)
 
 
@@ -79,7 +79,7 @@ def zones_of(world: World, box: Sandbox) -> tuple[str, ...]:
 
 
 def _has_zone(net: Network) -> bool:
-    return net.user_defined and DRIVERS[net.driver].CABLE
+    return net.user_defined and driver(net).CABLE
 
 
 def links(world: World, box: Sandbox) -> Mapping[str, tuple[IPAddress, ...]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
-from fairlead.driver.interface import DRIVERS
+from fairlead.driver.interface import driver
 from fairlead.firewall import guard
 from fairlead.firewall.policy import Policy, bridges, policy, published
 from fairlead.firewall.renderer import Firewall
@@ -69,7 +69,7 @@ def claims(world: World, walls: Firewall, host: Host) -> Iterator[Claim]:
 
 def network(net: Network, walls: Firewall, host: Host) -> Iterator[Claim]:
     """What stands for a network alone."""
-    for resource in DRIVERS[net.driver].network(net):
+    for resource in driver(net).network(net):
         yield Claim(resource, net.id)
     if net.driver == "bridge" and not net.adopted:
         # Without a proxy the kernel leads from the host's loopback into containers.
@@ -88,7 +88,7 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
         yield Claim(DnsRedirect(box.namespace), box.id)
     for ep in world.in_sandbox(box.id):
         net = world.networks[ep.network]
-        resources = list(DRIVERS[net.driver].endpoint(net, ep, box))
+        resources = list(driver(net).endpoint(net, ep, box))
         for resource in resources:
             # Who asks for its own published port is led back to where it came from.
             back = isinstance(resource, Veth) and not host.proxy
@@ -147,7 +147,7 @@ def forwarded(world: World) -> frozenset[int]:
 def uses_resolver(world: World, sandbox: str) -> bool:
     """Whether names are answered in a sandbox: it is on a network that a user made."""
     nets = (world.networks[e.network] for e in world.in_sandbox(sandbox))
-    return any(net.user_defined and DRIVERS[net.driver].CABLE for net in nets)
+    return any(net.user_defined and driver(net).CABLE for net in nets)
 
 
 def states(found: Iterable[Claim]) -> tuple[State, dict[Key, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from fairlead.driver import bridge, host, null
+from fairlead.driver import bridge, host, null, remote
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
@@ -23,3 +23,8 @@ class Driver(Protocol):
 
 DRIVERS: Mapping[str, Driver] = {"bridge": bridge, "host": host, "null": null}
 """The built-in drivers by the names that users give."""
+
+
+def driver(net: Network) -> Driver:
+    """The driver of a network; of one that is somebody else's what we do about it."""
+    return remote if net.remote else DRIVERS[net.driver]

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fairlead.model.endpoint import Endpoint
+from fairlead.model.errand import Errand
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
 
-Thing = Network | Sandbox | Endpoint
+Thing = Network | Sandbox | Endpoint | Errand
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class World:
     networks: Mapping[str, Network] = field(default_factory=dict)
     sandboxes: Mapping[str, Sandbox] = field(default_factory=dict)
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    errands: Mapping[str, Errand] = field(default_factory=dict)
     _members: Mapping[str, tuple[Endpoint, ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -100,6 +102,7 @@ class _Draft:
         self.networks = dict(world.networks)
         self.sandboxes = dict(world.sandboxes)
         self.endpoints = dict(world.endpoints)
+        self.errands = world.errands
         self.members = dict(world._members)
         self.joins = dict(world._joins)
         self.taken = dict(world._taken)
@@ -111,6 +114,7 @@ class _Draft:
             self.networks,
             self.sandboxes,
             self.endpoints,
+            self.errands,
             self.members,
             self.joins,
             self.taken,
@@ -119,6 +123,8 @@ class _Draft:
 
     def drop(self, id_: str) -> None:
         self.sandboxes.pop(id_, None)
+        if id_ in self.errands:
+            self.errands = {k: v for k, v in self.errands.items() if k != id_}
         network = self.networks.pop(id_, None)
         if network is not None:
             self.named.pop(network.name, None)
@@ -136,6 +142,8 @@ class _Draft:
                 self.named[thing.name] = thing.id
             case Sandbox():
                 self.sandboxes[thing.id] = thing
+            case Errand():
+                self.errands = {**self.errands, thing.id: thing}
             case Endpoint():
                 before = self.endpoints.get(thing.id)
                 if before is not None:
