@@ -22,10 +22,12 @@ An errand is done when somebody has answered, even with a refusal, which is warn
 **Who is asked.** `Outside.find` says who has a say in a network: a `Ledger` that gives out
 pools and addresses (None: ours, from the world), and `Party`s that are told of the network
 and its endpoints, first to last; what ends is told last to first. Implement these to bring
-in another somebody; nothing else of this file has to change. All methods but `foreign` and
-`reached` may take as long as they like within their own time limits; they raise a
-`FairleadError` whose message is one clear line, `Unavailable` when nobody answered. Whoever
-raises `Declined` vouches that nothing is left to take back.
+in another somebody; nothing else of this file has to change. All methods but `foreign` may
+take as long as they like within their own time limits; they raise a `FairleadError` whose
+message is one clear line, `Unavailable` when nobody answered. Whoever raises `Declined`
+vouches that nothing is left to take back.
+
+The flows are in `asker`, errands are run by `courier`.
 """
 
 from __future__ import annotations
@@ -84,6 +86,9 @@ class Party(Protocol):
     async def leave(self, net: Network, ep: Endpoint) -> None:
         """It is gone; a link that was lent is on the host again. Told of what never was as well."""
 
+    async def resume(self, net: Network, endpoints: Sequence[Endpoint]) -> None:
+        """We have started again, and these are here. Who knows of them already does nothing."""
+
     async def expose(self, net: Network, ep: Endpoint, publish: Sequence[PortRequest]) -> None:
         """The sandbox reaches the world through this endpoint now, and wants these ports open."""
 
@@ -98,6 +103,8 @@ class Say:
     ledger: Ledger | None = None
     parties: tuple[Party, ...] = ()
     scope: Scope = Scope.LOCAL
+    remote: bool = False
+    """The driver is somebody else's program."""
 
 
 NOBODY = Say()
@@ -110,8 +117,11 @@ class Outside(Protocol):
     def foreign(self, net: Network | NetworkRequest) -> bool:
         """Whether anybody else has one. Asked at each change, so it answers at once."""
 
-    async def find(self, net: Network | NetworkRequest) -> Say:
-        """Who. Raises NotFound, or Unavailable, when they are not there."""
+    async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
+        """Who. Raises NotFound, or Unavailable, when they are not there.
+
+        With patience for those who come up just now; without, when nobody waits for the answer.
+        """
 
 
 class Alone:
@@ -121,6 +131,6 @@ class Alone:
         """No."""
         return False
 
-    async def find(self, net: Network | NetworkRequest) -> Say:
+    async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
         """Nobody."""
         return NOBODY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from hashlib import sha256
 
 from fairlead.driver.interface import driver
@@ -48,8 +48,11 @@ class Joiner:
         self._held = held
         self._links = links
 
-    def join(self, net: Network, request: EndpointRequest) -> Endpoint:
-        """One more endpoint. Raises Forbidden if it is there already, or the IPAM's errors."""
+    def join(self, net: Network, request: EndpointRequest, ours: bool = True) -> Endpoint:
+        """One more endpoint. Raises Forbidden if it is there already, or the IPAM's errors.
+
+        Addresses that are not `ours` to give come later.
+        """
         mine = self._world.in_sandbox(self._box.id)
         if any(e.network == net.id for e in mine):
             raise Forbidden(
@@ -57,8 +60,10 @@ class Joiner:
             )
         check_endpoint(net, request)
         cable = driver(net).CABLE and not self._box.host
-        addresses = self._addresses(net, request) if cable else ()
-        pools = net.pools if cable else ()
+        addresses = self._addresses(net, request) if cable and ours else ()
+        # The driver of a network that is somebody else's says where the way out is, and may
+        # have made the link with a MAC already.
+        pools = net.pools if cable and not net.remote else ()
         endpoint = Endpoint(
             id=self._draw(32),
             network=net.id,
@@ -67,7 +72,9 @@ class Joiner:
             inside=self._inside(net, request, mine) if cable else "",
             mac=check_mac(request.mac)
             if request.mac
-            else mac(addresses, f"{self._box.container}{net.id}"),
+            else mac(addresses, f"{self._box.container}{net.id}")
+            if not net.remote
+            else "",
             addresses=addresses,
             gateways=tuple(
                 pool.way_out
@@ -109,8 +116,12 @@ class Joiner:
                 what = f"sandbox {self._box.name}" if self._box.free else "this container"
                 raise Failed(f"interface name {asked} is taken in {what}")
             return asked
-        prefix = net.bridge.prefix
-        return next(n for n in (f"{prefix}{i}" for i in range(len(taken) + 1)) if n not in taken)
+        return free_name(net.bridge.prefix, taken)
+
+
+def free_name(prefix: str, taken: Collection[str]) -> str:
+    """The prefix with the lowest number that is free."""
+    return next(n for n in (f"{prefix}{i}" for i in range(len(taken) + 1)) if n not in taken)
 
 
 def _link(text: str) -> tuple[str, str]:

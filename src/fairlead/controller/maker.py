@@ -19,6 +19,7 @@ from fairlead.controller.commit import Committer
 from fairlead.controller.resume import resume
 from fairlead.controller.start import Settings
 from fairlead.model.endpoint import Endpoint
+from fairlead.model.errand import Errand
 from fairlead.model.errors import Failed, FairleadError
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
@@ -84,7 +85,10 @@ class Maker:
             await self._reaping
 
     async def _commit_sandbox(
-        self, box: Sandbox, put: tuple[Endpoint, ...] = (), drop: tuple[Endpoint, ...] = ()
+        self,
+        box: Sandbox,
+        put: tuple[Endpoint | Errand, ...] = (),
+        drop: tuple[Endpoint | Errand, ...] = (),
     ) -> Sandbox:
         """Commit a sandbox with endpoints that come or go; its ports follow its ways out."""
         after = self.world.after(Change(put=(box, *put), drop=drop))
@@ -97,7 +101,7 @@ class Maker:
             box, held = await self._bind(after, box, leads, ports.pairs(old) if old else ())
         things: tuple[Thing, ...] = (box, *put)
         await self._commit(Change(put=things, drop=drop), held)
-        self._warn_of_names(put)
+        self._warn_of_names([thing for thing in put if isinstance(thing, Endpoint)])
         return box
 
     async def _bind(

@@ -13,6 +13,8 @@ from fairlead.model.state import IPInterface
 class Due(StrEnum):
     """What is owed: each takes back one thing that was asked for."""
 
+    CONCEAL = "conceal"
+    """The sandbox no longer reaches the world through the endpoint."""
     LEAVE = "leave"
     """The endpoint is gone."""
     ADDRESS = "address"
