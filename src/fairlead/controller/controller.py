@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from fairlead.controller import adoption, gateway, names, requests, upkeep, upstreams, want
+from fairlead.controller.ask import NOBODY, Say
+from fairlead.controller.asker import Asker, Draft
 from fairlead.controller.commit import Committer
 from fairlead.controller.defaults import completed
 from fairlead.controller.doctor import Doctor
 from fairlead.controller.healing import Healer
 from fairlead.controller.join import Draw, Held, Joiner, nothing_held
-from fairlead.controller.maker import Maker, whole
+from fairlead.controller.maker import whole
 from fairlead.controller.resume import resume
 from fairlead.controller.start import Settings, start
 from fairlead.driver.interface import DRIVERS
@@ -29,8 +31,8 @@ from fairlead.ipam.addresses import check_endpoint
 from fairlead.ipam.pool import unique_local
 from fairlead.kernel.port import Place
 from fairlead.model.endpoint import Endpoint, EndpointRequest, Port, PortRequest
-from fairlead.model.errors import Conflict, Failed, Forbidden, NotFound
-from fairlead.model.network import Network, NetworkRequest, bridge_name
+from fairlead.model.errors import Conflict, Failed, FairleadError, Forbidden, NotFound, Unsupported
+from fairlead.model.network import Network, NetworkRequest, Pool, bridge_name
 from fairlead.model.options import bridge_options
 from fairlead.model.sandbox import Sandbox, SandboxRequest
 from fairlead.model.state import Step
@@ -42,7 +44,7 @@ T = TypeVar("T")
 REAP_SECONDS = 0.02
 
 
-class Controller(Maker):
+class Controller(Asker):
     """Networks, sandboxes and endpoints of one host."""
 
     def __init__(
@@ -53,11 +55,10 @@ class Controller(Maker):
         resolv_conf: Path = Path("/etc/resolv.conf"),
         draw: Draw = secrets.token_hex,
     ) -> None:
-        super().__init__(committer, settings, resolv_conf)
+        super().__init__(committer, settings, resolv_conf, draw)
         self.unique_local = unique_local(bytes(5))
         self.held: Held = nothing_held
         self._folder = folder
-        self._draw = draw
         self.healer = Healer(
             committer, self._lock, lambda: self.world, self._warn, self._tell_overlap
         )
@@ -84,6 +85,7 @@ class Controller(Maker):
 
     async def close(self) -> None:
         """Stop; what runs goes on running."""
+        await self.courier.close()
         await self.healer.close()
         await self._finish()
         self._committer.close()
@@ -136,14 +138,22 @@ class Controller(Maker):
     @whole
     async def create_network(self, request: NetworkRequest) -> Network:
         """Make a network. Raises Invalid, Forbidden or Conflict in Docker's words."""
+        say = await self._say_of(request)
         async with self._lock:
-            net = await self._new_network(request)
-            await self._commit(Change(put=(net,)))
+            net = await self._new_network(request, say)
+            if say is NOBODY:
+                await self._commit(Change(put=(net,)))
+            else:
+                self._promise(net)
+        if say is not NOBODY:
+            net = await self._create_asked(request, net, say)
         self._tell("create", net)
         return net
 
     async def plan_create_network(self, request: NetworkRequest) -> tuple[Step, ...]:
         """The steps that making it would take; nothing is changed."""
+        if self.outside.foreign(request):
+            raise Unsupported("a network that somebody else makes cannot be planned here")
         async with self._lock:
             change = Change(put=(await self._new_network(request),))
             return self._committer.plan(self.world, self.world.after(change), change)
@@ -153,9 +163,12 @@ class Controller(Maker):
         """Remove a network that nobody is on."""
         async with self._lock:
             net = self.network(ref)
-            requests.check_removable(self.world, net)
-            await self._commit(Change(drop=(net,)))
+            requests.check_removable(self._expected(), net)
+            owed = self._ending(net)
+            self.courier.held.update(errand.id for errand in owed)
+            await self._commit(Change(put=owed, drop=(net,)))
         self._reap_soon()
+        await self.courier.run(owed)
         self._tell("destroy", net)
         return net
 
@@ -166,23 +179,37 @@ class Controller(Maker):
         change = Change(drop=(net,))
         return self._committer.plan(self.world, self.world.after(change), change)
 
-    async def _new_network(self, request: NetworkRequest) -> Network:
+    async def _say_of(self, request: NetworkRequest) -> Say:
+        """Who has a say in a network to be; nobody is asked for one that cannot be."""
+        if not self.outside.foreign(request):
+            return NOBODY
+        requests.check_request(
+            self._expected(), requests.settled(self.world, request), foreign=True
+        )
+        return await self.outside.find(request)
+
+    async def _new_network(self, request: NetworkRequest, say: Say = NOBODY) -> Network:
+        world = self._expected()
         request = completed(request, self.settings.network_defaults)
-        request = requests.settled(self.world, request)
-        requests.check_request(self.world, request)
+        request = requests.settled(world, request)
+        requests.check_request(world, request, foreign=say is not NOBODY)
         kernel = self._committer.kernel
         id_ = self._draw(32)
-        name = bridge_options(request.options).name or bridge_name(id_)
+        options = {} if say.remote else request.options
+        name = bridge_options(options).name or bridge_name(id_)
         # All questions in one trip to the kernel thread.
         surroundings, there = await self._committer.on_thread(
             lambda: (kernel.surroundings(), kernel.is_bridge(name))
         )
-        request = requests.with_mtu(request, surroundings.mtu)
+        if not say.remote:
+            request = requests.with_mtu(request, surroundings.mtu)
         bases = (*self.settings.bases, self.unique_local)
         avoided = (*surroundings.routes, *map(ip_network, self._upstreams()))
-        found = requests.pools(self.world, request, bases, avoided)
-        net = requests.network(request, id_, time.time_ns(), found)
-        return requests.check_bridge(self.world, net, there)
+        found: tuple[Pool, ...] = ()
+        if say.ledger is None:
+            found = requests.pools(world, request, bases, avoided, say.remote)
+        net = requests.network(request, id_, time.time_ns(), found, say.remote)
+        return requests.check_bridge(world, net, there)
 
     # Sandboxes
 
@@ -202,13 +229,15 @@ class Controller(Maker):
 
         One that was closed but kept is taken up again.
         """
+        says = await self._says(ref for ref, _ in joins)
         async with self._lock:
-            old = self.world.sandboxes.get(request.id)
+            expected = self._expected()
+            old = expected.sandboxes.get(request.id)
             if old is not None and (
-                old.container != request.container or self.world.in_sandbox(old.id)
+                old.container != request.container or expected.in_sandbox(old.id)
             ):
                 raise Conflict(f"sandbox {request.id} exists")
-            if request.free and any(b.name == request.name for b in self.world.sandboxes.values()):
+            if request.free and any(b.name == request.name for b in expected.sandboxes.values()):
                 raise Conflict(f"sandbox {request.name} exists", hint="choose another name")
             place = await self._look(request)
             box = Sandbox(
@@ -231,12 +260,19 @@ class Controller(Maker):
                 routed=place.routed if place else (),
             )
             joiner = Joiner(
-                self.world, box, self._draw, self.held, place.links if place else frozenset()
+                expected, box, self._draw, self.held, place.links if place else frozenset()
             )
             nets = [self._joinable(ref) for ref, _ in joins]
-            for net, (_, wanted) in zip(nets, joins, strict=True):
-                joiner.join(net, wanted)
-            box = await self._commit_sandbox(box, put=joiner.endpoints)
+            drafts = [
+                self._draft(joiner, net, wanted, says)
+                for net, (_, wanted) in zip(nets, joins, strict=True)
+            ]
+            if not says:
+                box = await self._commit_sandbox(box, put=joiner.endpoints)
+            else:
+                self._promise(box, *joiner.endpoints)
+        if says:
+            box, _ = await self._join_asked(box, drafts, self._folder / box.namespace, fresh=True)
         for net in nets:
             self._tell("connect", net, box.container)
         return box
@@ -253,23 +289,37 @@ class Controller(Maker):
                 return
             gone = self.world.in_sandbox(sandbox)
             nets = [self.world.networks[e.network] for e in self.world.joined(sandbox)]
+            owed = self._parting(self.world, gone)
+            self.courier.held.update(errand.id for errand in owed)
             if keep:
                 bare = replace(box, publish=(), ports=())
-                await self._commit(Change(put=(bare,), drop=gone))
+                await self._commit(Change(put=(bare, *owed), drop=gone))
             else:
-                await self._commit(Change(drop=(*gone, box)))
+                await self._commit(Change(put=owed, drop=(*gone, box)))
         self._reap_soon()
+        await self.courier.run(owed)
         for net in nets:
             self._tell("disconnect", net, box.container)
 
     @whole
     async def join(self, sandbox: str, network: str, request: EndpointRequest) -> Endpoint:
         """Put a running sandbox on one more network."""
+        says = await self._says((network,))
         async with self._lock:
+            before = self.world
             box, net = self._box(sandbox), self._joinable(network)
-            joiner = Joiner(self.world, box, self._draw, self.held, await self._links(box))
-            endpoint = joiner.join(net, request)
-            await self._commit_sandbox(box, put=(endpoint,))
+            joiner = Joiner(self._expected(), box, self._draw, self.held, await self._links(box))
+            draft = self._draft(joiner, net, request, says)
+            endpoint = draft.ep
+            if says:
+                self._promise(endpoint)
+            else:
+                await self._commit_sandbox(box, put=(endpoint,))
+        if says:
+            path = self._folder / box.namespace
+            _, (endpoint,) = await self._join_asked(box, [draft], path, fresh=False)
+        else:
+            await self._follow(before, sandbox)
         self._tell("connect", net, box.container)
         return endpoint
 
@@ -278,7 +328,9 @@ class Controller(Maker):
     ) -> tuple[Step, ...]:
         """The steps that joining would take."""
         box, net = self._box(sandbox), self._joinable(network)
-        joiner = Joiner(self.world, box, self._draw, self.held, await self._links(box))
+        if self.outside.foreign(net):
+            raise Unsupported("a join that somebody else has a say in cannot be planned here")
+        joiner = Joiner(self._expected(), box, self._draw, self.held, await self._links(box))
         endpoint = joiner.join(net, request)
         change = Change(put=(endpoint,))
         return self._committer.plan(self.world, self.world.after(change), change)
@@ -291,8 +343,12 @@ class Controller(Maker):
             mine = [e for e in self.world.joined(sandbox) if e.network == net.id]
             if not mine:
                 raise Failed(f"container {box.container} is not connected to network {net.name}")
-            await self._commit_sandbox(box, drop=tuple(mine))
+            before, owed = self.world, self._parting(self.world, mine)
+            self.courier.held.update(errand.id for errand in owed)
+            await self._commit_sandbox(box, put=owed, drop=tuple(mine))
         self._reap_soon()
+        await self.courier.run(owed)
+        await self._follow(before, sandbox)
         self._tell("disconnect", net, box.container)
 
     @whole
@@ -334,7 +390,7 @@ class Controller(Maker):
     # Inside
 
     async def _commit_sandbox(
-        self, box: Sandbox, put: tuple[Thing, ...] = (), drop: tuple[Endpoint, ...] = ()
+        self, box: Sandbox, put: tuple[Thing, ...] = (), drop: tuple[Thing, ...] = ()
     ) -> Sandbox:
         """Commit a sandbox; with a way out of its own if none of its networks is one."""
         after = self.world.after(Change(put=(box, *put), drop=drop))
@@ -374,10 +430,30 @@ class Controller(Maker):
         kernel = self._committer.kernel
         return await self._committer.on_thread(lambda: kernel.look(box.namespace).links)
 
+    def _known(self, ref: str) -> Network | None:
+        try:
+            return self.network(ref)
+        except FairleadError:
+            # Whoever takes the lock says what is wrong with it.
+            return None
+
+    def _draft(
+        self,
+        joiner: Joiner,
+        net: Network,
+        request: EndpointRequest,
+        says: Mapping[str, Say],
+    ) -> Draft:
+        """An endpoint to be, with those who have a say in it."""
+        say = says.get(net.id, NOBODY)
+        if say is NOBODY and self.outside.foreign(net):
+            raise Conflict(f"network {net.name} was made anew meanwhile", hint="try again")
+        return Draft(net, request, joiner.join(net, request, say.ledger is None), say)
+
     def _joinable(self, ref: str) -> Network:
         net = self.network(ref)
         if net.config_only:
             raise Forbidden("cannot create endpoint on configuration-only network")
-        if net.driver not in DRIVERS:
+        if net.driver not in DRIVERS and not net.remote:
             raise Forbidden(f"network {net.name} has no driver here")
         return net

@@ -23,7 +23,8 @@ from typing import Any
 
 import msgspec
 
-from fairlead.model.endpoint import Endpoint, Port, PortRequest
+from fairlead.model.endpoint import Endpoint, Port, PortRequest, StaticRoute
+from fairlead.model.errand import Due, Errand
 from fairlead.model.network import Network, Pool, Scope
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
@@ -36,6 +37,7 @@ KINDS: Mapping[str, type[Thing]] = {
     "sandbox": Sandbox,
     "endpoint": Endpoint,
     "peer": Peer,
+    "errand": Errand,
 }
 
 
@@ -91,6 +93,8 @@ def _pool(raw: Mapping[str, Any]) -> Pool:
         gateway=ip_address(raw["gateway"]) if raw["gateway"] else None,
         ip_range=ip_network(raw["ip_range"]) if raw["ip_range"] else None,
         auxiliary={name: ip_address(text) for name, text in raw["auxiliary"].items()},
+        id=raw.get("id", ""),
+        space=raw.get("space", ""),
     )
 
 
@@ -98,6 +102,15 @@ def _port(raw: Mapping[str, Any]) -> Port:
     return Port(
         raw["protocol"], raw["container_port"], ip_address(raw["host_ip"]), raw["host_port"]
     )
+
+
+def _route(raw: Mapping[str, Any]) -> StaticRoute:
+    via = ip_address(raw["via"]) if raw["via"] else None
+    return StaticRoute(ip_network(raw["destination"]), via)
+
+
+def _maybe(build: Callable[[Any], object]) -> Callable[[Any], object]:
+    return lambda raw: None if raw is None else build(raw)
 
 
 def _each(build: Callable[[Any], object]) -> Callable[[Any], object]:
@@ -116,6 +129,12 @@ READERS: Mapping[str, Callable[[Any], object]] = {
     "link_local": _each(ip_interface),
     "links": _each(tuple),
     "exposed": _each(tuple),
+    "routes": _each(_route),
+    "due": Due,
+    "net": lambda raw: _build("network", raw),
+    "ep": _maybe(lambda raw: _build("endpoint", raw)),
+    "address": _maybe(ip_interface),
+    "pool": _maybe(_pool),
 }
 
 

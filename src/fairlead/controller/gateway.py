@@ -8,7 +8,7 @@ made a network of that name before has it used as it is.
 
 from __future__ import annotations
 
-from fairlead.driver.interface import DRIVERS
+from fairlead.driver.interface import driver
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import NetworkRequest
 from fairlead.model.options import ICC, MASQUERADE, NAME
@@ -23,10 +23,16 @@ REQUEST = NetworkRequest(GATEWAY, options={NAME: GATEWAY, ICC: "false", MASQUERA
 def lacks_way_out(world: World, box: Sandbox) -> bool:
     """Whether none of the networks that a sandbox asked for leads to the world, though one may."""
     ends = [e for e in world.joined(box.id) if e.cable]
-    if any(e.gateways and not world.networks[e.network].internal for e in ends):
+    if any(_leads_out(e) and not world.networks[e.network].internal for e in ends):
+        return False
+    if any(e.alone for e in ends):
         return False
     nets = (world.networks[e.network] for e in ends)
-    return any(not DRIVERS[net.driver].WAY_OUT and not net.internal for net in nets)
+    return any(not driver(net).WAY_OUT and not net.internal for net in nets)
+
+
+def _leads_out(endpoint: Endpoint) -> bool:
+    return bool(endpoint.gateways) or any(not r.destination.prefixlen for r in endpoint.routes)
 
 
 def served(world: World, box: Sandbox) -> Endpoint | None:

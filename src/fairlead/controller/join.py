@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from hashlib import sha256
 
-from fairlead.driver.interface import DRIVERS
+from fairlead.driver.interface import driver
 from fairlead.ipam.addresses import assign, check_endpoint, check_mac, link_local
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import Failed, Forbidden
@@ -48,17 +48,22 @@ class Joiner:
         self._held = held
         self._links = links
 
-    def join(self, net: Network, request: EndpointRequest) -> Endpoint:
-        """One more endpoint. Raises Forbidden if it is there already, or the IPAM's errors."""
+    def join(self, net: Network, request: EndpointRequest, ours: bool = True) -> Endpoint:
+        """One more endpoint. Raises Forbidden if it is there already, or the IPAM's errors.
+
+        Addresses that are not `ours` to give come later.
+        """
         mine = self._world.in_sandbox(self._box.id)
         if any(e.network == net.id for e in mine):
             raise Forbidden(
                 f"endpoint with name {self._box.name} already exists in network {net.name}"
             )
         check_endpoint(net, request)
-        cable = DRIVERS[net.driver].CABLE and not self._box.host
-        addresses = self._addresses(net, request) if cable else ()
-        pools = net.pools if cable else ()
+        cable = driver(net).CABLE and not self._box.host
+        addresses = self._addresses(net, request) if cable and ours else ()
+        # The driver of a network that is somebody else's says where the way out is, and may
+        # have made the link with a MAC already.
+        pools = net.pools if cable and driver(net).WAY_OUT and not net.remote else ()
         id_ = self._draw(32)
         endpoint = Endpoint(
             id=id_,
@@ -72,9 +77,7 @@ class Joiner:
                 pool.way_out
                 for pool in pools
                 if pool.way_out is not None and pool.subnet.version not in self._box.routed
-            )
-            if DRIVERS[net.driver].WAY_OUT
-            else (),
+            ),
             link_local=link_local(request) if cable else (),
             aliases=tuple(request.aliases),
             links=tuple(_link(text) for text in request.links),
@@ -89,6 +92,8 @@ class Joiner:
         return endpoint
 
     def _mac(self, net: Network, endpoint: str, addresses: tuple[IPInterface, ...]) -> str:
+        if net.remote:
+            return ""
         # Other hosts may remember who had the address before: the MAC is another for each.
         return mac_of(endpoint) if net.shared else mac(addresses, f"{self._box.container}{net.id}")
 
@@ -114,8 +119,12 @@ class Joiner:
                 what = f"sandbox {self._box.name}" if self._box.free else "this container"
                 raise Failed(f"interface name {asked} is taken in {what}")
             return asked
-        prefix = net.bridge.prefix
-        return next(n for n in (f"{prefix}{i}" for i in range(len(taken) + 1)) if n not in taken)
+        return free_name(net.bridge.prefix, taken)
+
+
+def free_name(prefix: str, taken: Collection[str]) -> str:
+    """The prefix with the lowest number that is free."""
+    return next(n for n in (f"{prefix}{i}" for i in range(len(taken) + 1)) if n not in taken)
 
 
 def _link(text: str) -> tuple[str, str]:

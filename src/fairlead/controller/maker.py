@@ -84,7 +84,7 @@ class Maker:
             await self._reaping
 
     async def _commit_sandbox(
-        self, box: Sandbox, put: tuple[Thing, ...] = (), drop: tuple[Endpoint, ...] = ()
+        self, box: Sandbox, put: tuple[Thing, ...] = (), drop: tuple[Thing, ...] = ()
     ) -> Sandbox:
         """Commit a sandbox with endpoints that come or go; its ports follow its ways out."""
         after = self.world.after(Change(put=(box, *put), drop=drop))

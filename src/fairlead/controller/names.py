@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from fairlead.driver.interface import DRIVERS
+from fairlead.driver.interface import driver
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
 from fairlead.model.peer import Peer
@@ -90,7 +90,7 @@ def zones_of(world: World, box: Sandbox) -> tuple[str, ...]:
 
 
 def _has_zone(net: Network) -> bool:
-    return net.user_defined and DRIVERS[net.driver].CABLE
+    return net.user_defined and driver(net).CABLE
 
 
 def links(world: World, box: Sandbox) -> Mapping[str, tuple[IPAddress, ...]]:

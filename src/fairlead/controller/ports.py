@@ -33,7 +33,8 @@ def ways(world: World, box: str) -> Ways:
     found = {}
     for version in (4, 6):
         way = world.gateway(box, version)
-        if way is not None:
+        # Of a driver that is not ours ports are its own business.
+        if way is not None and not world.networks[way.network].remote:
             found[version] = world.networks[way.network].bridge.mode(version)
     return found
 

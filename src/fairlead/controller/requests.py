@@ -33,8 +33,11 @@ ONLY_CONFIGURATION = (
 )
 
 
-def check_request(world: World, request: NetworkRequest) -> None:
-    """Everything about a request that needs no address. Raises in Docker's order and words."""
+def check_request(world: World, request: NetworkRequest, foreign: bool = False) -> None:
+    """Everything about a request that needs no address. Raises in Docker's order and words.
+
+    Whether there is a driver that is `foreign` is for others to say.
+    """
     if not request.name.strip():
         raise Invalid("invalid name: name is empty")
     if len(request.name) > 4096:
@@ -49,12 +52,13 @@ def check_request(world: World, request: NetworkRequest) -> None:
         raise Forbidden(NO_SWARM if request.ingress else scope)
     if not request.enable_ipv4 and not request.enable_ipv6:
         raise Invalid("IPv4 or IPv6 must be enabled")
-    _check_driver(request)
+    _check_driver(request, foreign)
     if world.called(request.name) is not None:
         raise Conflict(
             f"network with name {request.name} already exists", hint="`network ls` shows it"
         )
-    _check_modes(request)
+    if not foreign:
+        _check_modes(request)
 
 
 def _check_modes(request: NetworkRequest) -> None:
@@ -66,10 +70,12 @@ def _check_modes(request: NetworkRequest) -> None:
         )
 
 
-def _check_driver(request: NetworkRequest) -> None:
+def _check_driver(request: NetworkRequest, foreign: bool) -> None:
     driver = request.driver or "bridge"
     if driver in SINGLE:
         raise Forbidden(f'only one instance of "{SINGLE[driver]}" network is allowed')
+    if foreign:
+        return
     if driver == "overlay":
         raise Forbidden(NO_SWARM, hint="this daemon has " + ", ".join(sorted(DRIVERS)))
     if driver not in DRIVERS:
@@ -136,17 +142,21 @@ def pools(
     request: NetworkRequest,
     bases: Sequence[Base],
     occupied: Sequence[IPNetwork],
+    remote: bool = False,
 ) -> tuple[Pool, ...]:
-    """The pools of a network to be: the ones asked for, else the lowest free of each family."""
+    """The pools of a network to be: the ones asked for, else the lowest free of each family.
+
+    A driver that is `remote` may have several, and options of its own.
+    """
     said = [r for r in request.pools if r.subnet or r.gateway or r.ip_range or r.auxiliary]
     if request.config_only:
         return parse(said)
-    options = bridge_options(request.options)
+    options = bridge_options({} if remote else request.options)
     reserved = {v: gateway_reserved(options, request.internal, v) for v in (4, 6)}
     enabled = {4: request.enable_ipv4, 6: request.enable_ipv6}
     taken = [pool.subnet for net in allocated(world) for pool in net.pools]
     asked = parse(placed(said, bases, [*taken, *occupied]))
-    found = settle([p for p in asked if enabled[p.subnet.version]], taken, reserved)
+    found = settle([p for p in asked if enabled[p.subnet.version]], taken, reserved, remote)
     for version in (4, 6):
         if enabled[version] and not any(p.subnet.version == version for p in found):
             ranges = [base for base in bases if base.range.version == version]
@@ -174,7 +184,13 @@ def holders(world: World) -> dict[IPNetwork, str]:
     }
 
 
-def network(request: NetworkRequest, id_: str, created: int, found: tuple[Pool, ...]) -> Network:
+def network(
+    request: NetworkRequest,
+    id_: str,
+    created: int,
+    found: tuple[Pool, ...],
+    remote: bool = False,
+) -> Network:
     """The network that a request makes."""
     return Network(
         id=id_,
@@ -184,11 +200,13 @@ def network(request: NetworkRequest, id_: str, created: int, found: tuple[Pool, 
         pools=found,
         options=dict(request.options),
         labels=dict(request.labels),
+        ipam_driver=request.ipam_driver or "default",
         ipam_options=request.ipam_options,
         internal=request.internal,
         attachable=request.attachable,
         enable_ipv4=request.enable_ipv4,
         enable_ipv6=request.enable_ipv6,
+        remote=remote,
         config_only=request.config_only,
         config_from=request.config_from,
     )
@@ -196,7 +214,7 @@ def network(request: NetworkRequest, id_: str, created: int, found: tuple[Pool, 
 
 def check_bridge(world: World, net: Network, is_bridge: bool | None) -> Network:
     """A network whose bridge's name is nobody else's; a bridge of the user's is adopted."""
-    if net.config_only:
+    if net.config_only or net.driver != "bridge":
         return net
     for other in world.networks.values():
         if other.driver == "bridge" and other.ifname == net.ifname:

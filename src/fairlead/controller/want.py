@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from fairlead.driver import interface
-from fairlead.driver.interface import DRIVERS
+from fairlead.driver.interface import driver
 from fairlead.driver.site import Site
 from fairlead.firewall import guard
 from fairlead.firewall.policy import Policy, bridges, policy, published
@@ -77,7 +77,7 @@ def claims(world: World, walls: Firewall, host: Host) -> Iterator[Claim]:
 
 def network(world: World, net: Network, walls: Firewall, host: Host) -> Iterator[Claim]:
     """What stands for a network alone."""
-    for resource in DRIVERS[net.driver].network(net, site(world, net, host)):
+    for resource in driver(net).network(net, site(world, net, host)):
         yield Claim(resource, net.id)
     if net.driver == "bridge" and not net.adopted:
         # Without a proxy the kernel leads from the host's loopback into containers.
@@ -108,7 +108,7 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
         yield Claim(DnsRedirect(box.namespace), box.id)
     for ep in world.in_sandbox(box.id):
         net = world.networks[ep.network]
-        resources = list(DRIVERS[net.driver].endpoint(net, ep, box, site(world, net, host)))
+        resources = list(driver(net).endpoint(net, ep, box, site(world, net, host)))
         for resource in resources:
             # Who asks for its own published port is led back to where it came from.
             back = isinstance(resource, Veth) and not resource.namespace and not host.proxy
@@ -167,7 +167,7 @@ def forwarded(world: World) -> frozenset[int]:
 def uses_resolver(world: World, sandbox: str) -> bool:
     """Whether names are answered in a sandbox: it is on a network that a user made."""
     nets = (world.networks[e.network] for e in world.in_sandbox(sandbox))
-    return any(net.user_defined and DRIVERS[net.driver].CABLE for net in nets)
+    return any(net.user_defined and driver(net).CABLE for net in nets)
 
 
 def states(found: Iterable[Claim]) -> tuple[State, dict[Key, str]]:

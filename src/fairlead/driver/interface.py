@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from fairlead.driver import bridge, host, null, overlay
+from fairlead.driver import bridge, host, null, overlay, remote
 from fairlead.driver.site import Site
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
@@ -35,6 +35,11 @@ DRIVERS: Mapping[str, Driver] = {
     "overlay": overlay,
 }
 """The built-in drivers by the names that users give."""
+
+
+def driver(net: Network) -> Driver:
+    """The driver of a network; of one that is somebody else's what we do about it."""
+    return remote if net.remote else DRIVERS[net.driver]
 
 
 def peer(net: Network, who: Peer) -> Iterable[Resource]:

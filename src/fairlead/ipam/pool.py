@@ -161,14 +161,17 @@ def parse(requests: Sequence[PoolRequest]) -> tuple[Pool, ...]:
 
 
 def settle(
-    pools: Sequence[Pool], taken: Sequence[IPNetwork], gateways: Mapping[int, bool]
+    pools: Sequence[Pool],
+    taken: Sequence[IPNetwork],
+    gateways: Mapping[int, bool],
+    several: bool = False,
 ) -> tuple[Pool, ...]:
     """Pools with their gateways, of the families (4, 6) that have them.
 
     Raises Forbidden for an overlap, Failed for an address that cannot be the gateway's.
     """
     for version in (4, 6):
-        if len([p for p in pools if p.subnet.version == version]) > 1:
+        if not several and len([p for p in pools if p.subnet.version == version]) > 1:
             raise Forbidden("bridge driver doesn't support multiple subnets")
     done: list[Pool] = []
     for pool in pools:

@@ -18,7 +18,7 @@ from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Place, Surroundings
 from fairlead.kernel.sockets import PortTaken
 from fairlead.model.errors import NotFound
-from fairlead.model.facts import Exam, LinkFact, Vitals
+from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
 from fairlead.model.state import (
     HOST,
     Address,
@@ -26,6 +26,7 @@ from fairlead.model.state import (
     Chain,
     IPAddress,
     Key,
+    Lent,
     Namespace,
     Resource,
     Rule,
@@ -59,6 +60,8 @@ class FakeKernel:
         self.taken_ports: set[int] = set()
         self.places: dict[str, Place] = {}
         """Somebody else's namespaces, by the path where they are found."""
+        self.links: dict[str, HostLink] = {}
+        """Somebody else's interfaces on the host, by name."""
 
     def observe(self, scope: Scope) -> State:
         """What is there; settings only where asked for."""
@@ -126,6 +129,9 @@ class FakeKernel:
         found = self.state.get(("link", HOST, name))
         return None if found is None else isinstance(found, Bridge)
 
+    def host_link(self, name: str) -> HostLink | None:
+        return self.links.get(name)
+
     def look(self, where: str) -> Place:
         if where.startswith("/"):
             if where not in self.places:
@@ -162,8 +168,11 @@ class FakeKernel:
     def _take(self, step: Step) -> int:
         after = step.after
         if after is None:
+            gone = self.state.get(step.resource.key)
             if not step.resource.LASTING:
                 self._fall(step.resource.key)
+            if isinstance(gone, Lent):
+                self.links[gone.name] = HostLink(gone.name, gone.mac)
             return 0
         if any(not self._stands(need) for need in after.needs):
             return errno.ENODEV
@@ -172,6 +181,12 @@ class FakeKernel:
             if place is None or place.identity != after.identity:
                 return errno.ENOENT
         present = self.state.get(after.key)
+        if isinstance(after, Lent) and present is None:
+            if after.name not in self.links:
+                return errno.ENODEV
+            if self._name_taken(after):
+                return errno.EEXIST
+            del self.links[after.name]
         if step.before is None and not after.LASTING:
             if present is not None or after.key in self.foreign or self._name_taken(after):
                 return errno.EEXIST
@@ -186,10 +201,11 @@ class FakeKernel:
         )
 
     def _name_taken(self, resource: Resource) -> bool:
-        if not isinstance(resource, Veth):
+        if not isinstance(resource, Veth | Lent):
             return False
-        home = self.state.get(("netns", resource.peer_namespace))
-        return isinstance(home, Namespace) and resource.peer in self._links(home)
+        (_, place, name), *_ = resource.provides
+        home = self.state.get(("netns", place))
+        return isinstance(home, Namespace) and name in self._links(home)
 
     def _pins(self) -> list[Namespace]:
         return [r for r in self.state.values() if isinstance(r, Namespace)]
@@ -197,9 +213,9 @@ class FakeKernel:
     def _links(self, home: Namespace) -> frozenset[str]:
         """The interfaces in a namespace: ours, and those that were there."""
         ours = {
-            r.peer
+            r.provides[0][2]
             for r in self.state.values()
-            if isinstance(r, Veth) and r.peer_namespace == home.name
+            if isinstance(r, Veth | Lent) and r.provides[0][1] == home.name
         }
         theirs = (p.links for p in self.places.values() if p.identity == home.identity)
         return frozenset({"lo"}).union(ours, *theirs)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from fairlead.kernel import adoption, conntrack, rtnetlink, sockets
+from fairlead.kernel import adoption, conntrack, lent, rtnetlink, sockets
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.exam import exam
@@ -30,7 +30,7 @@ from fairlead.kernel.rules import Rules
 from fairlead.kernel.surroundings import Outside
 from fairlead.kernel.sysctl import write_sysctl
 from fairlead.model.errors import Failed
-from fairlead.model.facts import Exam, LinkFact, Vitals
+from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
 from fairlead.model.marks import Marks
 from fairlead.model.network import is_span
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
@@ -42,6 +42,7 @@ from fairlead.model.state import (
     ForgetFlows,
     IPAddress,
     Key,
+    Lent,
     Namespace,
     Neighbour,
     Policy,
@@ -139,6 +140,9 @@ class LinuxKernel:
             return None
         return found.kind == "bridge" if found is not None else None
 
+    def host_link(self, name: str) -> HostLink | None:
+        return lent.host_link(self._host, name)
+
     def look(self, where: str) -> Place:
         return adoption.look(self.namespaces, where)
 
@@ -220,6 +224,23 @@ class LinuxKernel:
                 raise Refused(step, error.errno or errno.EIO, tuple(done)) from error
             done.append(step)
 
+    def _take_lent(self, steps: Sequence[Step]) -> None:
+        done: list[Step] = []
+        for step in steps:
+            link = step.resource
+            assert isinstance(link, Lent)
+            try:
+                if step.after is None:
+                    lent.give_back(self.namespaces, self.marks, link)
+                elif step.before is None:
+                    lent.lend(self._host, self.namespaces, self.marks, link)
+                else:
+                    lent.shape(self.namespaces, link)
+            except OSError as error:
+                code = error.errno or errno.ENODEV
+                raise Refused(step, code, tuple(done), error.strerror or "") from error
+            done.append(step)
+
     def _take_redirects(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
         for step in steps:
@@ -297,15 +318,16 @@ def _is_ground(resource: Resource) -> bool:
     """Whether what stands on it goes with it: not so with a namespace that is somebody else's."""
     if isinstance(resource, Namespace):
         return not resource.identity
-    return isinstance(resource, WAVES)
+    return isinstance(resource, (*WAVES, Lent))
 
 
 def _falls(step: Step, falling: set[Key]) -> bool:
     """Whether the kernel removes this by itself, when what it stands on goes in the same call."""
     item = step.resource
     # The other end of a cable is in somebody's sandbox, who is to miss it at once; and a
-    # tunnel's number is taken until the kernel comes round to clearing the namespace.
-    if step.after is not None or isinstance(item, Namespace | Veth | Vxlan):
+    # tunnel's number is taken until the kernel comes round to clearing the namespace. A link
+    # that was lent would be lost with the sandbox.
+    if step.after is not None or isinstance(item, Namespace | Veth | Vxlan | Lent):
         return False
     inside = ("netns", str(getattr(item, "namespace", HOST))) in falling
     return inside or (not _is_ground(item) and not falling.isdisjoint(item.needs))
@@ -344,6 +366,7 @@ def _kind(step: Step) -> str:
 
 _KINDS: dict[str, Callable[[LinuxKernel, Sequence[Step]], None]] = {
     "Namespace": LinuxKernel._take_namespaces,
+    "Lent": LinuxKernel._take_lent,
     "DnsRedirect": LinuxKernel._take_redirects,
     "Sysctl": LinuxKernel._take_sysctls,
     "firewall": LinuxKernel._take_firewall,

@@ -29,6 +29,7 @@ from fairlead.model.state import (
     Bridge,
     DnsRedirect,
     Key,
+    Lent,
     Namespace,
     Policy,
     Resource,
@@ -132,9 +133,14 @@ class Observer:
         with self._namespaces.entered(name), Socket() as netlink, Context() as nft:
             # Other links here may carry our mark and yet be another fairlead's.
             names: dict[int, str] = {}
-            for row, cable in cables.ending(name, rtnetlink.links(netlink), netlink):
+            rows = rtnetlink.links(netlink)
+            for row, cable in cables.ending(name, rows, netlink):
                 names[row.index] = row.name
                 yield cable
+            for row in rows:
+                if origin := self._marks.lent_name(row.alias):
+                    names[row.index] = row.name
+                    yield Lent(origin, name, row.name, row.mac, row.up)
             yield from self._upon(netlink, name, names)
             if f"table ip {TABLE}" in nft.run("list tables ip"):
                 yield DnsRedirect(name)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fairlead.model.facts import Exam, Vitals
+from fairlead.model.facts import Exam, HostLink, Vitals
 from fairlead.model.state import IPAddress, IPNetwork, Key, Scope, State, Step
 
 
@@ -77,6 +77,9 @@ class Kernel(Protocol):
 
     def is_bridge(self, name: str) -> bool | None:
         """Whether an interface of the host is a bridge; None when there is no such interface."""
+
+    def host_link(self, name: str) -> HostLink | None:
+        """An interface of the host that somebody wants moved; None when there is none."""
 
     def look(self, where: str) -> Place:
         """The namespace at an absolute path, or the one that is pinned under a name.

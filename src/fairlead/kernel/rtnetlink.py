@@ -135,6 +135,18 @@ def set_link(name: str, up: bool | None = None, **values: int | str) -> Message:
     return Message(RTM_SETLINK, 0, body)
 
 
+def alias(index: int, text_: str) -> Message:
+    """Mark a link; an empty text takes the mark away."""
+    raw = attribute(IFLA_IFALIAS, text_.encode() + b"\0") if text_ else attribute(IFLA_IFALIAS, b"")
+    return Message(RTM_SETLINK, 0, header(index) + raw)
+
+
+def move(index: int, namespace_fd: int, name: str) -> Message:
+    """Move a link to another namespace and name it there, both or neither."""
+    body = header(index, up=False) + u32(IFLA_NET_NS_FD, namespace_fd)
+    return Message(RTM_SETLINK, 0, body + text(IFLA_IFNAME, name))
+
+
 def set_hairpin(name: str, on: bool) -> Message:
     """Whether a bridge sends frames back through the port that they came in by."""
     mode = attribute(IFLA_BRPORT_MODE, bytes([on]))
@@ -261,6 +273,17 @@ def addresses(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list
         raw = row.get(IFA_LOCAL) or row[IFA_ADDRESS]
         interface = ip_interface(f"{ip_address(raw)}/{prefix}")
         found.append(Address(namespace, names[index], interface))
+    return found
+
+
+def all_addresses(netlink: Socket, link: int) -> list[IPAddress]:
+    """Every address on a link, whoever gave it."""
+    found = []
+    for kind, data in netlink.dump(RTM_GETADDR, IFADDR.pack(0, 0, 0, 0, 0)):
+        _, _, _, _, index = IFADDR.unpack_from(data)
+        if kind == RTM_NEWADDR and index == link:
+            row = attributes(data, IFADDR.size)
+            found.append(ip_address(row.get(IFA_LOCAL) or row[IFA_ADDRESS]))
     return found
 
 

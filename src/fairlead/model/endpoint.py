@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fairlead.model.state import IPAddress, IPInterface
+from fairlead.model.state import IPAddress, IPInterface, IPNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,14 @@ class EndpointRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class StaticRoute:
+    """A way that a driver wants in the sandbox: through `via`, or (None) on the link itself."""
+
+    destination: IPNetwork
+    via: IPAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A sandbox in a network: interface `inside` there, veth `ifname` on the host."""
 
@@ -84,6 +92,16 @@ class Endpoint:
     """Whether it has an interface at all (host and null have none)."""
     service: bool = False
     """It is there to give the sandbox a way out; the container did not ask for that network."""
+    source: str = ""
+    """The link of the host that somebody else made for it, and that is moved into the sandbox."""
+    prefix: str = ""
+    """What its interface is called in there but for the number, where a driver says."""
+    routes: tuple[StaticRoute, ...] = ()
+    """More ways through its interface, as a driver that is not ours wants them."""
+    alone: bool = False
+    """Its driver wants no other way out to be given to the sandbox."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """What its driver tells of it, for people."""
 
     @property
     def ipv4(self) -> IPInterface | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fairlead.model.state import IPNetwork
+from fairlead.model.state import IPAddress, IPNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,24 @@ class LinkFact:
     up: bool
     master: str
     mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostLink:
+    """An interface of the host, as somebody wants it moved into a sandbox.
+
+    `ours`: it carries the mark of a fairlead; `addresses`: it has some but link-local ones;
+    `routed`: the host routes through it; `ports`: others are plugged into it.
+    """
+
+    name: str
+    mac: str
+    loopback: bool = False
+    ours: bool = False
+    addresses: tuple[IPAddress, ...] = ()
+    routed: bool = False
+    ports: bool = False
+    master: bool = False
 
 
 @dataclass(frozen=True, slots=True)

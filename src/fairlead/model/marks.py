@@ -29,6 +29,15 @@ class Marks:
         """The alias of a link that waits to be deleted with others."""
         return f"{self.alias}:dying"
 
+    def lent(self, name: str) -> str:
+        """The alias of somebody else's link while it is in a sandbox: what it was called."""
+        return f"{self.alias}:lent:{name}"
+
+    def lent_name(self, alias: str) -> str:
+        """What a link that is lent was called; empty for all others."""
+        start = self.lent("")
+        return alias.removeprefix(start) if alias.startswith(start) else ""
+
     @property
     def group(self) -> int:
         """The link group in which it waits."""

@@ -25,6 +25,10 @@ class Pool:
     gateway: IPAddress | None = None
     ip_range: IPNetwork | None = None
     auxiliary: Mapping[str, IPAddress] = field(default_factory=dict)
+    id: str = ""
+    """What a ledger that is not ours calls it."""
+    space: str = ""
+    """The address space that it is of, there."""
 
     @property
     def way_out(self) -> IPAddress | None:
@@ -90,11 +94,14 @@ class Network:
     """The bridge stood before us; it is used and never changed or removed."""
     vnis: tuple[int, ...] = ()
     """Of one that spans hosts: the VXLAN number of each of its segments, once it has them."""
+    remote: bool = False
+    """Its driver is somebody else's program: what stands for it on the host is not ours."""
 
     @property
     def bridge(self) -> BridgeOptions:
         """The options of a bridge network; they were checked when it was made."""
-        return bridge_options(self.options)
+        # What is said to a driver that is not ours is none of our business.
+        return bridge_options({} if self.remote else self.options)
 
     def gateway_reserved(self, version: int) -> bool:
         """Whether an address of each pool is set aside for the bridge or a router."""

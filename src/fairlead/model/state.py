@@ -12,6 +12,7 @@ Namespace             netns, name                         itself
 Chain, Rule           chain | rule, family, table, name   itself
 Bridge                link, namespace, name               itself
 Veth                  link, namespace, name               its peer's namespace
+Lent                  link, HOST, its name there          its namespace
 Address               addr, namespace, link, address      its link
 Route                 route, namespace, destination       its link
 Neighbour             neigh, namespace, link, address     its link
@@ -199,6 +200,35 @@ class Veth(Plain):
     @property
     def provides(self) -> tuple[Key, ...]:
         return (("link", self.peer_namespace, self.peer),)
+
+
+@dataclass(frozen=True, slots=True)
+class Lent(Plain):
+    """A link that somebody else made on the host, moved into a sandbox under another name.
+
+    It goes back under its old name. It is never made nor deleted by us: whoever made it
+    may delete it at any time.
+    """
+
+    name: str
+    namespace: str
+    inside: str
+    mac: str
+    up: bool = True
+    RANK: ClassVar[Rank] = Rank.LINK
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"mac", "up"})
+
+    @property
+    def key(self) -> Key:
+        return ("link", HOST, self.name)
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        return (("netns", self.namespace),)
+
+    @property
+    def provides(self) -> tuple[Key, ...]:
+        return (("link", self.namespace, self.inside),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fairlead.model.endpoint import Endpoint
+from fairlead.model.errand import Errand
 from fairlead.model.network import Network
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
 
-Thing = Network | Sandbox | Endpoint | Peer
+Thing = Network | Sandbox | Endpoint | Peer | Errand
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class World:
     sandboxes: Mapping[str, Sandbox] = field(default_factory=dict)
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     peers: Mapping[str, Peer] = field(default_factory=dict)
+    errands: Mapping[str, Errand] = field(default_factory=dict)
     _members: Mapping[str, tuple[Endpoint, ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -122,6 +124,7 @@ class _Draft:
         self.sandboxes = dict(world.sandboxes)
         self.endpoints = dict(world.endpoints)
         self.peers = world.peers
+        self.errands = world.errands
         self.members = dict(world._members)
         self.joins = dict(world._joins)
         self.taken = dict(world._taken)
@@ -137,6 +140,7 @@ class _Draft:
             self.sandboxes,
             self.endpoints,
             self.peers,
+            self.errands,
             self.members,
             self.joins,
             self.taken,
@@ -147,6 +151,8 @@ class _Draft:
 
     def drop(self, id_: str) -> None:
         self.sandboxes.pop(id_, None)
+        if id_ in self.errands:
+            self.errands = {k: v for k, v in self.errands.items() if k != id_}
         network = self.networks.pop(id_, None)
         if network is not None:
             self.named.pop(network.name, None)
@@ -166,6 +172,8 @@ class _Draft:
                 self.named[thing.name] = thing.id
             case Sandbox():
                 self.sandboxes[thing.id] = thing
+            case Errand():
+                self.errands = {**self.errands, thing.id: thing}
             case Endpoint():
                 before = self.endpoints.get(thing.id)
                 if before is not None:

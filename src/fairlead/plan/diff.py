@@ -8,7 +8,7 @@ drops an address with its link, so the plan has to put it back.
 
 from __future__ import annotations
 
-from fairlead.model.state import Key, Resource, State, Step, changed_fields
+from fairlead.model.state import Key, Resource, Route, State, Step, changed_fields
 
 
 def diff(want: State, have: State) -> tuple[Step, ...]:
@@ -37,13 +37,15 @@ def _doomed(want: State, have: State) -> set[Key]:
     return doomed
 
 
-def _order(resource: Resource) -> tuple[int, Key, int, str]:
+def _order(resource: Resource) -> tuple[int, int, Key, int, str]:
     """By rank, then by name; cables by the name that they have in their sandbox.
 
     So eth0 is made before eth1, and eth2 before eth10: programs list interfaces as
     they were made.
     """
     if not resource.provides:
-        return (resource.RANK, resource.key, 0, "")
+        # A router must be reachable before a route leads through it.
+        through = int(isinstance(resource, Route) and resource.via is not None)
+        return (resource.RANK, through, resource.key, 0, "")
     *place, name = resource.provides[0]
-    return (resource.RANK, tuple(place), len(name), name)
+    return (resource.RANK, 0, tuple(place), len(name), name)

@@ -71,7 +71,7 @@ def cut_off(world: World, links: Mapping[str, LinkFact]) -> frozenset[str]:
     """The sandboxes of which a cable is gone, down or not where it should be plugged in."""
     found: set[str] = set()
     for ep in world.endpoints.values():
-        if ep.cable:
+        if ep.cable and not world.networks[ep.network].remote:
             near = links.get(ep.ifname)
             if near is None or not near.up or near.master != world.networks[ep.network].ifname:
                 found.add(ep.sandbox)
