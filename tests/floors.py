@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("model",),
-    ("plan", "ipam", "driver", "firewall", "dns", "picture"),
-    ("kernel", "store", "runtime", "http", "dataplane"),
+    ("plan", "ipam", "driver", "firewall", "dns", "picture", "cluster"),
+    ("kernel", "store", "runtime", "http", "dataplane", "gossip"),
     ("controller",),
     ("engine", "library"),
     ("api", "web"),
