@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("plan", "ipam", "driver", "firewall", "dns", "picture", "cluster"),
-    ("kernel", "store", "runtime", "http", "dataplane"),
+    ("kernel", "store", "runtime", "http", "dataplane", "gossip"),
     ("controller",),
     ("engine", "library"),
     ("api", "web"),

@@ -1,0 +1,1 @@
+"""Gossip: a serf agent beside the daemon, and how it is talked to."""
