@@ -143,6 +143,11 @@ def encode_network(
     return value
 
 
+def marked(value: bytes, *, removing: bool) -> bytes:
+    """A network's record, all as it is, that says whether it is going."""
+    return encoded(dict(sorted({**decoded(value), "inDelete": removing}.items())))
+
+
 def _ipam_fields(network: Network, asked: Sequence[PoolRequest] | None) -> dict[str, str]:
     """What was asked for and what was given, of each family that it has."""
     found: dict[str, str] = {}

@@ -1,0 +1,356 @@
+"""Pools, addresses and VNIs of the whole cluster, given out so that nobody gets the same twice.
+
+Each is one bit or entry in one value, set by compare-and-swap. Releasing what is not taken
+does nothing. Addresses are given out in turn: the next after the last, round and round, so
+that one that was just released is not somebody else's at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from ipaddress import IPv4Network
+
+from fairlead.cluster.keys import VXLAN_IDS
+from fairlead.cluster.leaks import LostAddress, LostPool, LostVni
+from fairlead.cluster.overlay import (
+    FIRST_VNI,
+    LAST_VNI,
+    NO_VNI,
+    decode_overlay,
+    encode_overlay,
+)
+from fairlead.cluster.pools import PoolId, Pools, decode_pools, encode_pools
+from fairlead.cluster.sequence import Sequence as Bits
+from fairlead.cluster.sequence import address, decode, encode, fresh, ordinal, size
+from fairlead.controller.shared.place import Place, Unsure, all_or_nothing
+from fairlead.ipam.pool import INVALID, Base, parse
+from fairlead.ipam.room import room, spans
+from fairlead.model.errors import Failed, FairleadError, Forbidden, Invalid, NotFound, Unavailable
+from fairlead.model.network import Pool, PoolRequest
+from fairlead.model.state import IPAddress, IPNetwork
+from fairlead.store.shared import Away, Changed
+
+DEFAULT_BASES = (Base(IPv4Network("10.0.0.0/8"), 24),)
+"""Docker's pools of the whole cluster: 65,536 of 254 addresses."""
+
+
+class NoAddress(Unavailable):
+    """A pool is full."""
+
+    def __init__(self, pool: PoolId) -> None:
+        super().__init__("No available addresses on this pool", hint=f"all of {pool} are taken")
+
+
+class _NotBegun(Exception):
+    """Nothing is written yet of a pool's addresses."""
+
+
+async def request_pool(
+    place: Place,
+    subnet: IPNetwork | None = None,
+    part: IPNetwork | None = None,
+    *,
+    version: int = 4,
+    bases: Sequence[Base] = DEFAULT_BASES,
+    blocked: Sequence[IPNetwork] = (),
+) -> PoolId:
+    """Take a pool: the one asked for (of which containers get `part`), or the lowest free one.
+
+    `blocked` is not chosen. Raises Forbidden for one that overlaps another, NotFound when
+    none is free.
+    """
+    got: list[PoolId] = []
+
+    def take(value: bytes | None) -> bytes:
+        pools = _pools(value)
+        chosen = subnet or _choose(pools, version, bases, blocked)
+        got[:] = [PoolId(chosen, part)]
+        return encode_pools(pools.with_pool(got[0]))
+
+    try:
+        await place.alter(place.keys.pools, take)
+        # Whatever is there was left behind when the pool was given up: it is ours alone now.
+        new = encode(str(got[0].whole), fresh(got[0].subnet))
+        await place.alter(place.keys.addresses(str(got[0].subnet)), lambda _: new)
+    except Away as error:
+        raise Unsure(error, *(LostPool(each) for each in got)) from error
+    return got[0]
+
+
+async def release_pool(place: Place, pool: PoolId) -> None:
+    """Give a pool up, with all its addresses once nobody uses it; nothing if it is not taken."""
+    key = place.keys.addresses(str(pool.subnet))
+    # Read before it is given up: what is written there afterwards is the next owner's.
+    addresses = await place.store.get(key)
+    left: list[Pools] = []
+
+    def give(value: bytes | None) -> bytes | None:
+        pools = _pools(value)
+        if pool in pools.uses:
+            left[:] = [pools.without(pool)]
+            return encode_pools(left[0])
+        left.clear()
+        return value
+
+    try:
+        await place.alter(place.keys.pools, give)
+        if left and pool.whole not in left[0].uses and addresses is not None:
+            await place.store.delete(key, addresses.version)
+    except Changed:
+        # Somebody still wrote there, or has it already: found as a leak if it is one.
+        return
+    except Away as error:
+        raise Unsure(error, LostPool(pool)) from error
+
+
+async def request_address(
+    place: Place,
+    pool: PoolId,
+    asked: IPAddress | None = None,
+    *,
+    after: IPAddress | None = None,
+    quarantine: Sequence[IPAddress] = (),
+) -> IPAddress:
+    """Take an address: the one asked for, or the next free one behind `after`, round and round.
+
+    One in quarantine (released lately, oldest first) is only taken when no other is free.
+    Raises Forbidden when the one asked for is taken, NoAddress when all are.
+    """
+    got: list[IPAddress] = []
+    key = place.keys.addresses(str(pool.subnet))
+    begun = False
+
+    def take(value: bytes | None) -> bytes:
+        if value is None and not begun:
+            raise _NotBegun
+        bits = fresh(pool.subnet) if value is None else _addresses(pool.subnet, value)
+        if asked is None:
+            bit = _next(bits, pool, after, quarantine)
+        else:
+            bit = ordinal(pool.subnet, asked)
+            if bits.is_set(bit):
+                raise Forbidden("Address already in use", hint=f"{asked} is taken in the cluster")
+        got[:] = [address(pool.subnet, bit)]
+        return encode(str(pool.whole), bits.set(bit))
+
+    try:
+        try:
+            await place.alter(key, take)
+        except _NotBegun:
+            # Who took the pool died before it wrote which addresses it has.
+            if pool not in _pools(await place.value(place.keys.pools)).uses:
+                raise NotFound(f"cannot find address pool for poolID:{pool}") from None
+            begun = True
+            await place.alter(key, take)
+    except Away as error:
+        raise Unsure(error, *(LostAddress(pool.subnet, each) for each in got)) from error
+    return got[0]
+
+
+async def release_address(place: Place, pool: PoolId, given: IPAddress) -> None:
+    """Give an address back; nothing if it is not taken."""
+    bit = ordinal(pool.subnet, given)
+
+    def give(value: bytes | None) -> bytes | None:
+        if value is None:
+            return None
+        bits = _addresses(pool.subnet, value)
+        return encode(str(pool.whole), bits.unset(bit)) if bits.is_set(bit) else value
+
+    try:
+        await place.alter(place.keys.addresses(str(pool.subnet)), give)
+    except Away as error:
+        raise Unsure(error, LostAddress(pool.subnet, given)) from error
+
+
+async def request_pools(
+    place: Place,
+    asked: Sequence[PoolRequest],
+    *,
+    bases: Sequence[Base] = DEFAULT_BASES,
+    blocked: Sequence[IPNetwork] = (),
+    ipv6: bool = False,
+) -> tuple[Pool, ...]:
+    """Take the pools of a network with their gateways and what they keep back, or nothing.
+
+    A family of which no pool is asked for gets one of its own choice: IPv4 always, IPv6 if
+    the network is to have it. Raises what `request_pool` does, Failed for a gateway that is
+    no host's.
+    """
+    wanted = [each for each in asked if each.subnet]
+    if any(each.ip_range or each.auxiliary for each in asked if not each.subnet):
+        raise Invalid(f"{INVALID}a range or an address needs a subnet")
+    pools = parse(wanted)
+    families = [4, 6] if ipv6 else [4]
+    missing = [v for v in families if not any(p.subnet.version == v for p in pools)]
+    found: list[Pool] = []
+    async with all_or_nothing() as undo:
+        for pool in pools:
+            id_ = await request_pool(place, pool.subnet, pool.ip_range)
+            undo(partial(release_pool, place, id_))
+            found.append(await _settle(place, id_, pool))
+        for version in missing:
+            id_ = await request_pool(place, version=version, bases=bases, blocked=blocked)
+            undo(partial(release_pool, place, id_))
+            found.append(await _settle(place, id_, Pool(id_.subnet)))
+    return tuple(found)
+
+
+async def _settle(place: Place, id_: PoolId, pool: Pool) -> Pool:
+    """A pool of ours with its gateway, and with what it keeps back taken."""
+    whole = id_.whole
+    kept = set(pool.auxiliary.values())
+    for name, each in pool.auxiliary.items():
+        try:
+            await request_address(place, whole, each)
+        except Forbidden as error:
+            raise Failed(
+                f"failed to allocate secondary ip address ({name}:{each}): {error.message}"
+            ) from error
+    try:
+        gateway = await request_address(
+            place, id_ if pool.gateway is None else whole, pool.gateway, quarantine=tuple(kept)
+        )
+    except Forbidden as error:
+        raise Failed(f"failed to allocate gateway ({pool.gateway}): {error.message}") from error
+    return Pool(pool.subnet, gateway, pool.ip_range, pool.auxiliary)
+
+
+async def request_vni(place: Place, after: int = NO_VNI) -> int:
+    """Take the next free VNI behind `after`, round and round. Raises Unavailable if none is."""
+    got: list[int] = []
+
+    def take(value: bytes | None) -> bytes:
+        bits = _vnis(value)
+        start = max(after + 1 - FIRST_VNI, 0)
+        bit = bits.first_free(start)
+        if bit is None:
+            bit = bits.first_free()
+        if bit is None:
+            raise Unavailable("failed to allocate vxlan id: no bit available")
+        got[:] = [bit + FIRST_VNI]
+        return encode(VXLAN_IDS, bits.set(bit))
+
+    try:
+        await place.alter(place.keys.vnis, take)
+    except Away as error:
+        raise Unsure(error, *(LostVni(each) for each in got)) from error
+    return got[0]
+
+
+async def release_vni(place: Place, vni: int) -> None:
+    """Give a VNI back; nothing if it is not taken, or none that is given out here."""
+    bit = vni - FIRST_VNI
+
+    def give(value: bytes | None) -> bytes | None:
+        if value is None:
+            return None
+        bits = _vnis(value)
+        return encode(VXLAN_IDS, bits.unset(bit)) if bits.is_set(bit) else value
+
+    try:
+        await place.alter(place.keys.vnis, give)
+    except Away as error:
+        raise Unsure(error, LostVni(vni)) from error
+
+
+async def obtain_vni(place: Place, network: str, subnet: IPNetwork, after: int = NO_VNI) -> int:
+    """The VNI of a network's subnet, given to it if it has none. Raises NotFound."""
+    key = place.keys.overlay(network)
+
+    def has(value: bytes | None) -> int:
+        if value is None:
+            raise NotFound(f"network {network} not found")
+        overlay = decode_overlay(value)
+        if all(segment.subnet != subnet for segment in overlay.segments):
+            raise NotFound(f"could not find subnet {subnet} in network {network}")
+        return overlay.vni(subnet)
+
+    vni = has(await place.value(key))
+    if vni != NO_VNI:
+        return vni
+    mine = await request_vni(place, after)
+    theirs: list[int] = []
+
+    def give(value: bytes | None) -> bytes | None:
+        theirs[:] = [has(value)]
+        if theirs[0] != NO_VNI or value is None:
+            return value
+        return encode_overlay(decode_overlay(value).with_vni(subnet, mine))
+
+    try:
+        await place.alter(key, give)
+    except Away as error:
+        # It may be the network's by now, so it is not given back.
+        raise Unsure(error, LostVni(mine)) from error
+    except FairleadError:
+        await release_vni(place, mine)
+        raise
+    if theirs[0] != NO_VNI:
+        # Another host was faster; all must use the same.
+        await release_vni(place, mine)
+        return theirs[0]
+    return mine
+
+
+def _pools(value: bytes | None) -> Pools:
+    """The pools that are taken, none when nothing was written yet."""
+    return Pools() if value is None else decode_pools(value)
+
+
+def _vnis(value: bytes | None) -> Bits:
+    """The VNIs that are taken, as they lie in the store."""
+    most = LAST_VNI - FIRST_VNI + 1
+    bits = Bits.empty(most) if value is None else decode(value)
+    if bits.bits != most:
+        raise Invalid(f"there are {bits.bits} VNIs in the store, which cannot be")
+    return bits
+
+
+def _choose(
+    pools: Pools, version: int, bases: Sequence[Base], blocked: Sequence[IPNetwork]
+) -> IPNetwork:
+    for base in bases:
+        if base.range.version == version:
+            taken = spans([*pools.subnets, *blocked], base.range.version)
+            found = room(base.range, base.size, taken)
+            if found is not None:
+                return found
+    raise NotFound(
+        f"could not find an available, non-overlapping IPv{version} address pool among the "
+        "defaults to assign to the network",
+        hint="give --subnet",
+    )
+
+
+def _addresses(subnet: IPNetwork, value: bytes) -> Bits:
+    """The addresses of a pool as they lie in the store."""
+    bits = decode(value)
+    if bits.bits != size(subnet):
+        raise Invalid(f"the addresses of {subnet} are {bits.bits}, which is not its size")
+    return bits
+
+
+def _next(
+    bits: Bits, pool: PoolId, after: IPAddress | None, quarantine: Sequence[IPAddress]
+) -> int:
+    """The next free bit of the part that containers get."""
+    space = pool.part if pool.part is not None else pool.subnet
+    low = ordinal(pool.subnet, space.network_address)
+    high = min(low + space.num_addresses, bits.bits)
+    start = low
+    if after is not None and after in space:
+        start = ordinal(pool.subnet, after) + 1
+    kept = [ordinal(pool.subnet, each) for each in quarantine if each in pool.subnet]
+    spared = frozenset(kept)
+    for first, end in ((start, high), (low, start)):
+        bit = bits.first_free(first, end)
+        while bit is not None and bit in spared:
+            bit = bits.first_free(bit + 1, end)
+        if bit is not None:
+            return bit
+    for bit in kept:
+        if low <= bit < high and not bits.is_set(bit):
+            return bit
+    raise NoAddress(pool)

@@ -1,0 +1,117 @@
+"""Where things are shared, and the one way in which they are changed there.
+
+A key is read, a change is made to what was read, and it is written only if nobody wrote
+it since; else all over again, a bounded number of times. When the store goes away while
+something is written, it is not known whether that was done: the error says what may be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from fairlead.cluster.keys import Keys
+from fairlead.cluster.leaks import Leak
+from fairlead.model.errors import FairleadError, Unavailable
+from fairlead.store.shared import ABSENT, Away, Changed, SharedStore
+
+MOST_TRIES = 200
+FIRST_PAUSE_SECONDS = 0.002
+LONGEST_PAUSE_SECONDS = 0.1
+
+
+class Unsure(Away):
+    """The store went away while something was taken: `leaks` may be taken or not."""
+
+    def __init__(self, error: Away, *leaks: Leak) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.leaks = leaks
+
+
+def unsure_of(error: BaseException) -> tuple[Leak, ...]:
+    """All that may have been taken, by an error or a group of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return tuple(leak for each in error.exceptions for leak in unsure_of(each))
+    return error.leaks if isinstance(error, Unsure) else ()
+
+
+class Contended(Unavailable):
+    """Others wrote the same key again and again."""
+
+
+async def backoff(attempt: int) -> None:
+    """Wait a little, longer each time and never as long as somebody else."""
+    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempt, 16))
+    await asyncio.sleep(random.random() * longest)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A store, and where in it the cluster's keys are."""
+
+    store: SharedStore
+    keys: Keys = field(default_factory=Keys)
+    pause: Callable[[int], Awaitable[None]] = backoff
+
+    async def value(self, key: str) -> bytes | None:
+        """What a key holds; None if it does not exist."""
+        entry = await self.store.get(key)
+        return None if entry is None else entry.value
+
+    async def alter(self, key: str, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
+        """Change what a key holds (None: it does not exist, or is to go), and give what it was.
+
+        What `change` raises ends it. Nothing is written when it changes nothing.
+        """
+        for attempt in range(MOST_TRIES):
+            entry = await self.store.get(key)
+            old = None if entry is None else entry.value
+            new = change(old)
+            if new == old:
+                return old
+            try:
+                if new is not None:
+                    await self.store.put(key, new, ABSENT if entry is None else entry.version)
+                elif entry is not None:
+                    await self.store.delete(key, entry.version)
+                return old
+            except Changed:
+                await self.pause(attempt)
+        raise Contended(
+            f"{key} is written too often by others", hint="try again when there is less going on"
+        )
+
+    async def remove(self, key: str) -> bytes | None:
+        """Remove a key; what it held, to the one who removed it, and None to all others."""
+        return await self.alter(key, lambda _: None)
+
+
+Step = Callable[[], Awaitable[object]]
+
+
+@asynccontextmanager
+async def all_or_nothing() -> AsyncIterator[Callable[[Step], None]]:
+    """A block that says how to take back what it did; on an error all of that is done, last first.
+
+    Raises what the block raised, with what could not be taken back in an ExceptionGroup.
+    """
+    steps: list[Step] = []
+    try:
+        yield steps.append
+    except BaseException as error:
+        faults: list[Exception] = []
+        for step in reversed(steps):
+            try:
+                await step()
+            except (FairleadError, ExceptionGroup) as fault:
+                faults.append(fault)
+        if faults and isinstance(error, Exception):
+            raise ExceptionGroup("failed, and not all could be taken back", [error, *faults]) from (
+                error
+            )
+        for each in faults:
+            error.add_note(f"not taken back: {each}")
+        raise

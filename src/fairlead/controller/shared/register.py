@@ -1,0 +1,325 @@
+"""Networks and endpoints, written where all hosts of the cluster find them.
+
+The order of writes is what keeps others from using half of something:
+
+- a network is written last, when its pools, its overlay record and its count are there;
+- an endpoint counts (``endpoint_count``) after it is written; a network that is no longer
+  there, or that is going, has no count, and the endpoint is taken back;
+- a network is marked as going (Docker hosts no longer show it), then loses its count, by
+  compare-and-swap from the value under which nobody was on it; from there on nobody can
+  join it. Its VNIs are given back by the one host that removed its overlay record, its
+  pools by the one that removed the network itself: whoever comes second gives nothing back.
+
+A host that dies in between leaves what `fairlead.cluster.leaks` lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from functools import partial
+
+from fairlead.cluster.endpoint import decode_endpoint, encode_endpoint
+from fairlead.cluster.keys import EndpointKey, NetworkKey
+from fairlead.cluster.leaks import Leak, LostAddress, LostPool, LostVni, Remains, WrongCount
+from fairlead.cluster.network import NetworkRecord, decode_network, encode_network, marked
+from fairlead.cluster.overlay import NO_VNI, decode_overlay, encode_overlay, overlay_of
+from fairlead.cluster.pools import PoolId
+from fairlead.cluster.text import decoded, encoded, number_of
+from fairlead.controller.shared.allocate import release_address, release_pool, release_vni
+from fairlead.controller.shared.place import MOST_TRIES, Contended, Place, Unsure, all_or_nothing
+from fairlead.model.endpoint import Endpoint
+from fairlead.model.errors import Conflict, FairleadError, Forbidden, Invalid, NotFound
+from fairlead.model.network import Network, PoolRequest
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPAddress
+from fairlead.store.shared import Away, Changed
+
+MOST_COUNT = (1 << 63) - 1
+MOST_TOLD = 10
+MOST_WAITS = 12
+
+
+async def put_network(
+    place: Place, network: Network, *, asked: Sequence[PoolRequest] | None = None
+) -> None:
+    """Make a network known; its pools are taken already, and are left alone if this fails.
+
+    `asked` are its pools as the user asked for them. Raises Conflict when another network
+    has its name.
+    """
+    value = encode_network(network, asked=asked)
+    keys = place.keys
+    if await _namesakes(place, network):
+        raise _taken(network)
+    async with all_or_nothing() as undo:
+        if network.driver == "overlay":
+            undo(lambda: place.remove(keys.overlay(network.id)))
+            overlay = encode_overlay(overlay_of(network))
+            await place.alter(keys.overlay(network.id), lambda old: old or overlay)
+        undo(lambda: place.remove(keys.count(network.id)))
+        await place.alter(keys.count(network.id), lambda old: old or _count(0))
+        undo(lambda: place.remove(keys.network(network.id)))
+        await place.alter(keys.network(network.id), lambda old: value)
+        await _alone(place, network)
+
+
+async def remove_network(place: Place, id_: str) -> None:
+    """Take a network away, and all that belongs to it; finishes what another host began.
+
+    Raises NotFound, and Forbidden when somebody is on it.
+    """
+    keys = place.keys
+    record = await _record(place, id_)
+    if record is not None:
+        await _close(place, id_, record)
+    else:
+        counted = await place.remove(keys.count(id_))
+        if counted is None and await place.value(keys.overlay(id_)) is None:
+            raise NotFound(f"network {id_} not found")
+    faults: list[Exception] = []
+    try:
+        removed = await place.remove(keys.overlay(id_))
+        vnis = [] if removed is None else [s.vni for s in decode_overlay(removed).segments]
+        for vni in vnis:
+            if vni != NO_VNI:
+                await _trying(faults, release_vni(place, vni), LostVni(vni))
+        network = await place.remove(keys.network(id_))
+        pools = () if network is None else decode_network(id_, network).pools
+        for pool in pools:
+            # A crash from here on leaves pools that no network has.
+            await _trying(faults, release_pool(place, pool), LostPool(pool))
+    except Away as error:
+        faults.append(Unsure(error, Remains(id_)))
+    if faults:
+        raise ExceptionGroup(f"network {id_} was not removed as a whole", faults)
+
+
+async def put_endpoint(
+    place: Place,
+    network: Network,
+    endpoint: Endpoint,
+    sandbox: Sandbox,
+    host: IPAddress,
+    *,
+    anonymous: bool = False,
+) -> None:
+    """Make an endpoint of ours known, or known anew; its address is taken already.
+
+    Raises NotFound when its network is not there any more, and leaves nothing then.
+    """
+    keys = place.keys
+    key = keys.endpoint(network.id, endpoint.id)
+    record = await _record(place, network.id)
+    if record is None or record.removing:
+        raise NotFound(f"network {network.id} not found")
+
+    def written(old: bytes | None) -> bytes:
+        rest = _rest(old)
+        return encode_endpoint(network, endpoint, sandbox, host, anonymous=anonymous, rest=rest)
+
+    new = await place.value(key) is None
+    async with all_or_nothing() as undo:
+        if new:
+            undo(lambda: place.remove(key))
+        await place.alter(key, written)
+        try:
+            await place.alter(keys.count(network.id), lambda old: _counted(network.id, old, new))
+        except Away as error:
+            raise Unsure(error, WrongCount(network.id, 0, 1)) from error
+    if not new:
+        # Docker hosts look at endpoints only when the count is written.
+        await touch(place, network.id)
+
+
+async def remove_endpoint(
+    place: Place, network: Network, endpoint: Endpoint, *, keep_addresses: bool = False
+) -> None:
+    """Take an endpoint of ours away, count it no more, give its addresses back.
+
+    With `keep_addresses` they stay taken, for whoever gives them back later. Nothing is
+    done when the endpoint is not there: who removed it did the rest.
+    """
+    removed = await place.remove(place.keys.endpoint(network.id, endpoint.id))
+    if removed is None:
+        return
+    await _left(place, network, [a.ip for a in endpoint.addresses] if not keep_addresses else [])
+
+
+async def forget_endpoint(place: Place, network: str, endpoint: str) -> None:
+    """Take an endpoint away of which nothing is known but its record."""
+    record = await _record(place, network)
+    removed = await place.remove(place.keys.endpoint(network, endpoint))
+    if removed is None or record is None:
+        return
+    try:
+        addresses = [a.ip for a in decode_endpoint(network, endpoint, removed).addresses]
+    except Invalid:
+        # Nobody can tell what it had: found as a leak.
+        addresses = []
+    await _left(place, record.network, addresses)
+
+
+async def touch(place: Place, network: str) -> None:
+    """Tell Docker hosts to look at a network's endpoints again, by writing its count as it is."""
+    key = place.keys.count(network)
+    entry = await place.store.get(key)
+    if entry is None:
+        return
+    try:
+        await place.store.put(key, entry.value, entry.version)
+    except Changed:
+        # Somebody else wrote it, which tells them as well.
+        return
+
+
+async def set_count(place: Place, network: str, said: int, real: int) -> None:
+    """Correct a count, if it still says what it said."""
+
+    def corrected(old: bytes | None) -> bytes | None:
+        return _count(real) if old is not None and _number(old) == said else old
+
+    await place.alter(place.keys.count(network), corrected)
+
+
+async def _left(place: Place, network: Network, addresses: Sequence[IPAddress]) -> None:
+    """What follows when an endpoint is gone: everything that can be done is done."""
+    faults: list[Exception] = []
+    try:
+        await place.alter(place.keys.count(network.id), _one_less)
+    except Away as error:
+        faults.append(Unsure(error, WrongCount(network.id, 1, 0)))
+    except FairleadError as error:
+        faults.append(error)
+    for address in addresses:
+        pool = next((p.subnet for p in network.pools if address in p.subnet), None)
+        if pool is not None:
+            lost = LostAddress(pool, address)
+            await _trying(faults, release_address(place, PoolId(pool), address), lost)
+    if faults:
+        raise ExceptionGroup(f"an endpoint left network {network.name} not wholly", faults)
+
+
+async def _trying(faults: list[Exception], step: Awaitable[None], leak: Leak) -> None:
+    try:
+        await step
+    except Unsure as error:
+        faults.append(error)
+    except Away as error:
+        faults.append(Unsure(error, leak))
+    except FairleadError as error:
+        faults.append(error)
+
+
+async def _record(place: Place, id_: str) -> NetworkRecord | None:
+    value = await place.value(place.keys.network(id_))
+    return None if value is None else decode_network(id_, value)
+
+
+async def _namesakes(place: Place, network: Network) -> list[str]:
+    """The ids of other networks of that name."""
+    found: list[str] = []
+    for entry in await place.store.entries(place.keys.networks):
+        meaning = place.keys.meaning(entry.key)
+        if isinstance(meaning, NetworkKey) and meaning.network != network.id:
+            try:
+                other = decode_network(meaning.network, entry.value)
+            except Invalid:
+                # No host uses it, so its name is free.
+                continue
+            if other.network.name == network.name and not other.removing:
+                found.append(meaning.network)
+    return found
+
+
+async def _alone(place: Place, network: Network) -> None:
+    """Make sure that no other host made a network of that name meanwhile. Raises Conflict.
+
+    Each writes first and looks then, so that of two at least one sees the other. The one
+    with the higher id goes at once; the other one waits for that, and goes as well if the
+    one it sees stays: it was finished before.
+    """
+    for attempt in range(MOST_WAITS):
+        others = await _namesakes(place, network)
+        if not others:
+            return
+        if min(others) < network.id:
+            break
+        await place.pause(attempt)
+    raise _taken(network)
+
+
+async def _close(place: Place, id_: str, record: NetworkRecord) -> None:
+    """Mark a network as going, and see to it that nobody can join it. Raises Forbidden."""
+    keys = place.keys
+    marked_by_us = False
+    for attempt in range(MOST_TRIES):
+        count = await place.store.get(keys.count(id_))
+        if count is None and (record.removing or marked_by_us):
+            return
+        users = await _users(place, id_)
+        if users or (count is not None and _number(count.value) > 0):
+            if marked_by_us or record.removing:
+                await place.alter(keys.network(id_), partial(_marked, removing=False))
+            told = ", ".join(users[:MOST_TOLD]) + (" …" if len(users) > MOST_TOLD else "")
+            raise Forbidden(f"network {record.network.name} has active endpoints", hint=told)
+        if not (marked_by_us or record.removing):
+            marked_by_us = True
+            await place.alter(keys.network(id_), partial(_marked, removing=True))
+        if count is None:
+            return
+        try:
+            await place.store.delete(keys.count(id_), count.version)
+        except Changed:
+            # Somebody joined or left.
+            await place.pause(attempt)
+        else:
+            return
+    raise Contended(f"network {record.network.name} is never quiet", hint="try again")
+
+
+async def _users(place: Place, id_: str) -> list[str]:
+    """A network's endpoints, as people know them."""
+    found: list[str] = []
+    for entry in await place.store.entries(place.keys.endpoints(id_)):
+        meaning = place.keys.meaning(entry.key)
+        if isinstance(meaning, EndpointKey) and entry.value:
+            try:
+                peer = decode_endpoint(id_, meaning.endpoint, entry.value)
+                found.append(f"{peer.name} on {peer.host}")
+            except Invalid:
+                found.append(f"{meaning.endpoint[:12]}, whose record is not readable")
+    return sorted(found)
+
+
+def _taken(network: Network) -> Conflict:
+    return Conflict(f"network with name {network.name} already exists")
+
+
+def _marked(old: bytes | None, *, removing: bool) -> bytes | None:
+    return None if old is None else marked(old, removing=removing)
+
+
+def _rest(old: bytes | None) -> dict[str, object] | None:
+    """What a record of ours says beyond what we write; nothing if somebody spoilt it."""
+    try:
+        return None if old is None else decoded(old)
+    except Invalid:
+        return None
+
+
+def _count(number: int) -> bytes:
+    return encoded({"Count": number})
+
+
+def _number(value: bytes) -> int:
+    return number_of(decoded(value), "Count", MOST_COUNT)
+
+
+def _counted(network: str, old: bytes | None, new: bool) -> bytes:
+    if old is None:
+        raise NotFound(f"network {network} not found")
+    return _count(_number(old) + 1) if new else old
+
+
+def _one_less(old: bytes | None) -> bytes | None:
+    return None if old is None else _count(max(_number(old) - 1, 0))
