@@ -2,21 +2,29 @@
 
 Get, compare-and-swap, watch, lease: that is all that fairlead asks of etcd, Consul
 or ZooKeeper. Keys are paths without a slash in front (``docker/network/v1.0/…``),
-values are bytes. A version is a number that the store gives to each writing of a
-key; it only compares as equal or not. Every call may raise Away.
+values are bytes: at least one, for a key without a value is a folder in some stores,
+and at most `LARGEST_VALUE_BYTES`. A version is a number that the store gives to each
+writing of a key; it only compares as equal or not. Every call may raise Away, and
+does so within `LIMIT_SECONDS` if the store says nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from fairlead.model.errors import Conflict, Unavailable
+from fairlead.model.errors import Conflict, Invalid, Unavailable
 
 ABSENT = 0
 """The version of a key that does not exist."""
+
+LIMIT_SECONDS = 5.0
+"""How long any call may take, tries at every server included."""
+
+LARGEST_VALUE_BYTES = 512 * 1000
+"""A little less than Consul's limit, which is the narrowest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,20 @@ class Away(Unavailable):
 class Changed(Conflict):
     """Somebody else wrote the key since it was read."""
 
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} was changed meanwhile")
+
+
+def writable(key: str, value: bytes) -> None:
+    """Refuses what one of the stores could not hold. Raises Invalid."""
+    if not key or key != key.strip("/") or "//" in key or "\0" in key:
+        raise Invalid(f"{key!r} is no key of a cluster's store")
+    if not 0 < len(value) <= LARGEST_VALUE_BYTES:
+        raise Invalid(
+            f"{key} cannot hold {len(value)} bytes",
+            hint=f"a value has one byte at least and {LARGEST_VALUE_BYTES} at most",
+        )
+
 
 class SharedStore(Protocol):
     """What a cluster agrees on."""
@@ -71,12 +93,13 @@ class SharedStore(Protocol):
     async def delete(self, key: str, version: int) -> None:
         """Remove a key whose version is still that. Raises Changed, also when it is gone."""
 
-    def watch(self, prefix: str) -> AsyncIterator[Event]:
-        """What is below a prefix, and what becomes of it; ends only when closed.
+    def watch(self, prefix: str) -> AsyncGenerator[Event, None]:
+        """What is below a prefix, and what becomes of it; ends only when closed (`aclosing`).
 
-        It begins with a Snapshot, and again with one after an interruption in which
-        something may have been missed; the interruption itself is raised as Away, after
-        which the caller watches anew.
+        It begins with a Snapshot, and may begin again with one whenever something may
+        have been missed. An interruption is raised as Away, after which the caller watches
+        anew. Changes that follow each other quickly may come as one, what went first: of
+        each key the last state always comes, and never an older one after a newer.
         """
 
     def lease(

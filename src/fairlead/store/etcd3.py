@@ -1,0 +1,244 @@
+"""etcd by its own API (v3), through the JSON gateway that every server has.
+
+The version of a key is its ``mod_revision``. Short calls are etcd3gw's; lists and watches are
+sent from here, because they need the revision a list is of, and a watch that ends with its
+caller: etcd3gw's tells nobody when it breaks off or when revisions were compacted away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from base64 import b64decode, b64encode
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+
+import msgspec
+from etcd3gw.client import Etcd3Client
+from etcd3gw.exceptions import Etcd3Exception
+
+from fairlead.model.errors import Failed
+from fairlead.store.kept import kept
+from fairlead.store.requesting import Session
+from fairlead.store.servers import Broken, Server, Unreached
+from fairlead.store.shared import (
+    ABSENT,
+    LIMIT_SECONDS,
+    Changed,
+    Entry,
+    Event,
+    Gone,
+    Snapshot,
+    writable,
+)
+from fairlead.store.threads import Threads
+from fairlead.store.tls import Files
+from fairlead.store.web import Request, Web
+
+PAGE = 500
+"""Keys in one answer to a list."""
+API = "/v3/"
+T = TypeVar("T")
+
+
+class Etcd3Store:
+    """A SharedStore in etcd."""
+
+    def __init__(self, name: str, servers: Sequence[Server], web: Web, files: Files | None) -> None:
+        self.name = name
+        self._web = web
+        self._threads = Threads("etcd")
+        limit = LIMIT_SECONDS / len(servers)
+        self._clients = {
+            server: Etcd3Client(
+                server.host,
+                server.port,
+                "https" if files else "http",
+                timeout=limit,
+                api_path=API,
+                session=Session(files, limit),
+            )
+            for server in servers
+        }
+
+    async def get(self, key: str) -> Entry | None:
+        """What a key holds; None if it does not exist."""
+        found = await self._call(lambda client: client.get(key.encode(), metadata=True), again=True)
+        for value, about in found:
+            return Entry(key, value, int(about["mod_revision"]))
+        return None
+
+    async def entries(self, prefix: str) -> tuple[Entry, ...]:
+        """Every key below a prefix."""
+        return (await self._listed(prefix))[0]
+
+    async def put(self, key: str, value: bytes, version: int) -> Entry:
+        """Write a key whose version is still that."""
+        writable(key, value)
+        change = {"request_put": {"key": _coded(key), "value": b64encode(value).decode()}}
+        return Entry(key, value, await self._change(key, version, change))
+
+    async def delete(self, key: str, version: int) -> None:
+        """Remove a key whose version is still that."""
+        if version == ABSENT:
+            raise Changed(key)
+        await self._change(key, version, {"request_delete_range": {"key": _coded(key)}})
+
+    async def watch(self, prefix: str) -> AsyncGenerator[Event, None]:
+        """What is below a prefix, and what becomes of it."""
+        while True:
+            entries, revision, server = await self._listed(prefix)
+            yield Snapshot(entries)
+            try:
+                async with contextlib.aclosing(self._events(prefix, revision, server)) as events:
+                    async for event in events:
+                        yield event
+            except (Broken, Unreached) as error:
+                self._web.servers.turn(server)
+                if self._web.servers.only:
+                    raise self._web.servers.away(f"{server}: {error}") from error
+
+    def lease(
+        self, key: str, value: bytes, ttl_seconds: float
+    ) -> AbstractAsyncContextManager[None]:
+        """A key that is there while the block runs."""
+        writable(key, value)
+        return kept(_Lease(self, key, value, math.ceil(ttl_seconds)), ttl_seconds)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        self._web.close()
+        self._threads.close()
+        for client in self._clients.values():
+            client.session.close()
+
+    async def _call(self, work: Callable[[Etcd3Client], T], *, again: bool) -> T:
+        """What one of the clients says. Raises Away, and Failed if it refuses."""
+
+        async def send(server: Server, _seconds: float) -> T:
+            return await self._threads.run(work, self._clients[server])
+
+        try:
+            return (await self._web.servers.ask(send, again=again))[0]
+        except Etcd3Exception as error:
+            raise Failed(f"etcd: {error.detail_text or error}".strip()) from error
+
+    async def _change(self, key: str, version: int, change: dict[str, Any]) -> int:
+        """Does something to a key whose version is still that; the version it has then."""
+        compare = {
+            "key": _coded(key),
+            "result": "EQUAL",
+            "target": "MOD",
+            "mod_revision": str(version),
+        }
+        wanted = {"compare": [compare], "success": [change], "failure": []}
+        said: Any = await self._call(lambda client: client.transaction(wanted), again=False)
+        if not said.get("succeeded"):
+            raise Changed(key)
+        return int(said["header"]["revision"])
+
+    async def _listed(self, prefix: str) -> tuple[tuple[Entry, ...], int, Server]:
+        """The keys below a prefix, the revision they are of, and who said so."""
+        found: list[Entry] = []
+        ask = {"key": _coded(f"{prefix}/"), "range_end": _coded(_end(prefix)), "limit": PAGE}
+        while True:
+            answer, server = await self._web.ask(_request("kv/range", ask))
+            said = _said(answer.body)
+            if answer.status != 200:
+                raise Failed(f"etcd: {said.get('message') or said.get('error')}")
+            found.extend(_entry(pair) for pair in said.get("kvs", ()))
+            # All pages are of the moment of the first.
+            ask.setdefault("revision", said["header"]["revision"])
+            if not said.get("more"):
+                return tuple(found), int(str(ask["revision"])), server
+            ask["key"] = b64encode(found[-1].key.encode() + b"\0").decode()
+
+    async def _events(
+        self, prefix: str, revision: int, server: Server
+    ) -> AsyncGenerator[Event, None]:
+        """Every event after a revision, until one may be missing."""
+        wanted = {
+            "key": _coded(f"{prefix}/"),
+            "range_end": _coded(_end(prefix)),
+            "start_revision": str(revision + 1),
+        }
+        request = _request("watch", {"create_request": wanted})
+        async with contextlib.aclosing(self._web.lines(server, request, self._alive)) as lines:
+            async for line in lines:
+                if not line.strip():
+                    continue
+                said = _said(line)
+                if "result" not in said:
+                    raise Broken(str(said.get("error", "an answer that makes no sense"))[:200])
+                if said["result"].get("canceled"):
+                    return  # What we asked for was compacted away.
+                for event in said["result"].get("events", ()):
+                    entry = _entry(event["kv"])
+                    # Zero values are left out of this JSON, and PUT is one.
+                    yield Gone(entry.key) if event.get("type") == "DELETE" else entry
+
+    async def _alive(self, server: Server) -> None:
+        ask = {"key": _coded("fairlead"), "keys_only": True}
+        await self._web.ask_one(server, _request("kv/range", ask))
+
+
+class _Lease:
+    """A key that is bound to one of etcd's leases."""
+
+    def __init__(self, store: Etcd3Store, key: str, value: bytes, ttl_seconds: int) -> None:
+        self._store, self._key, self._value, self._ttl = store, key, value, ttl_seconds
+        self._id = 0
+
+    async def make(self) -> None:
+        def made(client: Etcd3Client) -> int:
+            lease = client.lease(self._ttl)
+            client.put(self._key.encode(), self._value, lease)
+            return int(lease.id)
+
+        self._id = await self._store._call(made, again=True)
+
+    async def renew(self) -> None:
+        def renewed(client: Etcd3Client) -> bool:
+            said = client.post(client.get_url("lease/keepalive"), json={"ID": str(self._id)})
+            # One that is gone is answered without a time.
+            return bool(said["result"].get("TTL")) and bool(client.get(self._key.encode()))
+
+        if not await self._store._call(renewed, again=True):
+            await self.make()
+
+    async def drop(self) -> None:
+        def revoked(client: Etcd3Client) -> None:
+            client.post(client.get_url("lease/revoke"), json={"ID": str(self._id)})
+
+        await self._store._call(revoked, again=True)
+
+
+def _coded(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def _end(prefix: str) -> str:
+    """The first key after all that begin with ``prefix/``."""
+    return f"{prefix}{chr(ord('/') + 1)}"
+
+
+def _request(path: str, body: object) -> Request:
+    return Request("POST", f"{API}{path}", msgspec.json.encode(body), "application/json")
+
+
+def _said(text: bytes) -> Any:
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise Failed(
+            f"etcd answered with no JSON: {text[:100].decode(errors='replace')}"
+        ) from error
+    if not isinstance(found, dict):
+        raise Failed("etcd answered with something that is no object")
+    return found
+
+
+def _entry(pair: Any) -> Entry:
+    key = b64decode(pair["key"]).decode(errors="replace")
+    return Entry(key, b64decode(pair.get("value", "")), int(pair["mod_revision"]))
