@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ctypes
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import count
 
@@ -14,7 +16,7 @@ import pytest
 from fairlead.store.below import Below
 from fairlead.store.memory import Memory
 from fairlead.store.opening import open_store
-from fairlead.store.shared import SharedStore
+from fairlead.store.shared import Event, SharedStore
 from tests.lab.stores import Server, consul, etcd, zookeeper
 
 CLONE_NEWNET = 0x40000000
@@ -24,7 +26,8 @@ STARTERS: Mapping[str, Callable[..., AbstractContextManager[Server]]] = {
     "consul": consul,
     "zookeeper": zookeeper,
 }
-KINDS = ("memory", *(pytest.param(name, marks=pytest.mark.root) for name in STARTERS))
+REAL = [pytest.param(name, marks=pytest.mark.root) for name in STARTERS]
+PATIENCE_SECONDS = 90
 _libc = ctypes.CDLL(None, use_errno=True)
 _prefixes = count()
 
@@ -91,7 +94,7 @@ def alone() -> Iterator[None]:
     os.close(home)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=["memory", *REAL])
 def running(request: pytest.FixtureRequest) -> Iterator[Shared]:
     """Each store in turn, its server shared by all tests of a module."""
     if request.param == "memory":
@@ -107,3 +110,32 @@ def shared(running: Shared) -> Shared:
     """A store with nothing in it."""
     running.renew()
     return running
+
+
+@pytest.fixture
+async def store(shared: Shared) -> AsyncIterator[SharedStore]:
+    """A client."""
+    async with closing(shared.client()) as client:
+        yield client
+
+
+@pytest.fixture
+async def other(shared: Shared) -> AsyncIterator[SharedStore]:
+    """The client of another host."""
+    async with closing(shared.client()) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def closing(client: SharedStore) -> AsyncIterator[SharedStore]:
+    """A client that is closed at the end."""
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def following(events: AsyncGenerator[Event, None]) -> Event:
+    """The next event."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return await anext(events)

@@ -70,6 +70,8 @@ class Etcd2Store:
 
     async def delete(self, key: str, version: int) -> None:
         """Remove a key whose version is still that."""
+        if version == ABSENT:
+            raise Changed(key)  # To etcd, index 0 is no condition.
         request = Request("DELETE", _target(key, prevIndex=str(version)))
         answer, _ = await self._web.ask(request, again=False)
         _node(key, _parsed(answer))

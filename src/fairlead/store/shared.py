@@ -23,8 +23,8 @@ ABSENT = 0
 LIMIT_SECONDS = 5.0
 """How long any call may take, tries at every server included."""
 
-LARGEST_VALUE_BYTES = 512 * 1000
-"""A little less than Consul's limit, which is the narrowest."""
+LARGEST_VALUE_BYTES = 380_000
+"""A little less than Consul takes in a transaction, which is the least of all."""
 
 
 @dataclass(frozen=True, slots=True)

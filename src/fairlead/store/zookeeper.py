@@ -47,6 +47,8 @@ from fairlead.store.shared import (
 from fairlead.store.tls import Files
 
 SESSION_SECONDS = 10.0
+RECONNECT_SECONDS = 2.0
+"""How long a call waits for a connection that was lost: another server is found by then."""
 AT_ONCE = 500
 """Nodes read at the same time."""
 RECONNECT = {"max_tries": -1, "delay": 0.1, "max_delay": 1.0}
@@ -176,6 +178,7 @@ class Session:
         if self.client.connected:
             return
         loop = asyncio.get_running_loop()
+        limit = RECONNECT_SECONDS if self._started else LIMIT_SECONDS
         if not self._started:
             self._started = True
 
@@ -185,12 +188,12 @@ class Session:
             self.client.add_listener(changed)
             self.client.start_async()
         try:
-            async with asyncio.timeout(LIMIT_SECONDS):
+            async with asyncio.timeout(limit):
                 while not self.client.connected:
                     self._connected.clear()
                     await self._connected.wait()
         except TimeoutError:
-            raise self.away(f"no connection within {LIMIT_SECONDS:.0f} s") from None
+            raise self.away(f"no connection within {limit:.0f} s") from None
 
     async def call(self, name: str, *args: Any, missing: bool = False, **words: Any) -> Any:
         """What a call of kazoo's returns; None for a node that is not there, if it may be."""
@@ -252,16 +255,18 @@ class Tree:
     async def again(self, paths: set[str]) -> tuple[set[str], list[Entry]]:
         """Reads nodes again, and those that are new below them: what went, what was written."""
         before = dict(self._known)
-        todo = sorted(paths)
+        todo = dict.fromkeys(sorted(paths))
         while todo:
-            now, todo = todo[:AT_ONCE], todo[AT_ONCE:]
-            for new in await asyncio.gather(*map(self._look, now)):
-                todo.extend(new)
+            now = [*todo][:AT_ONCE]
+            for path in now:
+                del todo[path]
+            for more in await asyncio.gather(*map(self._look, now)):
+                todo.update(dict.fromkeys(more))
         written = [e for key, e in self._known.items() if e != before.get(key)]
         return before.keys() - self._known.keys(), written
 
     async def _look(self, path: str) -> list[str]:
-        """Reads one node; the paths of those below it that are new."""
+        """Reads one node; the paths of others to read then."""
         key = path.strip("/")
         found = await self._session.read(path, self._tell)
         children = None
@@ -271,11 +276,15 @@ class Tree:
             )
         if found is None or children is None:
             self._forget(path)
-            # It may come back, and nobody above it is asked if it is the prefix itself.
-            if path == _path(self._prefix) and self._tell is not None:
-                again = await self._session.call("exists", path, watch=self._tell)
-                return [path] if again is not None else []
-            return []
+            if path != _path(self._prefix):
+                # It may be back by now, and nobody watches it: the one above knows.
+                above, _, name = path.rpartition("/")
+                self._children[above] = self._children.get(above, frozenset()) - {name}
+                return [above]
+            if self._tell is None:
+                return []
+            back = await self._session.call("exists", path, watch=self._tell)
+            return [path] if back is not None else []
         entry = _entry(key, found)
         if entry is not None and path != _path(self._prefix):
             self._known[key] = entry
