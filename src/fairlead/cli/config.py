@@ -146,7 +146,7 @@ class Config:
     tlskey: Path = CERTIFICATES / "key.pem"
     cluster_store: str = ""
     cluster_advertise: str = ""
-    cluster_store_opts: Any = ()
+    cluster_store_opts: Mapping[str, str] = field(default_factory=dict)
     network_control_plane_mtu: int = 1500
 
 
@@ -206,7 +206,7 @@ READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "tlskey": readers.path,
     "cluster-store": readers.text,
     "cluster-advertise": readers.text,
-    "cluster-store-opts": readers.anything,
+    "cluster-store-opts": readers.store_options,
     "network-control-plane-mtu": readers.number,
 }
 

@@ -26,6 +26,7 @@ import structlog
 from fairlead.api.api import Api
 from fairlead.cli import config as configuration
 from fairlead.cli import journal
+from fairlead.cli.cluster import cluster
 from fairlead.cli.config import Config
 from fairlead.cli.flags import given, options
 from fairlead.cli.listen import check, listen
@@ -80,6 +81,7 @@ def _load(path: Path | None, flags: dict[str, Any]) -> Config:
     """The configuration as it is now, checked as far as that goes without a daemon."""
     config = configuration.load(path, flags)
     check(config)
+    cluster(config)
     unserved(config)
     return config
 

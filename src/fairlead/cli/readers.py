@@ -336,6 +336,16 @@ def labels(key: str, value: Any) -> tuple[str, ...]:
     return tuple(f"{name}={setting}" for name, setting in found.items())
 
 
-def anything(_key: str, value: Any) -> Any:
-    """Whatever it is."""
-    return value
+def store_options(key: str, value: Any) -> Mapping[str, str]:
+    """Options of a cluster's store: an object of texts, or texts ``key=value``."""
+    if isinstance(value, Mapping):
+        return {name: text(f"{key}: {name}", each) for name, each in value.items()}
+    found: dict[str, str] = {}
+    for each in texts(key, value):
+        name, separator, said = each.partition("=")
+        if not separator or not name:
+            raise Invalid(f"{key}: {each!r} is not key=value")
+        if name in found:
+            raise Invalid(f"{key}: {name} is set twice")
+        found[name] = said
+    return found
