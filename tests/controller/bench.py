@@ -27,7 +27,7 @@ from fairlead.firewall.backends import firewall
 from fairlead.kernel.fake import FakeKernel
 from fairlead.model.marks import Marks
 from fairlead.model.sandbox import SandboxRequest
-from fairlead.model.state import HOST, Policy, Scope, Step, Sysctl, state
+from fairlead.model.state import HOST, IPAddress, Policy, Scope, Step, Sysctl, state
 from fairlead.store.sqlite import Document, Store
 
 T = TypeVar("T")
@@ -126,7 +126,11 @@ class Machine:
     """A host on which controllers come and go."""
 
     def __init__(
-        self, folder: Path, settings: Settings | None = None, backend: str = "iptables"
+        self,
+        folder: Path,
+        settings: Settings | None = None,
+        backend: str = "iptables",
+        seed: str = "",
     ) -> None:
         self.path = folder / "fairlead.db"
         self.kernel = FakeKernel(state(list(FRESH)))
@@ -136,7 +140,9 @@ class Machine:
         self.resolv_conf.write_text("nameserver 192.0.2.53\n")
         self.store: DyingStore
         self.backend(backend)
+        self.underlay: IPAddress | None = None
         self._drawn = 0
+        self._seed = seed
         self.controller: Controller
 
     def backend(self, name: str) -> None:
@@ -146,7 +152,7 @@ class Machine:
     def draw(self, count: int) -> str:
         """Hex digits that look random and are the same in every run."""
         self._drawn += 1
-        return hashlib.shake_256(str(self._drawn).encode()).hexdigest(count)
+        return hashlib.shake_256(f"{self._seed}{self._drawn}".encode()).hexdigest(count)
 
     def box(self, name: str) -> SandboxRequest:
         """A sandbox of a container of that name."""
@@ -162,7 +168,7 @@ class Machine:
             self.kernel,
             self.dataplane,  # type: ignore[arg-type]
             self.walls,
-            want.Host(),
+            want.Host(underlay=self.underlay),
         )
         self.controller = Controller(
             committer, self.settings, Path("/run/netns"), self.resolv_conf, self.draw
@@ -203,7 +209,10 @@ class Machine:
         committer = self.controller._committer
         wanted, _ = want.states(want.claims(self.controller.world, committer.walls, committer.host))
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
-        assert self.kernel.observe(scope) == wanted
+        have = self.kernel.observe(scope)
+        differing = {k for k in have.keys() | wanted.keys() if have.get(k) != wanted.get(k)}
+        wrong = "\n".join(f"{have.get(k)} is to be {wanted.get(k)}" for k in sorted(differing))
+        assert not differing, wrong
         world = self.controller.world
         served = {b.id for b in world.sandboxes.values() if self.controller.uses_resolver(b.id)}
         assert set(self.dataplane.views) == served

@@ -122,6 +122,16 @@ class View:
             case _:
                 return view
 
+    def renewed(self, folder: str, pairs: Iterable[tuple[str, bytes]]) -> View:
+        """The view when just that is below a folder; who was known before stays first."""
+        now = {key.strip("/"): value for key, value in pairs}
+        view = self
+        for key in sorted(k for k in _known(self) if k.startswith(f"{folder}/")):
+            view = view if key in now else view.after(key, None)
+        for key in sorted(now, key=lambda key: (_rank(view.keys.meaning(key)), key)):
+            view = view.after(key, now[key])
+        return view
+
     @property
     def hosts(self) -> frozenset[IPAddress]:
         """The hosts that are alive, as the store says."""
@@ -130,6 +140,12 @@ class View:
     def endpoints(self, network: str) -> Table[str, Peer]:
         """The endpoints of a network that count, on whichever host, by id."""
         return self._peers.get(network, _NONE)
+
+    def rivals(self, network: str, endpoint: str) -> frozenset[str]:
+        """The other endpoints that claim an address or the MAC of an endpoint."""
+        claims = _claimed(self._said.get(network, _NONE).get(endpoint))
+        claimants = (member for claim in claims for member in self._claims[claim])
+        return frozenset(member[1] for member in claimants if member != (network, endpoint))
 
     def vni(self, network: str, subnet: IPNetwork) -> int:
         """The VNI of a network's subnet; `NO_VNI` while it has none that it can use."""

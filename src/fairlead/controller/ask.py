@@ -124,6 +124,24 @@ class Outside(Protocol):
         """
 
 
+class Several:
+    """Several who may know; the first that does is believed."""
+
+    def __init__(self, *outsides: Outside) -> None:
+        self._outsides = outsides
+
+    def foreign(self, net: Network | NetworkRequest) -> bool:
+        """Whether any of them says that somebody has a say."""
+        return any(outside.foreign(net) for outside in self._outsides)
+
+    async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
+        """Who, as the first of them says."""
+        for outside in self._outsides:
+            if outside.foreign(net):
+                return await outside.find(net, patient)
+        return NOBODY
+
+
 class Alone:
     """Nobody else has a say in anything."""
 

@@ -17,12 +17,13 @@ from typing import ParamSpec, TypeVar
 
 from fairlead.controller import adoption, gateway, names, requests, upkeep, upstreams, want
 from fairlead.controller.ask import NOBODY, Say
-from fairlead.controller.asker import Asker, Draft
+from fairlead.controller.asker import Draft
 from fairlead.controller.commit import Committer
 from fairlead.controller.defaults import completed
 from fairlead.controller.doctor import Doctor
 from fairlead.controller.healing import Healer
 from fairlead.controller.join import Draw, Held, Joiner, nothing_held
+from fairlead.controller.learner import Learner
 from fairlead.controller.maker import whole
 from fairlead.controller.resume import resume
 from fairlead.controller.start import Settings, start
@@ -44,7 +45,7 @@ T = TypeVar("T")
 REAP_SECONDS = 0.02
 
 
-class Controller(Asker):
+class Controller(Learner):
     """Networks, sandboxes and endpoints of one host."""
 
     def __init__(

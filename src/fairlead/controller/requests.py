@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -257,10 +257,10 @@ def check_removable(world: World, net: Network) -> None:
         raise Forbidden(
             f'error while removing network: configuration network "{net.name}" is in use'
         )
-    users = world.on_network(net.id)
+    users = {e.id: world.sandboxes[e.sandbox].name for e in world.on_network(net.id)}
+    users |= {peer.id: peer.name for peer in world.afar(net.id).values()}
     if users:
-        names: Mapping[str, str] = {e.id: world.sandboxes[e.sandbox].name for e in users}
-        shown = ", ".join(f'name:"{names[e.id]}" id:"{e.id[:12]}"' for e in users)
+        shown = ", ".join(f'name:"{name}" id:"{id_[:12]}"' for id_, name in users.items())
         raise Forbidden(
             f"error while removing network: network {net.name} has active endpoints ({shown})",
             hint="disconnect or stop those containers first",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class Agent:
         self._told.append(event)
         self._wake_told.set()
 
-    async def heard(self) -> AsyncIterator[Heard]:
+    async def heard(self) -> AsyncGenerator[Heard, None]:
         """What others tell, for one listener; ends only when closed."""
         while True:
             while self._heard:

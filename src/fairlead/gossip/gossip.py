@@ -6,7 +6,7 @@ all the same.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,7 +39,7 @@ class Gossip(Protocol):
     async def tell(self, event: PeerEvent) -> None:
         """Tell all hosts, soon; never waits for one."""
 
-    def heard(self) -> AsyncIterator[Heard]:
+    def heard(self) -> AsyncGenerator[Heard, None]:
         """What others tell, for one listener; ends only when closed, survives the agent."""
 
     async def answer(self, lookup: Lookup, found: Found) -> None:

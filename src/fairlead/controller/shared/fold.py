@@ -1,0 +1,118 @@
+"""fold: what the view of a cluster means for this host's world. Pure.
+
+The store is the truth about networks and about endpoints on other hosts; this host is the
+truth about its own. So a network that is gone from the store stays here as long as anybody
+here is on it (and is written there again), and a peer never takes what an endpoint of
+ours has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from fairlead.cluster.overlay import NO_VNI
+from fairlead.cluster.view import View, changed, remote
+from fairlead.driver.overlay import segments
+from fairlead.model.network import Network
+from fairlead.model.peer import Peer
+from fairlead.model.state import IPAddress
+from fairlead.model.world import Change, Thing, World
+
+Members = frozenset[tuple[str, str]]
+"""Endpoints: the ids of their networks, and their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A view, by which address others reach this host, and which hosts are alive."""
+
+    view: View
+    own: IPAddress
+    alive: Container[IPAddress]
+
+
+def networks_between(before: View, after: View) -> frozenset[str]:
+    """The networks that two views do not see alike."""
+    return frozenset(after.networks.differing(before.networks)) | frozenset(
+        after.overlays.differing(before.overlays)
+    )
+
+
+def members_between(before: View, after: View) -> Members:
+    """The endpoints that two views do not see alike."""
+    pairs = ((was or now) for was, now in changed(before, after))
+    return frozenset((peer.network, peer.id) for peer in pairs if peer is not None)
+
+
+def every_network(view: View, world: World) -> frozenset[str]:
+    """All networks that a view or a world has and that span hosts."""
+    ours = (net.id for net in world.networks.values() if net.shared)
+    return frozenset((*view.networks, *ours))
+
+
+def every_member(view: View, world: World, nets: Iterable[str]) -> Members:
+    """All endpoints of some networks that a view has, and all peers of them in a world."""
+    return frozenset((net, id_) for net in nets for id_ in (*view.endpoints(net), *world.afar(net)))
+
+
+def change(world: World, sight: Sight, nets: Iterable[str], members: Members) -> Change:
+    """What becomes of a world where a view says something new of networks and endpoints."""
+    put: list[Thing] = []
+    drop: list[Thing] = []
+    more: set[tuple[str, str]] = set(members)
+    for id_ in sorted(nets):
+        now, had = network(sight.view, world, id_), world.networks.get(id_)
+        if now is not None and now != had:
+            put.append(now)
+            more |= every_member(sight.view, world, (id_,)) if had is None else set()
+        elif now is None and had is not None and had.shared and not world.on_network(id_):
+            drop += [*world.afar(id_).values(), had]
+    there = {*world.networks, *(t.id for t in put)} - {t.id for t in drop}
+    for net, id_ in sorted(more):
+        who, known = peer(sight, world, net, id_), world.peers.get(id_)
+        if who is not None and net in there and who != known:
+            put.append(who)
+        elif known is not None and known.network == net and (who is None or net not in there):
+            drop.append(known)
+    return Change(tuple(put), tuple({thing.id: thing for thing in drop}.values()))
+
+
+def network(view: View, world: World, id_: str) -> Network | None:
+    """A network of the cluster as this host has it; None if it has none such.
+
+    One that is going is not joined any more; one called like a network of this host alone
+    is left out, so that nobody is led to another network by a name.
+    """
+    record = view.networks.get(id_)
+    if record is None or record.removing or record.network.driver != "overlay":
+        return None
+    net = record.network
+    other = world.called(net.name)
+    if other is not None and other.id != id_:
+        return None
+    return replace(net, vnis=vnis(view, net))
+
+
+def hidden(view: View, world: World) -> Iterator[Network]:
+    """Networks of the cluster that are left out because of their names."""
+    for record in view.networks.values():
+        other = world.called(record.network.name)
+        if other is not None and other.id != record.network.id and not record.removing:
+            yield record.network
+
+
+def vnis(view: View, net: Network) -> tuple[int, ...]:
+    """The VNIs of a network's segments; none while one of them has none."""
+    found = tuple(view.vni(net.id, pools[0].subnet) for pools in segments(net) if pools)
+    return found if NO_VNI not in found else ()
+
+
+def peer(sight: Sight, world: World, network: str, id_: str) -> Peer | None:
+    """An endpoint on another host, as far as this one should reach it."""
+    found = sight.view.endpoints(network).get(id_)
+    if found is None or not remote(found, sight.own, sight.alive):
+        return None
+    if any(int(a.ip) in world.taken(network, a.version) for a in found.addresses):
+        return None
+    return found

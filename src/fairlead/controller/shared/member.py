@@ -1,0 +1,361 @@
+"""member: this host as a member of a cluster.
+
+::
+
+    lease ──► the store ──► events ──► view ──► change of the world ──► kernel, names
+                 ▲                                      │
+                 └────────── tidy ◄─────────────────────┘
+
+What others have done arrives as events and is folded into a view; what of it concerns this
+host becomes a change of the world, committed like any other. What the store says of this
+host itself is kept as this host is. While the store is away nothing is forgotten: what was
+known last goes on, and so do the peers of hosts whose lives nobody could tell of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from fairlead.cluster.gossip import Found, PeerEvent
+from fairlead.cluster.node import Node, encode_node
+from fairlead.cluster.view import View, changed
+from fairlead.controller.shared import fold
+from fairlead.controller.shared.fold import Sight
+from fairlead.controller.shared.history import History
+from fairlead.controller.shared.place import Place
+from fairlead.controller.shared.say import ClusterSays, SharedLedger, SharedParty, cluster_say
+from fairlead.controller.shared.tidy import tidy, untidy
+from fairlead.gossip.gossip import Gossip, Lookup
+from fairlead.gossip.roster import MemberEvent
+from fairlead.model.errors import FairleadError
+from fairlead.model.peer import Peer
+from fairlead.model.state import IPAddress, IPNetwork
+from fairlead.model.world import Change, World
+from fairlead.store.shared import Away, Entry, Event, Snapshot
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+TIDY_SECONDS = 20.0
+SETTLE_SECONDS = 0.5
+"""After a change that concerns this host: what is being written is mostly complete by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Who this host is in the cluster, and how often it says that it lives."""
+
+    node: Node
+    heartbeat_seconds: float = 20.0
+    ttl_seconds: float = 60.0
+
+
+class Networks(Protocol):
+    """What a member needs of the controller."""
+
+    @property
+    def world(self) -> World: ...
+    @property
+    def promised(self) -> Collection[str]:
+        """The ids of what is asked for at the moment and not in the world yet."""
+
+    async def learn(self, make: Callable[[World], Change]) -> None:
+        """Commit what becomes of the world as it is then."""
+
+    async def leave(self, sandbox: str, network: str) -> None:
+        """Take a sandbox off a network."""
+
+    async def occupied(self) -> Sequence[IPNetwork]:
+        """What this host reaches elsewhere, or has given to networks of its own."""
+
+    def warn(self, text: str) -> None:
+        """Say something to people."""
+
+
+class Member:
+    """Follows the store of a cluster and keeps this host's part of it."""
+
+    def __init__(
+        self,
+        place: Place,
+        who: Membership,
+        networks: Networks,
+        gossip: Gossip | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.view = View(place.keys)
+        self.ready = asyncio.Event()
+        """What the store says has been heard once."""
+        self.trouble = ""
+        """Why the store cannot be used at the moment."""
+        self._place = place
+        self._who = who
+        self._networks = networks
+        self._gossip = gossip
+        self._clock = clock
+        self._history = History(clock)
+        self._events: asyncio.Queue[tuple[str, Event]] = asyncio.Queue()
+        self._untidy = asyncio.Event()
+        self._gossiped: set[IPAddress] = set()
+        self._spared: dict[IPAddress, float] = {}
+        self._alive: frozenset[IPAddress] = frozenset()
+        self._hidden: set[str] = set()
+        self._complaints: set[tuple[str, str]] = set()
+
+    @property
+    def own(self) -> IPAddress:
+        """The address by which other hosts reach this one."""
+        return self._who.node.address
+
+    def says(self) -> ClusterSays:
+        """Who has a say in overlays."""
+        ledger = SharedLedger(
+            self._place, lambda: self.view, self._history, self._networks.occupied
+        )
+        party = SharedParty(self._place, lambda: self.view, self.own, self._tell, self._learn_vnis)
+        return cluster_say(ledger, party)
+
+    async def run(self) -> None:
+        """Be a member; returns only when cancelled."""
+        self._spare(peer.host for peer in self._networks.world.peers.values())
+        folders = self._folders()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._live())
+            for folder in folders:
+                tasks.create_task(self._watch(folder))
+            tasks.create_task(self._fold(len(folders)))
+            tasks.create_task(self._keep_tidy())
+            if self._gossip is not None:
+                tasks.create_task(self._listen(self._gossip))
+
+    def heed(self) -> None:
+        """Something of this host's has changed: let the store say so soon."""
+        self._untidy.set()
+
+    def __str__(self) -> str:
+        told = f"gossip by {self._gossip}" if self._gossip is not None else "told by watches alone"
+        return f"{self._place.store.name}, {told}"
+
+    # The store
+
+    def _folders(self) -> tuple[str, ...]:
+        keys = self._place.keys
+        top = keys.root.split("/", 1)[0]
+        return (top,) if keys.nodes.startswith(f"{top}/") else (top, keys.nodes)
+
+    async def _live(self) -> None:
+        """Say that this host lives, whenever the store is there."""
+        pause = FIRST_PAUSE_SECONDS
+        key, value = f"{self._place.keys.nodes}/{self._who.node}", encode_node(self._who.node)
+        while True:
+            try:
+                async with self._place.store.lease(key, value, self._who.ttl_seconds):
+                    await asyncio.Event().wait()
+            except Away as error:
+                self._away(error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _watch(self, folder: str) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                async with aclosing(self._place.store.watch(folder)) as events:
+                    async for event in events:
+                        self._events.put_nowait((folder, event))
+                        pause = FIRST_PAUSE_SECONDS
+            except Away as error:
+                self._away(error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _away(self, error: Away) -> None:
+        if not self.trouble:
+            self._networks.warn(
+                f"the cluster's store is away: {error.message}; what runs goes on, networks of "
+                "the cluster cannot be changed"
+            )
+        self.trouble = error.message
+        # Others cannot say that they live, either.
+        self._spare(self._alive)
+
+    async def _fold(self, folders: int) -> None:
+        heard: set[str] = set()
+        while True:
+            batch = [await self._next()]
+            while not self._events.empty():
+                batch.append(self._events.get_nowait())
+            before, whole = self.view, False
+            for folder, event in batch:
+                whole = whole or isinstance(event, Snapshot)
+                if isinstance(event, Snapshot):
+                    heard.add(folder)
+                self.view = _after(self.view, folder, event)
+            if whole and self.trouble:
+                self._networks.warn("the cluster's store is back")
+                self.trouble = ""
+            if len(heard) == folders:
+                await self._take_in(before, whole or not self.ready.is_set())
+                self.ready.set()
+
+    async def _next(self) -> tuple[str, Event]:
+        """The next event; an empty one when a host's time is over."""
+        while True:
+            now = self._clock()
+            ends = [until for until in self._spared.values() if until > now]
+            try:
+                async with asyncio.timeout(min(ends) - now + 0.01 if ends else None):
+                    return await self._events.get()
+            except TimeoutError:
+                if self.ready.is_set() and not self.trouble:
+                    await self._take_in(self.view, whole=False)
+
+    async def _take_in(self, before: View, whole: bool) -> None:
+        """Let the world be as the view says now."""
+        for was, now in changed(before, self.view):
+            self._remember(was, now)
+            if self.own in {peer.host for peer in (was, now) if peer is not None}:
+                self._untidy.set()
+        alive = self._lives()
+        whole = whole or alive != self._alive
+        self._alive = alive
+        sight = Sight(self.view, self.own, alive)
+        if whole:
+            nets = fold.every_network(self.view, self._networks.world)
+            members = fold.every_member(self.view, self._networks.world, nets)
+            self._untidy.set()
+        else:
+            nets = fold.networks_between(before, self.view)
+            members = fold.members_between(before, self.view)
+        if nets or members:
+            try:
+                await self._networks.learn(lambda world: fold.change(world, sight, nets, members))
+            except (FairleadError, ExceptionGroup) as error:
+                self._networks.warn(f"what the cluster says cannot be done here: {error}")
+        self._complain()
+        if whole and self._gossip is not None:
+            await self._meet(self._gossip)
+
+    def _remember(self, was: Peer | None, now: Peer | None) -> None:
+        had = frozenset(was.addresses if was is not None else ())
+        has = frozenset(now.addresses if now is not None else ())
+        for address in had - has:
+            self._history.released(address)
+        for address in has - had:
+            self._history.given(address)
+
+    def _complain(self) -> None:
+        """Say once what was refused, and which networks cannot be shown."""
+        found = {(key, reason) for key, reason in self.view.complaints.items()}
+        for key, reason in sorted(found - self._complaints):
+            self._networks.warn(f"the cluster's store has a bad value, not used: {key}: {reason}")
+        self._complaints = found
+        names = {net.name for net in fold.hidden(self.view, self._networks.world)}
+        for name in sorted(names - self._hidden):
+            self._networks.warn(
+                f"network {name} of the cluster is not shown: this host has one of that name"
+            )
+        self._hidden = names
+
+    # Who lives
+
+    def _lives(self) -> frozenset[IPAddress]:
+        now = self._clock()
+        self._spared = {host: until for host, until in self._spared.items() if until > now}
+        return self.view.hosts | self._gossiped | self._spared.keys()
+
+    def _spare(self, hosts: Iterable[IPAddress]) -> None:
+        """Hosts that are taken to be alive until they had time to say so."""
+        until = self._clock() + self._who.ttl_seconds
+        self._spared.update(dict.fromkeys(hosts, until))
+
+    # This host's part
+
+    async def _keep_tidy(self) -> None:
+        await self.ready.wait()
+        while True:
+            try:
+                async with asyncio.timeout(TIDY_SECONDS):
+                    await self._untidy.wait()
+                await asyncio.sleep(SETTLE_SECONDS)
+            except TimeoutError:
+                pass
+            self._untidy.clear()
+            if not self.trouble:
+                await self._tidy()
+
+    async def _tidy(self) -> None:
+        networks = self._networks
+        what = untidy(networks.world, self.view, self.own, networks.promised)
+        for ep in what.yielding:
+            net, box = networks.world.networks[ep.network], networks.world.sandboxes[ep.sandbox]
+            networks.warn(
+                f"{box.name} leaves network {net.name}: another endpoint of the cluster has "
+                f"{', '.join(str(a.ip) for a in ep.addresses)}; connect it again"
+            )
+            try:
+                await networks.leave(box.id, net.id)
+            except FairleadError as error:
+                networks.warn(f"{box.name} could not leave network {net.name}: {error.message}")
+        await tidy(self._place, what, self.own, networks.warn)
+
+    async def _learn_vnis(self, network: str, vnis: tuple[int, ...]) -> None:
+        await self._networks.learn(lambda world: _with_vnis(world, network, vnis))
+
+    # Gossip
+
+    async def _tell(self, event: PeerEvent) -> None:
+        if self._gossip is not None:
+            await self._gossip.tell(event)
+
+    async def _meet(self, gossip: Gossip) -> None:
+        try:
+            await gossip.join(self.view.hosts - {self.own})
+        except FairleadError as error:
+            self._networks.warn(f"gossip: {error.message}")
+
+    async def _listen(self, gossip: Gossip) -> None:
+        async with aclosing(gossip.heard()) as heard:
+            async for word in heard:
+                match word:
+                    case Lookup():
+                        await self._answer(gossip, word)
+                    case MemberEvent():
+                        await self._meet_again(word)
+                    case PeerEvent():
+                        # The store says the same, and is the truth.
+                        continue
+
+    async def _meet_again(self, event: MemberEvent) -> None:
+        """Somebody came or went: whoever gossips lives, whatever became of its daemon."""
+        address = event.member.address
+        if event.member.alive:
+            self._gossiped.add(address)
+        else:
+            self._gossiped.discard(address)
+        if self.ready.is_set():
+            await self._take_in(self.view, whole=False)
+
+    async def _answer(self, gossip: Gossip, lookup: Lookup) -> None:
+        """Tell who asks where an endpoint of ours is."""
+        for ep in self._networks.world.on_network(lookup.network):
+            for address in ep.addresses:
+                if address.ip == lookup.address:
+                    await gossip.answer(lookup, Found(ep.mac, address, self.own))
+
+
+def _after(view: View, folder: str, event: Event) -> View:
+    if isinstance(event, Snapshot):
+        return view.renewed(folder, [(each.key, each.value) for each in event.entries])
+    return view.after(event.key, event.value if isinstance(event, Entry) else None)
+
+
+def _with_vnis(world: World, network: str, vnis: tuple[int, ...]) -> Change:
+    net = world.networks.get(network)
+    if net is None or net.vnis == vnis:
+        return Change()
+    return Change(put=(replace(net, vnis=vnis),))

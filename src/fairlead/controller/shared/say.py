@@ -1,0 +1,237 @@
+"""say: what the cluster has to say in an overlay network, by its store.
+
+The ledger gives out pools and addresses, the party makes networks and endpoints known and
+gives networks their VNIs. Both are asked outside the controller's lock, and whatever they
+took is taken back by errands if the change comes to nothing (`controller.ask`).
+
+An errand may be run twice, when we die after it was done and before that was on disk. What
+it gives back may be somebody else's by then, so whether it is, is looked at first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from ipaddress import ip_interface
+from pathlib import Path
+
+from fairlead.cluster.gossip import PeerEvent
+from fairlead.cluster.keys import NetworkKey
+from fairlead.cluster.network import decode_network
+from fairlead.cluster.pools import PoolId
+from fairlead.cluster.view import View
+from fairlead.controller.ask import NOBODY, Say
+from fairlead.controller.shared.allocate import (
+    DEFAULT_BASES,
+    NoAddress,
+    obtain_vni,
+    release_address,
+    release_pool,
+    request_address,
+    request_pools,
+)
+from fairlead.controller.shared.history import History
+from fairlead.controller.shared.place import Place, all_or_nothing
+from fairlead.controller.shared.register import (
+    put_endpoint,
+    put_network,
+    remove_endpoint,
+    remove_network,
+)
+from fairlead.driver.overlay import segments
+from fairlead.ipam.bitmap import parse
+from fairlead.ipam.pool import Base
+from fairlead.model.endpoint import Endpoint, EndpointRequest, PortRequest
+from fairlead.model.errors import Invalid, NotFound
+from fairlead.model.network import Network, NetworkRequest, Pool, Scope
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPAddress, IPInterface, IPNetwork
+
+Tell = Callable[[PeerEvent], Awaitable[None]]
+Learn = Callable[[str, tuple[int, ...]], Awaitable[None]]
+"""Takes the VNIs of a network into the world."""
+Blocked = Callable[[], Awaitable[Sequence[IPNetwork]]]
+"""The networks that this host reaches elsewhere: not to be chosen for an overlay."""
+
+
+class SharedLedger:
+    """Gives out pools and addresses of the whole cluster."""
+
+    def __init__(
+        self,
+        place: Place,
+        view: Callable[[], View],
+        history: History,
+        blocked: Blocked,
+        bases: Callable[[], Sequence[Base]] = lambda: DEFAULT_BASES,
+    ) -> None:
+        self._place = place
+        self._view = view
+        self._history = history
+        self._blocked = blocked
+        self._bases = bases
+
+    async def pools(self, net: Network, request: NetworkRequest) -> tuple[Pool, ...]:
+        """The pools of a network to be: the ones asked for, else the next of the cluster's."""
+        if not request.enable_ipv4:
+            raise Invalid(
+                "an overlay network needs IPv4",
+                hint="leave --ipv4=false out; IPv6 can be there beside it",
+            )
+        return await request_pools(
+            self._place,
+            request.pools,
+            bases=self._bases(),
+            blocked=await self._blocked(),
+            ipv6=request.enable_ipv6,
+        )
+
+    async def release_pool(self, net: Network, pool: Pool) -> None:
+        """A pool is free again, unless another network has it by now."""
+        mine = PoolId(pool.subnet, pool.ip_range)
+        for entry in await self._place.store.entries(self._place.keys.networks):
+            meaning = self._place.keys.meaning(entry.key)
+            if isinstance(meaning, NetworkKey) and meaning.network != net.id:
+                try:
+                    theirs = decode_network(meaning.network, entry.value).pools
+                except Invalid:
+                    # Nobody knows which pools it has: better one too many is taken.
+                    return
+                if any(each.subnet.overlaps(mine.subnet) for each in theirs):
+                    return
+        await release_pool(self._place, mine)
+
+    async def addresses(
+        self, net: Network, ep: Endpoint, request: EndpointRequest
+    ) -> tuple[IPInterface, ...]:
+        """One address of each family that the network has; all or none."""
+        found: list[IPInterface] = []
+        async with all_or_nothing() as undo:
+            for version in sorted({pool.subnet.version for pool in net.pools}):
+                given = await self._address(net, request, version)
+                found.append(given)
+                undo(partial(self.release, net, ep, given))
+                self._history.given(given)
+        return tuple(found)
+
+    async def _address(self, net: Network, request: EndpointRequest, version: int) -> IPInterface:
+        asked = parse(request.ipv4 if version == 4 else request.ipv6)
+        pools = [pool for pool in net.pools if pool.subnet.version == version]
+        if asked is not None:
+            pools = [pool for pool in pools if asked in pool.subnet]
+        full: NoAddress | None = None
+        for pool in pools:
+            id_ = PoolId(pool.subnet, pool.ip_range)
+            try:
+                given = await request_address(
+                    self._place,
+                    id_ if asked is None else id_.whole,
+                    asked,
+                    after=self._history.last(id_),
+                    quarantine=self._history.resting(),
+                )
+            except NoAddress as error:
+                full = error
+                continue
+            return ip_interface(f"{given}/{pool.subnet.prefixlen}")
+        raise full or Invalid(f"no configured subnet or ip-range contain the IP address {asked}")
+
+    async def release(self, net: Network, ep: Endpoint, address: IPInterface) -> None:
+        """An address is free again, unless another endpoint has it by now."""
+        self._history.released(address)
+        others = self._view().endpoints(net.id).values()
+        if any(other.id != ep.id and address in other.addresses for other in others):
+            return
+        await release_address(self._place, PoolId(address.network), address.ip)
+
+
+class SharedParty:
+    """Makes networks and endpoints of this host known to the others."""
+
+    def __init__(
+        self,
+        place: Place,
+        view: Callable[[], View],
+        host: IPAddress,
+        tell: Tell,
+        learn: Learn,
+    ) -> None:
+        self._place = place
+        self._view = view
+        self._host = host
+        self._tell = tell
+        self._learn = learn
+
+    async def create(self, net: Network) -> Network:
+        """Known to all hosts, with its VNIs."""
+        async with all_or_nothing() as undo:
+            undo(lambda: self.delete(net))
+            await put_network(self._place, net)
+            return replace(net, vnis=await self._vnis(net))
+
+    async def delete(self, net: Network) -> None:
+        """Known to nobody; its pools stay taken until they are given back. Forbidden in use."""
+        try:
+            await remove_network(self._place, net.id, keep_pools=True)
+        except NotFound:
+            # It never was, or another host was faster.
+            return
+
+    async def join(
+        self, net: Network, box: Sandbox, ep: Endpoint, place: Path, publish: Sequence[PortRequest]
+    ) -> Endpoint:
+        """Known to all hosts before the first packet can leave it."""
+        if not net.vnis:
+            await self._learn(net.id, await self._vnis(net))
+        published = replace(box, publish=tuple(publish))
+        await put_endpoint(self._place, net, ep, published, self._host)
+        await self._announce(net, ep, joined=True)
+        return ep
+
+    async def leave(self, net: Network, ep: Endpoint) -> None:
+        """Known to nobody; its addresses stay taken until they are given back."""
+        await self._announce(net, ep, joined=False)
+        await remove_endpoint(self._place, net, ep, keep_addresses=True)
+
+    async def resume(self, net: Network, endpoints: Sequence[Endpoint]) -> None:
+        """The store knows of them, or is told when it is there (`shared.tidy`)."""
+
+    async def expose(self, net: Network, ep: Endpoint, publish: Sequence[PortRequest]) -> None:
+        """Ports are published elsewhere."""
+
+    async def conceal(self, net: Network, ep: Endpoint) -> None:
+        """Ports are published elsewhere."""
+
+    async def _vnis(self, net: Network) -> tuple[int, ...]:
+        """A VNI for each segment, given now to those that have none."""
+        found: list[int] = []
+        for pools in segments(net):
+            last = max(found, default=0)
+            found.append(await obtain_vni(self._place, net.id, pools[0].subnet, after=last))
+        return tuple(found)
+
+    async def _announce(self, net: Network, ep: Endpoint, joined: bool) -> None:
+        for address in ep.addresses:
+            event = PeerEvent(joined, self._host, net.id, ep.id, address, ep.mac)
+            await self._tell(event)
+
+
+class ClusterSays:
+    """Says who has a say in overlays: the cluster."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def foreign(self, net: Network | NetworkRequest) -> bool:
+        """Whether a network is the cluster's."""
+        return net.driver == "overlay"
+
+    async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
+        """The store, of overlays."""
+        return self._say if self.foreign(net) else NOBODY
+
+
+def cluster_say(ledger: SharedLedger, party: SharedParty) -> ClusterSays:
+    """The say of a cluster."""
+    return ClusterSays(Say(ledger, (party,), Scope.GLOBAL))

@@ -1,0 +1,126 @@
+"""tidy: what the store says of this host becomes what this host is.
+
+This host is the truth about its own endpoints. What a crash, an absence of the store or a
+store that was set back left behind is put right here, and nowhere else: records of
+endpoints that are no more go, those that are missing or say something else are written.
+Two endpoints with one address cannot both stay; the one with the lower id does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from fairlead.cluster.endpoint import decode_endpoint, encode_endpoint
+from fairlead.cluster.pools import PoolId
+from fairlead.cluster.view import View
+from fairlead.controller.shared.allocate import obtain_vni, request_address, request_pool
+from fairlead.controller.shared.place import Place
+from fairlead.controller.shared.register import forget_endpoint, put_endpoint, put_network
+from fairlead.driver.overlay import segments
+from fairlead.model.endpoint import Endpoint
+from fairlead.model.errors import FairleadError, Forbidden
+from fairlead.model.network import Network
+from fairlead.model.peer import Peer
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPAddress
+from fairlead.model.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Untidy:
+    """What the store should say otherwise of this host."""
+
+    networks: tuple[Network, ...] = ()
+    """Networks that somebody here is on, and that are gone from the store."""
+    put: tuple[tuple[Network, Endpoint, Sandbox], ...] = ()
+    """Endpoints that are missing there, or are not as they are here."""
+    forget: tuple[tuple[str, str], ...] = ()
+    """Endpoints that are said to be here and are not: ids of network and endpoint."""
+    yielding: tuple[Endpoint, ...] = ()
+    """Endpoints of ours that must leave: another has their address, and stays."""
+
+    def __bool__(self) -> bool:
+        return any((self.networks, self.put, self.forget, self.yielding))
+
+
+def untidy(world: World, view: View, own: IPAddress, promised: Collection[str]) -> Untidy:
+    """What the store should say otherwise. Pure. Of what is `promised` nothing is said."""
+    networks: dict[str, Network] = {}
+    put, yielding = [], []
+    for net, ep, box in _ours(world):
+        rivals = view.rivals(net.id, ep.id)
+        if any(rival < ep.id for rival in rivals):
+            yielding.append(ep)
+            continue
+        if net.id not in view.networks:
+            networks[net.id] = net
+        if _said(view, net, ep.id) != _expected(net, ep, box, own) and not rivals:
+            put.append((net, ep, box))
+    forget = tuple(
+        (peer.network, peer.id)
+        for network in view.networks
+        for peer in view.endpoints(network).values()
+        if peer.host == own and peer.id not in world.endpoints and peer.id not in promised
+    )
+    return Untidy(tuple(networks.values()), tuple(put), forget, tuple(yielding))
+
+
+async def tidy(place: Place, what: Untidy, own: IPAddress, warn: Callable[[str], None]) -> None:
+    """Write it. What cannot be written now is warned of and found again the next time."""
+    for net in what.networks:
+        await _trying(_restore(place, net), f"network {net.name}", warn)
+    for network, endpoint in what.forget:
+        await _trying(forget_endpoint(place, network, endpoint), f"endpoint {endpoint[:12]}", warn)
+    for net, ep, box in what.put:
+        await _trying(_register(place, net, ep, box, own), f"endpoint of {box.name}", warn)
+
+
+async def _restore(place: Place, net: Network) -> None:
+    """A network that the store lost: with its pools, and with its VNIs if nobody has them now."""
+    for pool in net.pools:
+        try:
+            await request_pool(place, pool.subnet, pool.ip_range)
+        except Forbidden:
+            # Taken already: by this very network, or by one that it now collides with,
+            # which put_network finds.
+            continue
+    await put_network(place, net)
+    for pools, vni in zip(segments(net), net.vnis, strict=False):
+        await obtain_vni(place, net.id, pools[0].subnet, after=vni - 1)
+
+
+async def _register(place: Place, net: Network, ep: Endpoint, box: Sandbox, own: IPAddress) -> None:
+    for address in ep.addresses:
+        try:
+            await request_address(place, PoolId(address.network), address.ip)
+        except Forbidden:
+            # As it should be: it is taken, for this endpoint.
+            continue
+    await put_endpoint(place, net, ep, box, own)
+
+
+async def _trying(step: Awaitable[None], what: str, warn: Callable[[str], None]) -> None:
+    try:
+        await step
+    except FairleadError as error:
+        warn(f"the cluster's store does not know {what} as it is: {error.message}")
+    except ExceptionGroup as group:
+        warn(f"the cluster's store does not know {what} as it is: {group.exceptions[0]}")
+
+
+def _ours(world: World) -> Iterator[tuple[Network, Endpoint, Sandbox]]:
+    """The endpoints of this host on networks of the cluster."""
+    for net in world.networks.values():
+        if net.shared and net.driver == "overlay":
+            for ep in world.on_network(net.id):
+                yield net, ep, world.sandboxes[ep.sandbox]
+
+
+def _said(view: View, net: Network, endpoint: str) -> Peer | None:
+    return view.endpoints(net.id).get(endpoint)
+
+
+def _expected(net: Network, ep: Endpoint, box: Sandbox, own: IPAddress) -> Peer:
+    """An endpoint of ours as others are to see it."""
+    return decode_endpoint(net.id, ep.id, encode_endpoint(net, ep, box, own))

@@ -1,0 +1,389 @@
+"""Hosts of a cluster on fake kernels and one store in memory: what one does, all see.
+
+::
+
+    host a 192.0.2.11 ─┐
+    host b 192.0.2.12 ─┼─ the store
+    host c 192.0.2.13 ─┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_interface
+from pathlib import Path
+
+import pytest
+
+from fairlead.cluster.node import Node
+from fairlead.controller.shared.member import Member, Membership
+from fairlead.controller.shared.place import Place
+from fairlead.model.endpoint import EndpointRequest, PortRequest
+from fairlead.model.errors import Forbidden, Unavailable
+from fairlead.model.network import NetworkRequest, PoolRequest, Scope, span
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import Address, Namespace, Neighbour, Veth
+from fairlead.model.tunnel import Fdb, Vxlan
+from fairlead.store.memory import Memory
+from tests.controller.bench import Machine
+
+TTL = 0.6
+
+
+async def eventually(what: Callable[[], object]) -> None:
+    """Wait until it is true."""
+    async with asyncio.timeout(20):
+        while not what():  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.005)
+
+
+@dataclass
+class Host:
+    """A host whose daemon comes and goes."""
+
+    name: str
+    place: str
+    machine: Machine
+    memory: Memory
+    member: Member = field(init=False)
+    _task: asyncio.Task[None] | None = None
+
+    async def up(self) -> None:
+        """Start the daemon, and be a member."""
+        self.machine.underlay = ip_address(self.place)
+        await self.machine.boot()
+        node = Node(ip_address(self.place), 2376)
+        who = Membership(node, TTL / 3, TTL)
+        place = Place(self.memory.client(self.name))
+        self.member = Member(place, who, self.machine.controller)
+        self.machine.controller.outside = self.member.says()
+        self._task = asyncio.create_task(self.member.run())
+
+    async def down(self) -> None:
+        """The daemon ends."""
+        if self._task is not None:
+            self._task.cancel()
+            task, self._task = self._task, None
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await self.machine.halt()
+
+    async def run(self, name: str, *networks: str, ip: str = "", publish: bool = False) -> Sandbox:
+        """A container on networks."""
+        joins = [(network, EndpointRequest(ipv4=ip)) for network in networks]
+        ports = [PortRequest("tcp", 80, host_port=8080)] if publish else []
+        return await self.machine.controller.open_sandbox(self.machine.box(name), joins, ports)
+
+    async def is_right(self) -> None:
+        """Its kernel is as its world says, when nothing is being changed."""
+        async with self.machine.controller._lock:
+            self.machine.is_right()
+
+    def knows(self, network: str) -> bool:
+        """Whether it has a network of that name."""
+        return self.machine.controller.world.called(network) is not None
+
+    def peers(self, network: str) -> dict[str, str]:
+        """The containers of other hosts on a network, and where they are."""
+        net = self.machine.controller.network(network)
+        afar = self.machine.controller.world.afar(net.id).values()
+        return {peer.name: str(peer.host) for peer in afar}
+
+    def reaches(self, network: str) -> dict[str, str]:
+        """The addresses that its kernel sends to other hosts, and to which."""
+        space = span(self.machine.controller.network(network).id)
+        kernel = self.machine.kernel.state.values()
+        hosts = {f.mac: str(f.host) for f in kernel if isinstance(f, Fdb) and f.namespace == space}
+        near = [n for n in kernel if isinstance(n, Neighbour) and n.namespace == space]
+        assert {n.mac for n in near} == hosts.keys()
+        return {str(n.address): hosts[n.mac] for n in near}
+
+    def address(self, box: Sandbox, network: str) -> str:
+        """The address of a container on a network."""
+        net = self.machine.controller.network(network)
+        ends = self.machine.controller.world.in_sandbox(box.id)
+        return next(str(e.ipv4.ip) for e in ends if e.network == net.id and e.ipv4)
+
+
+@dataclass
+class Cluster:
+    """Three hosts and their store."""
+
+    memory: Memory
+    hosts: tuple[Host, ...]
+
+    @property
+    def a(self) -> Host:
+        return self.hosts[0]
+
+    @property
+    def b(self) -> Host:
+        return self.hosts[1]
+
+    @property
+    def c(self) -> Host:
+        return self.hosts[2]
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    """Three hosts that are up."""
+    memory = Memory()
+    hosts = []
+    for number, name in enumerate("abc"):
+        (tmp_path / name).mkdir()
+        machine = Machine(tmp_path / name, seed=name)
+        hosts.append(Host(name, f"192.0.2.{11 + number}", machine, memory))
+    try:
+        for host in hosts:
+            await host.up()
+        for host in hosts:
+            async with asyncio.timeout(20):
+                await host.member.ready.wait()
+        yield Cluster(memory, tuple(hosts))
+    finally:
+        for host in hosts:
+            await host.down()
+
+
+async def test_a_network_of_one_is_everybodys(cluster: Cluster) -> None:
+    """Made on one host, it is there on all with the same id, pools and scope."""
+    net = await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: all(host.knows("ov") for host in cluster.hosts))
+
+    for host in cluster.hosts:
+        found = host.machine.controller.network("ov")
+        assert (found.id, found.pools, found.scope) == (net.id, net.pools, Scope.GLOBAL)
+        assert found.vnis == (256,)
+    assert str(net.pools[0].subnet) == "10.0.0.0/24"
+
+
+async def test_containers_find_each_other(cluster: Cluster) -> None:
+    """Each host sends what is for a container elsewhere to its host, and knows its names."""
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    one = await cluster.a.run("one", "ov")
+    two = await cluster.b.run("two", "ov")
+    await eventually(lambda: cluster.a.peers("ov") == {"two": "192.0.2.12"})
+    await eventually(lambda: cluster.b.peers("ov") == {"one": "192.0.2.11"})
+
+    first, second = cluster.a.address(one, "ov"), cluster.b.address(two, "ov")
+    assert first != second
+    assert cluster.a.reaches("ov") == {second: "192.0.2.12"}
+    assert cluster.b.reaches("ov") == {first: "192.0.2.11"}
+    assert any("two" in entry.names for entry in cluster.a.machine.dataplane.entries.values())
+    # A host on which nobody is on the network has nothing of it.
+    await eventually(lambda: len(cluster.c.peers("ov")) == 2)
+    kernel = cluster.c.machine.kernel.state.values()
+    assert not any(isinstance(r, Vxlan | Fdb) for r in kernel)
+    for host in cluster.hosts:
+        await host.is_right()
+
+
+async def test_the_kernel_of_a_host_on_an_overlay(cluster: Cluster) -> None:
+    """A namespace with a bridge and a device from this host's address; 50 bytes are VXLAN's."""
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await cluster.a.run("one", "ov")
+    space = span(cluster.a.machine.controller.network("ov").id)
+
+    found = cluster.a.machine.kernel.state
+    device = found["link", space, "vxlan0"]
+    assert isinstance(device, Vxlan)
+    assert (device.vni, str(device.local), device.mtu, device.port) == (
+        256,
+        "192.0.2.11",
+        1450,
+        4789,
+    )
+    assert isinstance(found["netns", space], Namespace)
+    assert found["addr", space, "br0", "10.0.0.1"] == Address(
+        space, "br0", ip_interface("10.0.0.1/24")
+    )
+    cables = [r for r in found.values() if isinstance(r, Veth) and r.namespace == space]
+    assert [(c.master, c.peer, c.mtu) for c in cables] == [("br0", "eth0", 1450)]
+
+
+async def test_the_way_out_is_the_gateway_bridge(cluster: Cluster) -> None:
+    """eth1 on docker_gwbridge has the default route and the ports; an internal overlay has none."""
+    controller = cluster.a.machine.controller
+    await controller.create_network(NetworkRequest("ov", "overlay"))
+    await controller.create_network(NetworkRequest("in", "overlay", internal=True))
+    box = await cluster.a.run("one", "ov", publish=True)
+
+    gateway = controller.network("docker_gwbridge")
+    assert str(gateway.pools[0].subnet) == "172.18.0.0/16"
+    (way,) = [e for e in controller.world.in_sandbox(box.id) if e.service]
+    assert (way.network, way.inside) == (gateway.id, "eth1")
+    assert {p.host_port for p in controller.world.sandboxes[box.id].ports} == {8080}
+    inner = await cluster.a.run("two", "in")
+    assert not [e for e in controller.world.in_sandbox(inner.id) if e.service]
+    # With a bridge network it has a way out of its own, and without it none again.
+    await controller.create_network(NetworkRequest("br"))
+    await controller.join(box.id, "br", EndpointRequest())
+    assert not [e for e in controller.world.in_sandbox(box.id) if e.service]
+    await controller.leave(box.id, "br")
+    assert [e for e in controller.world.in_sandbox(box.id) if e.service]
+    await cluster.a.is_right()
+
+
+async def test_leaving_and_removing_leave_nothing(cluster: Cluster) -> None:
+    """No entry outlives its endpoint, no key its network."""
+    controller = cluster.a.machine.controller
+    await controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    one, two = await cluster.a.run("one", "ov"), await cluster.b.run("two", "ov")
+    await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 1)
+    with pytest.raises(Forbidden, match="has active endpoints"):
+        await cluster.c.machine.controller.remove_network("ov")
+    await cluster.b.machine.controller.close_sandbox(two.id)
+    await eventually(lambda: cluster.a.reaches("ov") == {})
+    await controller.close_sandbox(one.id)
+    await eventually(lambda: not cluster.c.peers("ov"))
+    await cluster.c.machine.controller.remove_network("ov")
+    await eventually(lambda: not any(host.knows("ov") for host in cluster.hosts))
+
+    left = {entry.key for entry in cluster.memory.below("docker/network")}
+    assert not [key for key in left if "/ipam/default/data/" in key or "/overlay/" in key]
+    assert not [key for key in left if "/endpoint" in key or "/network/v1.0/network/" in key]
+    for host in cluster.hosts:
+        assert not any(isinstance(r, Vxlan | Fdb) for r in host.machine.kernel.state.values())
+
+
+async def test_an_address_rests_before_it_is_given_again(cluster: Cluster) -> None:
+    """A new owner is not the old one to anybody: another address, and another MAC in any case."""
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    one = await cluster.a.run("one", "ov")
+    first = cluster.a.address(one, "ov")
+    mac = cluster.a.machine.controller.world.in_sandbox(one.id)[0].mac
+    await eventually(lambda: len(cluster.b.peers("ov")) == 1)
+    await cluster.a.machine.controller.close_sandbox(one.id)
+    await eventually(lambda: not cluster.b.peers("ov"))
+
+    for host in (cluster.a, cluster.b):
+        box = await host.run(f"next-{host.name}", "ov")
+        assert host.address(box, "ov") != first
+    again = await cluster.b.run("again", "ov", ip=first)
+    end = cluster.b.machine.controller.world.in_sandbox(again.id)[0]
+    assert (str(end.ipv4.ip) if end.ipv4 else "") == first
+    assert end.mac != mac
+
+
+async def test_an_address_that_is_taken_elsewhere_is_refused(cluster: Cluster) -> None:
+    """`--ip` of a container on another host fails as on one host, and leaves nothing."""
+    pool = PoolRequest("10.9.0.0/24")
+    await cluster.a.machine.controller.create_network(
+        NetworkRequest("ov", "overlay", pools=(pool,))
+    )
+    await eventually(lambda: cluster.b.knows("ov"))
+    await cluster.a.run("one", "ov", ip="10.9.0.7")
+    with pytest.raises(Forbidden, match="Address already in use"):
+        await cluster.b.run("two", "ov", ip="10.9.0.7")
+
+    assert len(cluster.b.machine.controller.world.sandboxes) == 0
+    await cluster.b.is_right()
+
+
+async def test_without_the_store_local_work_goes_on(cluster: Cluster) -> None:
+    """Peers stay, local networks work, changes of the cluster fail with one clear line."""
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    await cluster.a.run("one", "ov")
+    gone = await cluster.b.run("two", "ov")
+    await eventually(lambda: len(cluster.a.reaches("ov")) == 1)
+    cluster.memory.stop()
+    await eventually(lambda: all(host.member.trouble for host in cluster.hosts))
+    await asyncio.sleep(2 * TTL)
+
+    assert len(cluster.a.reaches("ov")) == 1
+    await cluster.a.machine.controller.create_network(NetworkRequest("local"))
+    await cluster.a.run("here", "local")
+    with pytest.raises(Unavailable):
+        await cluster.a.run("three", "ov")
+    with pytest.raises(Unavailable):
+        await cluster.a.machine.controller.create_network(NetworkRequest("more", "overlay"))
+    # What ends, ends here; the others hear of it when the store is back.
+    await cluster.b.machine.controller.close_sandbox(gone.id)
+    cluster.memory.start()
+    await eventually(lambda: cluster.a.reaches("ov") == {})
+    box = await cluster.b.run("four", "ov")
+    await eventually(
+        lambda: cluster.a.reaches("ov") == {cluster.b.address(box, "ov"): "192.0.2.12"}
+    )
+    for host in cluster.hosts:
+        await host.is_right()
+
+
+async def test_a_dead_hosts_peers_go_and_come_back(cluster: Cluster) -> None:
+    """Within its time to live; and as soon as it is there again."""
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    await cluster.a.run("one", "ov")
+    await cluster.b.run("two", "ov")
+    await eventually(lambda: len(cluster.a.reaches("ov")) == 1)
+    await cluster.b.down()
+    await eventually(lambda: cluster.a.reaches("ov") == {})
+
+    await cluster.b.up()
+    await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 1)
+
+
+async def test_a_restart_changes_nothing(cluster: Cluster) -> None:
+    """The daemon comes back within its time: no step in any kernel."""
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    await cluster.a.run("one", "ov")
+    await cluster.b.run("two", "ov")
+    await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 1)
+    before = dict(cluster.a.machine.kernel.state)
+    await cluster.a.down()
+    await cluster.a.up()
+    await cluster.a.member.ready.wait()
+    await asyncio.sleep(0.1)
+
+    assert cluster.a.machine.kernel.state == before
+
+
+async def test_a_store_that_forgot_everything_is_told_again(cluster: Cluster) -> None:
+    """Whoever is on a network makes it known again, with its addresses and its VNI."""
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    one, two = await cluster.a.run("one", "ov"), await cluster.b.run("two", "ov")
+    await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 1)
+    for entry in cluster.memory.below("docker/network"):
+        cluster.memory.remove(entry.key)
+    await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 1)
+
+    def told() -> bool:
+        return len(cluster.memory.below("docker/network/v1.0/endpoint")) == 2
+
+    await eventually(told)
+    await eventually(lambda: cluster.c.knows("ov") and len(cluster.c.peers("ov")) == 2)
+    third = await cluster.c.run("three", "ov")
+    taken = {cluster.a.address(one, "ov"), cluster.b.address(two, "ov")}
+    assert cluster.c.address(third, "ov") not in taken
+    await eventually(lambda: len(cluster.a.reaches("ov")) == 2)
+
+
+async def test_bad_values_are_told_and_not_used(cluster: Cluster) -> None:
+    """Whoever writes nonsense, or says it is us, changes nothing."""
+    net = await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await cluster.a.run("one", "ov")
+    await eventually(lambda: cluster.b.knows("ov"))
+    before = dict(cluster.a.machine.kernel.state)
+    bad = {
+        f"endpoint/{net.id}/{'e' * 64}": b'{"id":',
+        f"endpoint/{net.id}/{'f' * 64}": b'{"id": 7}',
+        f"network/{'d' * 64}": b"\xff" * 100,
+        f"overlay/network/{net.id}": b"[]",
+    }
+    for key, value in bad.items():
+        cluster.memory.write(f"docker/network/v1.0/{key}", value)
+    await eventually(
+        lambda: sum("bad value" in w for w in cluster.a.machine.controller.warnings) == 4
+    )
+
+    assert cluster.a.machine.kernel.state == before
