@@ -17,7 +17,7 @@ from fairlead.controller.join import Draw, free_name
 from fairlead.controller.maker import Maker
 from fairlead.controller.start import Settings
 from fairlead.model.endpoint import Endpoint, EndpointRequest
-from fairlead.model.errand import Due, Errand
+from fairlead.model.errand import Due, Errand, parting
 from fairlead.model.errors import FairleadError, NotFound
 from fairlead.model.network import Network, NetworkRequest, Pool
 from fairlead.model.sandbox import Sandbox
@@ -73,6 +73,12 @@ class Asker(Maker):
 
     def _known(self, ref: str) -> Network | None:
         raise NotImplementedError
+
+    def _resume(self) -> None:
+        """After a start: tell others what there is, and what is owed to them."""
+        nets = [n for n in self.world.networks.values() if self.outside.foreign(n)]
+        if nets or self.world.errands:
+            self.courier.start(nets)
 
     # Networks
 
@@ -204,8 +210,7 @@ class Asker(Maker):
             way = before.gateway(ep.sandbox)
             if net.remote and way is not None and way.id == ep.id:
                 found.append(self._errand(Due.CONCEAL, net, ep))
-            found.append(self._errand(Due.LEAVE, net, ep))
-            found += [self._errand(Due.ADDRESS, net, ep, address=a) for a in ep.addresses]
+            found += parting(net, ep, lambda: self._draw(16), time.time_ns())
         return tuple(found)
 
     async def _part(self, box: Sandbox, gone: tuple[Endpoint, ...], whole_box: bool) -> None:

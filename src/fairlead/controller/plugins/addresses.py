@@ -38,11 +38,16 @@ class NoAddresses:
     async def release(self, net: Network, ep: Endpoint, address: IPInterface) -> None:
         """There is none."""
 
+    async def resume(self, net: Network) -> None:
+        """Nothing is held."""
+
 
 class RemoteIpam:
     """Asks a plugin."""
 
-    def __init__(self, plugin: Plugin, patience: Patience, scope: Scope, gateways: bool) -> None:
+    def __init__(
+        self, plugin: Plugin, patience: Patience, scope: Scope, gateways: frozenset[int]
+    ) -> None:
         self._plugin = plugin
         self._patience = patience
         self._scope = scope
@@ -74,7 +79,7 @@ class RemoteIpam:
             raise
         return tuple(found)
 
-    async def replay(self, net: Network) -> None:
+    async def resume(self, net: Network) -> None:
         """Tell again of pools and gateways, if the plugin forgets them over a restart of ours."""
         if not (await self.capabilities()).RequiresRequestReplay:
             return
@@ -117,7 +122,7 @@ class RemoteIpam:
             offered = (given.Data or {}).get(wire.GATEWAY)
             if offered:
                 bare = pool = replace(pool, gateway=wire.interface(who, offered, version).ip)
-            if ask.gateway or (pool.gateway is None and self._gateways):
+            if ask.gateway or (pool.gateway is None and version in self._gateways):
                 gateway = await self._gateway(pool, ask.gateway)
                 bare = pool = replace(pool, gateway=gateway)
             for name, text in ask.auxiliary.items():

@@ -38,6 +38,8 @@ PATIENT = Patience(answer=30.0, start=30.0)
 """A user waits for it."""
 HASTY = Patience(answer=5.0, start=0.0)
 """Nobody does; it can be done later."""
+GLANCE = Patience(answer=0.5, start=0.0)
+"""Only what is there at once counts."""
 FIRST_PAUSE_SECONDS = 0.5
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Collection
 
-from fairlead.controller.ask import Declined, Ledger, Say
+from fairlead.controller.ask import BOTH, Declined, Ledger, Say
 from fairlead.controller.facts import builtin
 from fairlead.controller.plugins import places, wire
 from fairlead.controller.plugins.addresses import NoAddresses, RemoteIpam
@@ -14,13 +14,13 @@ from fairlead.controller.plugins.network import RemoteDriver
 from fairlead.controller.plugins.places import Places
 from fairlead.controller.plugins.plugin import (
     FIRST_PAUSE_SECONDS,
+    GLANCE,
     HASTY,
     PATIENT,
     NotImplementedThere,
     Patience,
     Plugin,
 )
-from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import FairleadError, NotFound
 from fairlead.model.network import Network, NetworkRequest, Scope
 
@@ -44,13 +44,14 @@ class Plugins:
         """The plugins of a network. Raises NotFound, Unavailable, or what they answer."""
         patience = PATIENT if patient else HASTY
         driver: RemoteDriver | None = None
-        scope, gateways = Scope.LOCAL, True
+        scope, gateways = Scope.LOCAL, BOTH
         if not builtin(net.driver):
             plugin = await self._get(net.driver, NETWORK, patience)
             caps = await capabilities(plugin, patience)
             scope = Scope(caps.Scope or "local")
             driver = RemoteDriver(plugin, patience)
-            gateways = not caps.GwAllocChecker or await self._wants_gateway(plugin, net, patience)
+            if caps.GwAllocChecker:
+                gateways = await self._gateways(plugin, net, patience)
         ledger: Ledger | None = None
         if net.ipam_driver == "null" and driver is not None:
             ledger = NoAddresses()
@@ -58,38 +59,31 @@ class Plugins:
             plugin = await self._get(net.ipam_driver, IPAM, patience)
             ledger = RemoteIpam(plugin, patience, scope, gateways)
         parties = (driver,) if driver is not None else ()
-        return Say(ledger, parties, scope, remote=driver is not None)
+        return Say(ledger, parties, scope, driver is not None, gateways)
 
-    async def _wants_gateway(
+    async def _gateways(
         self, plugin: Plugin, net: Network | NetworkRequest, patience: Patience
-    ) -> bool:
+    ) -> frozenset[int]:
+        """The families in which a driver wants an address set aside for a gateway."""
         body = {"Options": {wire.GENERIC: dict(net.options)}}
         try:
             found = await plugin.call("NetworkDriver.GwAllocCheck", body, wire.Skips, patience)
         except NotImplementedThere:
-            return True
-        return not found.SkipIPv4
+            return BOTH
+        return BOTH - ({4} if found.SkipIPv4 else set()) - ({6} if found.SkipIPv6 else set())
 
-    def names(self) -> dict[str, list[str]]:
-        """The plugins that are known to answer, by what they are for."""
-        found: dict[str, list[str]] = {NETWORK: [], IPAM: []}
-        for name, plugin in sorted(self._known.items()):
-            for kind in found.keys() & plugin.implements:
-                found[kind].append(name)
-        return found
+    async def names(self) -> Collection[str]:
+        """The drivers that can be found and answer at once."""
 
-    async def seek(self) -> dict[str, list[str]]:
-        """The plugins that can be found, by what they are for; who does not answer is left out."""
-
-        async def known(name: str) -> None:
+        async def look(name: str) -> None:
             try:
-                await self._activated(name, HASTY)
+                await self._activated(name, GLANCE)
             except FairleadError:
-                # What is not up is no plugin of this daemon now.
+                # What is not up is no driver of this host now.
                 return
 
-        await asyncio.gather(*(known(name) for name in set(places.names(self._places))))
-        return self.names()
+        await asyncio.gather(*(look(name) for name in set(places.names(self._places))))
+        return [name for name, p in sorted(self._known.items()) if NETWORK in p.implements]
 
     async def discover(self, new: bool, address: str, mine: bool = False) -> list[str]:
         """Tell the drivers of a host that came to the cluster or left it; what went wrong."""
@@ -104,23 +98,6 @@ class Plugins:
         return [
             f"plugin {p.name}: {t}" for p, t in zip(drivers, told, strict=True) if t is not None
         ]
-
-    async def replay(
-        self, nets: Iterable[tuple[Network, tuple[Endpoint, ...]]], warn: Callable[[str], None]
-    ) -> None:
-        """Tell plugins again, after a start of ours, of what there is."""
-
-        async def tell(net: Network, endpoints: tuple[Endpoint, ...]) -> None:
-            try:
-                say = await self.find(net, patient=False)
-                if isinstance(say.ledger, RemoteIpam):
-                    await say.ledger.replay(net)
-                for party in say.parties:
-                    await party.resume(net, endpoints)
-            except FairleadError as error:
-                warn(f"network {net.name}: {error.message}")
-
-        await asyncio.gather(*(tell(net, eps) for net, eps in nets if self.foreign(net)))
 
     async def _get(self, name: str, kind: str, patience: Patience) -> Plugin:
         """An activated plugin that is of a kind."""
@@ -162,7 +139,7 @@ class Plugins:
 async def capabilities(plugin: Plugin, patience: Patience) -> wire.Capabilities:
     """What a driver can do. Raises Unavailable, or Declined for a scope that there is not."""
     found = await plugin.once("NetworkDriver.GetCapabilities", wire.Capabilities, patience)
-    for scope in (found.Scope or "local", found.ConnectivityScope or "local"):
+    for scope in (found.Scope or "", found.ConnectivityScope or "local"):
         if scope not in ("local", "global"):
             plugin.known.pop("NetworkDriver.GetCapabilities", None)
             raise Declined(f"invalid capability: expecting 'local' or 'global', got {scope[:40]}")
