@@ -80,13 +80,19 @@ class RemoteIpam:
         return tuple(found)
 
     async def resume(self, net: Network) -> None:
-        """Tell again of pools and gateways, if the plugin forgets them over a restart of ours."""
+        """Tell again of pools and gateways, if the plugin wants to hear of them at our starts.
+
+        One that remembers them refuses, and that is well.
+        """
         if not (await self.capabilities()).RequiresRequestReplay:
             return
         for pool in net.pools:
-            await self._request_pool(net, pool.space, pool.subnet.version, _said(pool))
-            if pool.gateway is not None:
-                await self._address(pool.id, pool.gateway, {TYPE: wire.GATEWAY})
+            try:
+                await self._request_pool(net, pool.space, pool.subnet.version, _said(pool))
+                if pool.gateway is not None:
+                    await self._address(pool.id, pool.gateway, {TYPE: wire.GATEWAY})
+            except Refusal:
+                continue
 
     async def capabilities(self) -> wire.IpamCapabilities:
         """What the plugin needs; of one that does not say nothing."""
