@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from fairlead.api.host_facts import Host
 
 if TYPE_CHECKING:
     from fairlead.api.call import Call
+    from fairlead.model.world import World
 
 Json = dict[str, Any]
 
@@ -22,9 +24,10 @@ SWARM = {
     "Error": "",
     "RemoteManagers": None,
 }
+BUILTIN = ("bridge", "host", "null")
 PLUGINS = {
     "Volume": ["local"],
-    "Network": ["bridge", "host", "null"],
+    "Network": sorted(BUILTIN),
     "Authorization": None,
     "Log": ["json-file"],
 }
@@ -112,14 +115,20 @@ def _limits() -> Json:
     return {**dict.fromkeys(able, True), "OomKillDisable": False}
 
 
-def info_json(call: Call, host: Host) -> Json:
+def drivers(world: World, found: Iterable[str]) -> list[str]:
+    """The network drivers: ours, those of others that are there, and those of networks."""
+    used = (net.driver for net in world.networks.values())
+    return sorted({*BUILTIN, *found, *used})
+
+
+def info_json(call: Call, host: Host, found: Iterable[str] = ()) -> Json:
     """Everything, in Docker's order as far as anyone could mind."""
     return {
         "ID": call.config.id,
         **_counts(call),
         "Driver": "overlay2",
         "DriverStatus": [["Backing Filesystem", "overlayfs"]],
-        "Plugins": PLUGINS,
+        "Plugins": {**PLUGINS, "Network": drivers(call.controller.world, found)},
         **_limits(),
         **_network(call, host),
         "Debug": call.config.debug,

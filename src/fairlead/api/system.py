@@ -82,7 +82,7 @@ async def version(call: Call) -> Reply:
 
 async def info(call: Call) -> Reply:
     """The daemon, what it runs and what it runs on."""
-    return answer(info_json(call, host()))
+    return answer(info_json(call, host(), await call.controller.outside.names()))
 
 
 async def _volumes_usage(call: Call) -> list[Json]:

@@ -36,6 +36,7 @@ from fairlead.cli.unserved import unserved
 from fairlead.cli.wiring import api_settings, engine_settings, judged, network_settings
 from fairlead.controller.controller import Controller
 from fairlead.controller.measured import Measured
+from fairlead.controller.plugins.plugins import Plugins
 from fairlead.controller.tally import Tally
 from fairlead.dataplane.client import Dataplane
 from fairlead.engine import sharing
@@ -156,6 +157,7 @@ async def _put_together(
     walls, host = judged(config, marks)
     committer = Measured(store, kernel, dataplane, walls, host).watched(tally, journal.change)
     controller = Controller(committer, network_settings(config), config.exec_root / "netns")
+    controller.outside = Plugins()
     stack.push_async_callback(controller.close)
     oci = Oci(
         config.exec_root / "oci",

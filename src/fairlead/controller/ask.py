@@ -32,7 +32,7 @@ The flows are in `asker`, errands are run by `courier`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -42,6 +42,8 @@ from fairlead.model.errors import Failed
 from fairlead.model.network import Network, NetworkRequest, Pool, Scope
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPInterface
+
+BOTH = frozenset({4, 6})
 
 
 class Declined(Failed):
@@ -64,6 +66,9 @@ class Ledger(Protocol):
 
     async def release(self, net: Network, ep: Endpoint, address: IPInterface) -> None:
         """An address is free again."""
+
+    async def resume(self, net: Network) -> None:
+        """We have started again, and this network's pools are held."""
 
 
 class Party(Protocol):
@@ -105,6 +110,8 @@ class Say:
     scope: Scope = Scope.LOCAL
     remote: bool = False
     """The driver is somebody else's program."""
+    gateways: frozenset[int] = BOTH
+    """The families of which an address is set aside for a gateway."""
 
 
 NOBODY = Say()
@@ -122,6 +129,9 @@ class Outside(Protocol):
 
         With patience for those who come up just now; without, when nobody waits for the answer.
         """
+
+    async def names(self) -> Collection[str]:
+        """The network drivers of others that are there now; whoever is slow is left out."""
 
 
 class Several:
@@ -152,3 +162,7 @@ class Alone:
     async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
         """Nobody."""
         return NOBODY
+
+    async def names(self) -> Collection[str]:
+        """None."""
+        return ()

@@ -13,11 +13,11 @@ from fairlead.controller import facts
 from fairlead.controller.ask import Alone, Declined, Outside, Say
 from fairlead.controller.commit import Committer
 from fairlead.controller.courier import Courier
-from fairlead.controller.join import Draw, free_name
+from fairlead.controller.join import Draw, free_name, mac
 from fairlead.controller.maker import Maker
 from fairlead.controller.start import Settings
 from fairlead.model.endpoint import Endpoint, EndpointRequest
-from fairlead.model.errand import Due, Errand
+from fairlead.model.errand import Due, Errand, parting
 from fairlead.model.errors import FairleadError, NotFound
 from fairlead.model.network import Network, NetworkRequest, Pool
 from fairlead.model.sandbox import Sandbox
@@ -73,6 +73,12 @@ class Asker(Maker):
 
     def _known(self, ref: str) -> Network | None:
         raise NotImplementedError
+
+    def _resume(self) -> None:
+        """After a start: tell others what there is, and what is owed to them."""
+        nets = [n for n in self.world.networks.values() if self.outside.foreign(n)]
+        if nets or self.world.errands:
+            self.courier.start(nets)
 
     # Networks
 
@@ -141,7 +147,9 @@ class Asker(Maker):
             given = await say.ledger.addresses(net, ep, draft.request)
             dues = [self._errand(Due.ADDRESS, net, ep, address=a) for a in given]
             await self._owe(owed, dues)
-            ep = replace(ep, addresses=given)
+            owner = f"{box.container}{net.id}"
+            own = ep.mac or ("" if net.remote else mac(given, owner))
+            ep = replace(ep, addresses=given, mac=own)
             facts.check_endpoint(self._expected(), net, ep)
             self._promised[ep.id] = ep
         if say.parties:
@@ -204,8 +212,7 @@ class Asker(Maker):
             way = before.gateway(ep.sandbox)
             if net.remote and way is not None and way.id == ep.id:
                 found.append(self._errand(Due.CONCEAL, net, ep))
-            found.append(self._errand(Due.LEAVE, net, ep))
-            found += [self._errand(Due.ADDRESS, net, ep, address=a) for a in ep.addresses]
+            found += parting(net, ep, lambda: self._draw(16), time.time_ns())
         return tuple(found)
 
     async def _part(self, box: Sandbox, gone: tuple[Endpoint, ...], whole_box: bool) -> None:

@@ -74,7 +74,12 @@ class Controller(Learner):
         """
         async with self._lock:
             begun = await start(
-                self._committer, self.settings, alive, self._upstreams(), self._draw
+                self._committer,
+                self.settings,
+                alive,
+                self._upstreams(),
+                self._draw,
+                self.outside.foreign,
             )
         self.world = begun.world
         self.unique_local = begun.unique_local
@@ -82,6 +87,7 @@ class Controller(Learner):
         if begun.steps:
             # Nobody may ever remove anything else that would take these along.
             self._reap_soon()
+        self._resume()
         return begun.steps
 
     async def close(self) -> None:
@@ -208,7 +214,7 @@ class Controller(Learner):
         avoided = (*surroundings.routes, *map(ip_network, self._upstreams()))
         found: tuple[Pool, ...] = ()
         if say.ledger is None:
-            found = requests.pools(world, request, bases, avoided, say.remote)
+            found = requests.pools(world, request, bases, avoided, say.remote, say.gateways)
         net = requests.network(request, id_, time.time_ns(), found, say.remote)
         return requests.check_bridge(world, net, there)
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from fairlead.controller.ask import Outside
 from fairlead.model.errand import Due, Errand
 from fairlead.model.errors import FairleadError, NotFound, Unavailable
+from fairlead.model.network import Network
 from fairlead.model.world import World
 
 FIRST_SECONDS = 1.0
@@ -37,6 +38,7 @@ class Courier:
         self._strike = strike
         self._warn = warn
         self._task: asyncio.Task[None] | None = None
+        self._resuming: asyncio.Task[None] | None = None
 
     async def run(self, errands: Iterable[Errand]) -> bool:
         """Run them, in order; whether all were answered. What was not is left for later."""
@@ -66,11 +68,31 @@ class Courier:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._deliver(), name="errands")
 
+    def start(self, nets: Collection[Network]) -> None:
+        """After a start of ours: tell of the networks that there are, and what is owed."""
+        self._resuming = asyncio.create_task(self._resume(nets), name="networks of others")
+
+    async def _resume(self, nets: Collection[Network]) -> None:
+        async def tell(net: Network) -> None:
+            endpoints = self._world().on_network(net.id)
+            try:
+                say = await self._outside().find(net, patient=False)
+                if say.ledger is not None:
+                    await say.ledger.resume(net)
+                for party in say.parties:
+                    await party.resume(net, endpoints)
+            except FairleadError as error:
+                self._warn(f"network {net.name} ({net.driver}): {error.message}")
+
+        await asyncio.gather(*(tell(net) for net in nets))
+        self.later()
+
     async def close(self) -> None:
         """Stop; what is owed is on disk."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._resuming, self._task) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _deliver(self) -> None:
         pause = FIRST_SECONDS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -143,16 +143,18 @@ def pools(
     bases: Sequence[Base],
     occupied: Sequence[IPNetwork],
     remote: bool = False,
+    gateways: Container[int] = (4, 6),
 ) -> tuple[Pool, ...]:
     """The pools of a network to be: the ones asked for, else the lowest free of each family.
 
-    A driver that is `remote` may have several, and options of its own.
+    A driver that is `remote` may have several, and options of its own; `gateways` are the
+    families of which it wants an address set aside.
     """
     said = [r for r in request.pools if r.subnet or r.gateway or r.ip_range or r.auxiliary]
     if request.config_only:
         return parse(said)
     options = bridge_options({} if remote else request.options)
-    reserved = {v: gateway_reserved(options, request.internal, v) for v in (4, 6)}
+    reserved = {v: v in gateways and gateway_reserved(options, request.internal, v) for v in (4, 6)}
     enabled = {4: request.enable_ipv4, 6: request.enable_ipv6}
     taken = [pool.subnet for net in allocated(world) for pool in net.pools]
     asked = parse(placed(said, bases, [*taken, *occupied]))

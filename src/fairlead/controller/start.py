@@ -17,6 +17,7 @@ from fairlead.controller.resume import resume
 from fairlead.controller.want import FAMILY, FORWARDING
 from fairlead.ipam.pool import DEFAULT_BASES, Base, choose, unique_local
 from fairlead.model.endpoint import Endpoint
+from fairlead.model.errand import Errand, parting
 from fairlead.model.errors import Conflict, Invalid
 from fairlead.model.network import Network, Pool
 from fairlead.model.options import (
@@ -75,6 +76,7 @@ async def start(
     alive: Callable[[Sandbox], bool],
     upstreams: tuple[IPAddress, ...],
     draw: Draw,
+    foreign: Callable[[Network], bool] = lambda net: False,
 ) -> Begun:
     """Load, complete, check, repair; then bring the dataplane to the same state."""
     begun = Begun(World(), _unique_local(committer, draw))
@@ -86,7 +88,7 @@ async def start(
         return False
 
     def work() -> None:
-        world, rubbish = _load(committer, lives)
+        world, rubbish = _load(committer, lives, foreign, draw)
         begun.world = world
         change = _predefined(committer, begun, settings, draw)
         begun.world = world.after(change)
@@ -104,8 +106,15 @@ async def start(
     return begun
 
 
-def _load(committer: Committer, alive: Callable[[Sandbox], bool]) -> tuple[World, list[Document]]:
+def _load(
+    committer: Committer,
+    alive: Callable[[Sandbox], bool],
+    foreign: Callable[[Network], bool],
+    draw: Draw,
+) -> tuple[World, list[Document]]:
     """The world on disk, without what lost its ground, and the documents that it changes.
+
+    Others who had a say in what is lost are owed word of it.
 
     An intent that takes something out is finished: whoever asked for it may not
     ask again. One that only puts something in never was.
@@ -130,6 +139,15 @@ def _load(committer: Committer, alive: Callable[[Sandbox], bool]) -> tuple[World
     kept += [
         t for t in things if isinstance(t, Endpoint) and t.sandbox in boxes and t.network in nets
     ]
+    kept += [t for t in things if isinstance(t, Errand)]
+    ended = [
+        (nets[t.network], t)
+        for t in things
+        if isinstance(t, Endpoint) and t.sandbox not in boxes and t.network in nets
+    ]
+    for net, ep in ended:
+        if foreign(net):
+            kept += parting(net, ep, lambda: draw(16), time.time_ns())
     world = World().after(Change(put=tuple(kept)))
     there = {thing.id: thing for thing in kept}
     changed = [documents.document(t) for t in kept if stored.get(t.id) != t]

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from fairlead.controller.commit import Committer
 from fairlead.controller.controller import Controller
+from fairlead.controller.plugins.plugins import Plugins
 from fairlead.controller.start import Settings
 from fairlead.controller.want import Host
 from fairlead.dataplane.client import Dataplane
@@ -69,6 +70,7 @@ async def opened(
     committer = Committer(store, kernel, dataplane, walls(backend, marks), Host())
     settings = Settings(bridge="none", bases=bases)
     controller = Controller(committer, settings, folder / "netns")
+    controller.outside = Plugins()
     stack.push_async_callback(controller.close)
     await controller.start()
     return controller

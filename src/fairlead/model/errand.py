@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,3 +41,10 @@ class Errand:
     ep: Endpoint | None = None
     address: IPInterface | None = None
     pool: Pool | None = None
+
+
+def parting(net: Network, ep: Endpoint, new_id: Callable[[], str], now: int) -> tuple[Errand, ...]:
+    """What is owed when an endpoint ends."""
+    gone = Errand(new_id(), Due.LEAVE, net, now, ep)
+    free = (Errand(new_id(), Due.ADDRESS, net, now, ep, address) for address in ep.addresses)
+    return (gone, *free)

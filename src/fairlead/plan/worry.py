@@ -84,7 +84,8 @@ def overlaps(
     """Routes of the host that lead into our networks elsewhere: route, network, its subnet."""
     routes = list(occupied)
     for net in world.networks.values():
-        for pool in net.pools:
+        # Of a driver that is not ours such a route is its way to the network.
+        for pool in () if net.remote else net.pools:
             for route in routes:
                 if route.version == pool.subnet.version and route.overlaps(pool.subnet):
                     yield route, net, pool.subnet
