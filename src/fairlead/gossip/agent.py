@@ -47,8 +47,11 @@ PATIENCE = 4
 class Agent:
     """Gossip by the agent of a folder."""
 
-    def __init__(self, process: Process, settings: Settings, report: Report) -> None:
+    def __init__(
+        self, process: Process, settings: Settings, report: Report, version: str = ""
+    ) -> None:
         self.settings = settings
+        self._version = version
         self._process = process
         self._report = report
         self._once = Once()
@@ -63,7 +66,6 @@ class Agent:
         self._connection = 0
         self._strangers = STRANGERS_BURST
         self._stranger_at = 0.0
-        self._version = ""
         self._why = "it has not begun"
 
     # What others ask of it.
@@ -161,7 +163,6 @@ class Agent:
             stack.callback(calls.close)
             listening = await Listening.open(*place)
             stack.callback(listening.close)
-            self._version = (await calls.stats()).get("serf", {}).get("version", self._version)
             self._connection += 1
             self._calls, self._listening = calls, listening
             stack.callback(self._disconnected)
@@ -204,7 +205,7 @@ class Agent:
     async def _look_around(self) -> None:
         """Read the whole list now and then: single events may be lost."""
         while True:
-            self._news(self._roster.listed(await self._list(), self._now()))
+            await self._list()
             await asyncio.sleep(LOOK_AGAIN_SECONDS if self._roster.missing else LOOK_SECONDS)
 
     async def _meet_seeds(self) -> None:
@@ -246,7 +247,7 @@ class Agent:
         now = self._now()
         if event.host not in self._roster and self._time_for_strangers(now):
             # News of members come a second late, and events at once.
-            self._news(self._roster.listed(await self._list(), now))
+            await self._list()
         if event.host not in self._roster:
             self._say(f"gossip: {event.host} is no member, and is not heard")
         elif why := self._admission.refused(event, record.l_time, now):
@@ -287,12 +288,15 @@ class Agent:
     # Small things.
 
     async def _list(self) -> list[RawMember]:
+        """All members; what is news among them is heard."""
         if self._calls is None:
             raise Unavailable(f"gossip: the agent is away: {self._why}")
         try:
-            return await self._calls.members()
+            found = await self._calls.members()
         except (OSError, Refused) as error:
             raise Unavailable(f"gossip: the agent does not answer: {_flat(str(error))}") from error
+        self._news(self._roster.listed(found, self._now()))
+        return found
 
     async def _ring(self, command: str, key: str) -> KeyReply:
         try:
@@ -327,8 +331,10 @@ def agent(folder: Path, settings: Settings, report: Report) -> Agent | None:
 
     It begins with `run`. `report` gets one line for each trouble.
     """
-    command = program()
-    return None if command is None else Agent(Process(folder, command), settings, report)
+    found = program()
+    if found is None:
+        return None
+    return Agent(Process(folder, found.path), settings, report, found.version)
 
 
 async def forget(folder: Path) -> None:

@@ -61,8 +61,16 @@ class Settings:
     """The key to begin with, as base64; empty: nothing is encrypted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An agent that is installed."""
+
+    path: Path
+    version: str
+
+
 @cache
-def program() -> Path | None:
+def program() -> Program | None:
     """HashiCorp's serf, if it is installed."""
     found = shutil.which(PROGRAM, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")
     if found is None:
@@ -74,7 +82,10 @@ def program() -> Path | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     # Others are called serf as well.
-    return Path(found) if "Agent Protocol" in said else None
+    if "Agent Protocol" not in said:
+        return None
+    # "0.8.2-dev", or "Serf v0.8.2".
+    return Program(Path(found), said.splitlines()[0].removeprefix("Serf ").removeprefix("v"))
 
 
 class Process:
@@ -86,6 +97,7 @@ class Process:
         self._plain = folder / "agent.json"
         self._lock = folder / "agent.lock"
         self._pid = folder / "agent.pid"
+        self._snapshot = folder / "snapshot"
         self._ring = folder / "keyring.json"
 
     @property
@@ -226,12 +238,13 @@ class Process:
             if settings.key:
                 _put(self._ring, json.dumps([settings.key]))
                 _put(self._folder / "keyring.origin", settings.key)
+        self._forget_ourselves(settings)
         plain = {
             "node_name": settings.name,
             "bind": _bind(settings),
             "rpc_addr": f"127.0.0.1:{_free_port()}",
             "rpc_auth": secrets.token_hex(16),
-            "snapshot_path": str(self._folder / "snapshot"),
+            "snapshot_path": str(self._snapshot),
             "rejoin_after_leave": True,
             # As Docker's: the times of memberlist on a LAN. Who is back is found sooner.
             "profile": "lan",
@@ -243,6 +256,14 @@ class Process:
         if settings.key:
             plain["keyring_file"] = str(self._ring)
         _put(self._plain, json.dumps(plain, indent=1))
+
+    def _forget_ourselves(self, settings: Settings) -> None:
+        """Strike us from those it knew: under an earlier name it would meet itself alone."""
+        old = _text(self._snapshot)
+        ours = f" {_bind(settings)}"
+        kept = [line for line in old.splitlines() if not line.endswith(ours)]
+        if old:
+            _put(self._snapshot, "".join(f"{line}\n" for line in kept))
 
     def _read(self) -> Mapping[str, Any]:
         try:
