@@ -121,6 +121,24 @@ def drivers(world: World, found: Iterable[str]) -> list[str]:
     return sorted({*BUILTIN, *found, *used})
 
 
+def _cluster(call: Call) -> Json:
+    """The cluster that this host is in, as Docker told it, and more."""
+    if call.config.cluster is None:
+        return {}
+    told = call.config.cluster()
+    return {
+        "ClusterStore": told.store,
+        "ClusterAdvertise": told.advertised,
+        "FairleadCluster": {
+            "Hears": told.hears,
+            "Hosts": list(told.hosts),
+            "Networks": told.networks,
+            "Peers": told.peers,
+            "Trouble": told.trouble,
+        },
+    }
+
+
 def info_json(call: Call, host: Host, found: Iterable[str] = ()) -> Json:
     """Everything, in Docker's order as far as anyone could mind."""
     return {
@@ -130,6 +148,7 @@ def info_json(call: Call, host: Host, found: Iterable[str] = ()) -> Json:
         "DriverStatus": [["Backing Filesystem", "overlayfs"]],
         "Plugins": {**PLUGINS, "Network": drivers(call.controller.world, found)},
         **_limits(),
+        **_cluster(call),
         **_network(call, host),
         "Debug": call.config.debug,
         "NFd": 0,

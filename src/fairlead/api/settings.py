@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from fairlead.controller.shared.member import Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,5 +20,7 @@ class Settings:
     labels: tuple[str, ...] = ()
     insecure_registries: tuple[str, ...] = ()
     debug: bool = False
+    cluster: Callable[[], Told] | None = None
+    """What there is to say of the cluster that this host is in."""
     warnings: tuple[str, ...] = ()
     """What was asked for in the configuration and is not so."""

@@ -16,6 +16,7 @@ import secrets
 import signal
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from fairlead.cli.cluster import cluster
 from fairlead.cli.config import Config
 from fairlead.cli.flags import given, options
 from fairlead.cli.listen import check, listen
+from fairlead.cli.membership import become_member, standing
 from fairlead.cli.reload import Running
 from fairlead.cli.service import Manager, inherited
 from fairlead.cli.unserved import unserved
@@ -41,6 +43,7 @@ from fairlead.controller.tally import Tally
 from fairlead.dataplane.client import Dataplane
 from fairlead.engine import sharing
 from fairlead.engine.engine import Engine
+from fairlead.gossip.agent import forget
 from fairlead.http.server import Server
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.watch import Watch
@@ -155,6 +158,10 @@ async def _put_together(
     )
     stack.push_async_callback(dataplane.close)
     walls, host = judged(config, marks)
+    hosts = cluster(config)
+    known = standing(hosts) if hosts is not None else None
+    if known is not None:
+        host = replace(host, underlay=known.node.address)
     committer = Measured(store, kernel, dataplane, walls, host).watched(tally, journal.change)
     controller = Controller(committer, network_settings(config), config.exec_root / "netns")
     controller.outside = Plugins()
@@ -169,6 +176,11 @@ async def _put_together(
     await _start(controller, oci, store)
     controller.healer.notices.append(lambda notice: log.warning(notice.text, **notice.detail))
     controller.healer.open(Watch(), config.audit_interval)
+    member = None
+    if known is not None:
+        member = await become_member(stack, config, controller, known, identity)
+    else:
+        await forget(config.exec_root / "gossip")
     images = Images(config.data_root / "images")
     images.insecure = config.insecure_registries
     engine = Engine(
@@ -177,7 +189,10 @@ async def _put_together(
     engine.events.listeners.append(journal.event)
     await engine.start()
     stack.push_async_callback(engine.close)
-    api = Api(engine, controller, api_settings(config, identity))
+    settings = api_settings(config, identity)
+    if member is not None:
+        settings = replace(settings, cluster=member.told)
+    api = Api(engine, controller, settings)
     api.traffic.tell = journal.request
     running = Running(config, load, identity, platform.node(), controller, engine, api, manager)
     if config.metrics_addr:

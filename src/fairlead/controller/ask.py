@@ -151,6 +151,10 @@ class Several:
                 return await outside.find(net, patient)
         return NOBODY
 
+    async def names(self) -> Collection[str]:
+        """All that any of them knows."""
+        return [name for outside in self._outsides for name in await outside.names()]
+
 
 class Alone:
     """Nobody else has a say in anything."""

@@ -66,6 +66,8 @@ class Maker:
         self.listeners: list[Callable[[NetworkEvent], None]] = []
         self.warnings: list[str] = []
         self.warners: list[Callable[[str], None]] = []
+        self.committed: list[Callable[[Change], None]] = []
+        """Who hears of every change when it is done."""
         self._committer = committer
         self._resolv_conf = resolv_conf
         self._lock = asyncio.Lock()
@@ -150,6 +152,8 @@ class Maker:
             except FairleadError as second:
                 raise error from second
             raise
+        for listener in self.committed:
+            listener(change)
 
     def _upstreams(self) -> tuple[IPAddress, ...]:
         return upstreams.upstreams(self._resolv_conf)

@@ -287,6 +287,17 @@ def all_addresses(netlink: Socket, link: int) -> list[IPAddress]:
     return found
 
 
+def every_address(netlink: Socket, index: int) -> list[IPAddress]:
+    """The addresses on a link, whoever made them."""
+    found = []
+    for kind, data in netlink.dump(RTM_GETADDR, IFADDR.pack(0, 0, 0, 0, 0)):
+        row = attributes(data, IFADDR.size)
+        raw = row.get(IFA_LOCAL) or row.get(IFA_ADDRESS)
+        if kind == RTM_NEWADDR and raw and IFADDR.unpack_from(data)[4] == index:
+            found.append(ip_address(raw))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class RouteRow:
     """A row of the main routing table."""

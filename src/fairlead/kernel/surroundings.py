@@ -26,11 +26,23 @@ from fairlead.kernel.rtnetlink import (
 )
 from fairlead.kernel.watch import drain, listen, messages
 from fairlead.model.marks import Marks
+from fairlead.model.state import IPAddress
 
 GROUPS = (1, 7, 11)
 """link and routes of both families (RTNLGRP_* of rtnetlink.h)."""
 MOST_READ = 4096
 """Messages; with more of them it is cheaper to look."""
+
+
+def address_on(interface: str) -> IPAddress | None:
+    """The address of an interface of this namespace by which others reach it, if it has one."""
+    try:
+        index = socket.if_nametoindex(interface)
+    except OSError:
+        return None
+    with Socket() as netlink:
+        found = rtnetlink.every_address(netlink, index)
+    return next((a for a in sorted(found, key=lambda a: a.version) if not a.is_link_local), None)
 
 
 class Outside:

@@ -30,10 +30,12 @@ from fairlead.controller.shared.history import History
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.say import ClusterSays, SharedLedger, SharedParty, cluster_say
 from fairlead.controller.shared.tidy import tidy, untidy
-from fairlead.gossip.gossip import Gossip, Lookup
+from fairlead.gossip.gossip import Gossip, Lookup, in_use
 from fairlead.gossip.roster import MemberEvent
+from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import FairleadError
 from fairlead.model.peer import Peer
+from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress, IPNetwork
 from fairlead.model.world import Change, World
 from fairlead.store.shared import Away, Entry, Event, Snapshot
@@ -52,6 +54,21 @@ class Membership:
     node: Node
     heartbeat_seconds: float = 20.0
     ttl_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What people are told of a membership."""
+
+    store: str
+    advertised: str
+    hears: str
+    """How hosts hear of each other."""
+    hosts: tuple[str, ...]
+    """The hosts that are alive."""
+    networks: int
+    peers: int
+    trouble: str
 
 
 class Networks(Protocol):
@@ -132,13 +149,23 @@ class Member:
             if self._gossip is not None:
                 tasks.create_task(self._listen(self._gossip))
 
-    def heed(self) -> None:
+    def heed(self, change: Change) -> None:
         """Something of this host's has changed: let the store say so soon."""
-        self._untidy.set()
+        if any(isinstance(thing, Sandbox | Endpoint) for thing in (*change.put, *change.drop)):
+            self._untidy.set()
 
-    def __str__(self) -> str:
-        told = f"gossip by {self._gossip}" if self._gossip is not None else "told by watches alone"
-        return f"{self._place.store.name}, {told}"
+    def told(self) -> Told:
+        """What people are told of it."""
+        world = self._networks.world
+        return Told(
+            store=self._place.store.name,
+            advertised=str(self._who.node),
+            hears=in_use(self._gossip),
+            hosts=tuple(sorted(map(str, self._alive | {self.own}))),
+            networks=sum(net.shared for net in world.networks.values()),
+            peers=len(world.peers),
+            trouble=self.trouble,
+        )
 
     # The store
 

@@ -10,7 +10,7 @@ it gives back may be somebody else's by then, so whether it is, is looked at fir
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_interface
@@ -145,6 +145,9 @@ class SharedLedger:
             return
         await release_address(self._place, PoolId(address.network), address.ip)
 
+    async def resume(self, net: Network) -> None:
+        """Its pools lie in the store as they did."""
+
 
 class SharedParty:
     """Makes networks and endpoints of this host known to the others."""
@@ -229,7 +232,18 @@ class ClusterSays:
 
     async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
         """The store, of overlays."""
-        return self._say if self.foreign(net) else NOBODY
+        if not self.foreign(net):
+            return NOBODY
+        if net.ipam_driver not in ("", "default"):
+            raise Invalid(
+                f"an overlay network's addresses are the cluster's, not of {net.ipam_driver}",
+                hint="leave --ipam-driver out",
+            )
+        return self._say
+
+    async def names(self) -> Collection[str]:
+        """Overlays are ours."""
+        return ()
 
 
 def cluster_say(ledger: SharedLedger, party: SharedParty) -> ClusterSays:

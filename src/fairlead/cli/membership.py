@@ -1,0 +1,131 @@
+"""This host in its cluster: who it is there, and what keeps it a member while the daemon runs."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import structlog
+
+from fairlead.cli.cluster import Cluster
+from fairlead.cli.config import Config
+from fairlead.cluster.keys import Keys
+from fairlead.cluster.node import Node
+from fairlead.controller.ask import Several
+from fairlead.controller.controller import Controller
+from fairlead.controller.shared.member import Member, Membership
+from fairlead.controller.shared.place import Place
+from fairlead.gossip import agent as serf
+from fairlead.gossip.agent import Agent
+from fairlead.gossip.gossip import node_name
+from fairlead.gossip.keys import OPTION, read_key
+from fairlead.gossip.process import Settings
+from fairlead.kernel.surroundings import address_on
+from fairlead.model.errors import Invalid
+from fairlead.model.state import IPAddress
+from fairlead.store.opening import open_store
+
+log = structlog.get_logger()
+PORT = 2376
+"""What others are told if nobody says otherwise: Docker's port for its API with TLS."""
+READY_SECONDS = 5.0
+"""So long the start waits for what the store says; without it, it goes on with what it knew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the other hosts of a cluster know this one."""
+
+    cluster: Cluster
+    node: Node
+
+
+def standing(cluster: Cluster) -> Standing:
+    """Who this host is in a cluster. Raises Invalid when it has no address to be reached by."""
+    told = cluster.advertised
+    if told is None:
+        return Standing(cluster, Node(_towards(cluster), PORT))
+    if told.address is not None:
+        return Standing(cluster, Node(told.address, told.port))
+    address = address_on(told.interface)
+    if address is None:
+        raise Invalid(
+            f"--cluster-advertise: the interface {told.interface} has no address",
+            hint="name one that has, or an address",
+        )
+    return Standing(cluster, Node(address, told.port))
+
+
+async def become_member(
+    stack: AsyncExitStack, config: Config, controller: Controller, who: Standing, engine: str
+) -> Member:
+    """Follow the cluster from now on; what was opened is closed by the stack."""
+    cluster = who.cluster
+    store = open_store(cluster.url, cluster.options)
+    stack.push_async_callback(store.close)
+    gossip = _gossip(config, who, engine)
+    if gossip is not None:
+        await _keep(stack, "gossip", gossip)
+    discovery = cluster.discovery
+    place = Place(store, Keys(nodes_path=discovery.path))
+    membership = Membership(who.node, discovery.heartbeat_seconds, discovery.ttl_seconds)
+    member = Member(place, membership, controller, gossip)
+    controller.outside = Several(member.says(), controller.outside)
+    controller.committed.append(member.heed)
+    await _keep(stack, "membership", member)
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await member.ready.wait()
+    except TimeoutError:
+        log.warning("the cluster's store has not answered yet; the start goes on", store=store.name)
+    told = member.told()
+    log.info("member of a cluster", host=told.advertised, store=told.store, hears=told.hears)
+    return member
+
+
+def _gossip(config: Config, who: Standing, engine: str) -> Agent | None:
+    key = who.cluster.options.get(OPTION, "")
+    settings = Settings(
+        node_name(platform.node(), engine), who.node.address, read_key(key) if key else ""
+    )
+    return serf.agent(config.exec_root / "gossip", settings, log.warning)
+
+
+async def _keep(stack: AsyncExitStack, what: str, runner: Agent | Member) -> None:
+    """Let it run until the stack is closed; its end before that is told."""
+    task = asyncio.create_task(runner.run(), name=what)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            reason = repr(task.exception())
+            log.error(f"{what} has ended: restart the daemon", reason=reason)
+
+    task.add_done_callback(ended)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.wait({task})
+
+    stack.push_async_callback(end)
+
+
+def _towards(cluster: Cluster) -> IPAddress:
+    """The address with which this host speaks to the store: others reach it by that as well."""
+    server = cluster.place.servers[0]
+    hint = "say --cluster-advertise"
+    try:
+        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_DGRAM)
+        family, _, _, _, where = found[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            # Nothing is sent: the kernel only looks which way it would go.
+            sock.connect(where)
+            address = ip_address(sock.getsockname()[0])
+    except OSError as error:
+        raise Invalid(f"no way to the cluster's store at {server}: {error}", hint=hint) from error
+    if address.is_loopback:
+        raise Invalid("the cluster's store is on this host: others need its address", hint=hint)
+    return address

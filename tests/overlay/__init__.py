@@ -1,0 +1,1 @@
+"""Many hosts: containers on different machines share a network."""

@@ -1,0 +1,109 @@
+"""Hosts with daemons that are members of one cluster, and what is asked of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from tests.lab import Daemon, Machine, Switch
+from tests.lab.stores import Server
+
+PATIENCE_SECONDS = 30.0
+
+
+def eventually(what: Callable[[], object], patience_seconds: float = PATIENCE_SECONDS) -> None:
+    """Waits until something is so."""
+    deadline = time.monotonic() + patience_seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+class Host:
+    """A machine with a daemon, and the docker command line on it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.daemon: Daemon
+
+    def up(self, stack: ExitStack, *flags: str) -> None:
+        """Starts its daemon, and gives it an image."""
+        self.daemon = stack.enter_context(Daemon(self.machine, *flags))
+        self.daemon.import_busybox()
+
+    def docker(self, *words: str, check: bool = True) -> str:
+        """What a docker command prints."""
+        done = self.daemon.docker(*words, check=check)
+        return (done.stdout + ("" if check else done.stderr)).strip()
+
+    def run(self, name: str, network: str, *words: str) -> str:
+        """Starts a container that stays; its address on the network."""
+        self.docker(
+            "run", "-d", "--name", name, "--net", network, *words, "busybox", "sleep", "600"
+        )
+        return self.address(name, network)
+
+    def address(self, name: str, network: str) -> str:
+        """The address of a container on a network."""
+        form = f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
+        return self.docker("inspect", "-f", form, name)
+
+    def pings(self, name: str, target: str, count: int = 1, wait: int = 2) -> bool:
+        """Whether a container hears from a target."""
+        done = self.daemon.docker(
+            "exec", name, "ping", "-c", str(count), "-W", str(wait), target, check=False
+        )
+        return done.returncode == 0
+
+    def networks(self) -> str:
+        """What `network ls` shows."""
+        return self.docker("network", "ls")
+
+    def shell(self, script: str, *, check: bool = True) -> str:
+        """What a script on the host prints."""
+        done = self.machine.shell(script, check=check)
+        return done.stdout.strip()
+
+
+class Cluster:
+    """Hosts of one cluster, from `with` to the end of its block."""
+
+    def __init__(self, switch: Switch, server: Server, hosts: Sequence[Host]) -> None:
+        self.switch = switch
+        self.server = server
+        self.hosts = hosts
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with self._stack as stack:
+            for host in self.hosts:
+                host.up(
+                    stack,
+                    f"--cluster-store={self.server.url}",
+                    f"--cluster-advertise={host.machine.address}:2376",
+                )
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def one(self) -> Host:
+        return self.hosts[0]
+
+    @property
+    def two(self) -> Host:
+        return self.hosts[1]
+
+    @property
+    def three(self) -> Host:
+        return self.hosts[2]
