@@ -24,10 +24,10 @@ from collections.abc import Iterator
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import IPAddress, Resource
+from fairlead.model.tunnel import PORT
 from fairlead.model.xfrm import MARK, reqid
 
 FAMILY = "inet"
-PORT = 4789
 VNI = "@th,96,24"
 SETS = {
     "s_vnis": f"typeof {VNI}",

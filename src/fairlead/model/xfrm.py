@@ -20,9 +20,12 @@ from typing import ClassVar
 
 from fairlead.model.marks import Marks
 from fairlead.model.state import IPAddress, Key, Plain, Rank
+from fairlead.model.tunnel import PORT
 
 MARK = 0xD0C4E3
 """What packets carry that have to be encrypted."""
+SECRET_BYTES = 20
+"""Of AES-128-GCM's key, 16, and its salt (RFC 4106)."""
 
 
 def reqid(marks: Marks) -> int:
@@ -34,15 +37,15 @@ def reqid(marks: Marks) -> int:
 class XfrmState(Plain):
     """A security association: ESP in transport mode, AES-GCM, from one host to another.
 
-    `key` is of the AEAD: 16 bytes, and 4 of salt. An SA is never changed: its packets
-    are counted, and a count that began anew under the same key would open them all.
+    An SA is never changed, and none is made twice: its packets are counted, and a count
+    that began anew under the same `secret` would be taken for old packets, if not worse.
     """
 
     source: IPAddress
     destination: IPAddress
     spi: int
     secret: bytes = field(repr=False)
-    port: int = 4789
+    port: int = PORT
     RANK: ClassVar[Rank] = Rank.CHAIN
 
     @property
@@ -57,7 +60,7 @@ class XfrmPolicy(Plain):
     source: IPAddress
     destination: IPAddress
     spi: int
-    port: int = 4789
+    port: int = PORT
     RANK: ClassVar[Rank] = Rank.RULE
     IN_PLACE: ClassVar[frozenset[str]] = frozenset({"spi"})
 
@@ -71,7 +74,7 @@ class XfrmBlock(Plain):
     """What has our mark and no other policy is dropped: of one family, to that port."""
 
     version: int
-    port: int = 4789
+    port: int = PORT
     RANK: ClassVar[Rank] = Rank.TABLE
 
     @property
