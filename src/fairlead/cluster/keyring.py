@@ -20,18 +20,15 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import ip_address
-from typing import Final
 
 import msgspec
 
 from fairlead.cluster.derive import derived
+from fairlead.cluster.text import host_of
 from fairlead.model.errors import Conflict, Invalid
 from fairlead.model.keyring import Keyring, Member
 from fairlead.model.state import IPAddress
 
-KEY: Final = "fairlead/v1/keys"
-"""Where it lies, below the cluster's prefix."""
 SECRET_BYTES = 32
 BIRTH_BYTES = 16
 PERIOD_SECONDS = 12 * 3600
@@ -156,7 +153,7 @@ def decode(value: bytes) -> Keyring:
     try:
         found = msgspec.json.decode(value, type=_Document)
         secrets = tuple(base64.b64decode(text, validate=True) for text in found.secrets)
-        members = {ip_address(text): _member(host) for text, host in found.hosts.items()}
+        members = {host_of(text, "host"): _member(host) for text, host in found.hosts.items()}
     except (msgspec.DecodeError, binascii.Error, ValueError) as error:
         # Not the error's own words: they may quote a secret.
         raise Invalid("the keyring is not in a form that is known here") from error
