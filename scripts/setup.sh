@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 PACKAGES="crun runc conmon tini skopeo umoci golang-github-containers-common
     iptables nftables libnftables1 iproute2 bridge-utils busybox-static
     util-linux procps kmod ca-certificates python3 python3-venv
-    docker-registry docker-compose dnsmasq-base conntrack tcpdump dnsperf openssl systemd"
+    docker-registry docker-compose dnsmasq-base conntrack tcpdump dnsperf openssl systemd
+    qemu-system-x86"
 STAMP=.venv/.ready
 POLICY=/usr/sbin/policy-rc.d
 
