@@ -10,7 +10,7 @@ PACKAGES="crun runc conmon tini skopeo umoci golang-github-containers-common
     iptables nftables libnftables1 iproute2 bridge-utils busybox-static
     util-linux procps kmod ca-certificates python3 python3-venv
     docker-registry docker-compose dnsmasq-base conntrack tcpdump dnsperf openssl systemd
-    default-jre-headless"
+     default-jre-headless qemu-system-x86"
 STAMP=.venv/.ready
 POLICY=/usr/sbin/policy-rc.d
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.lab import Daemon, Machine, Switch
 
+pytest_plugins = ("tests.lab.in_vm",)
+
 # Files are run side by side: nobody is to wait for one of these at the end.
 LONG = ("test_crash", "test_dataplane_dies", "test_switching", "test_damage_", "test_texts")
 

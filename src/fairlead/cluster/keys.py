@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 ROOT = "docker/network/v1.0"
 NODES = "docker/nodes"
+KEYRING = "fairlead/v1/keys"
 SPACE = "GlobalDefault"
 """The address space of networks that every host knows."""
 VXLAN_IDS = "vxlan-id"
@@ -119,6 +120,11 @@ class Keys:
     def vnis(self) -> str:
         """Which VNIs are taken."""
         return f"{self.root}/idm/{VXLAN_IDS}"
+
+    @property
+    def keyring(self) -> str:
+        """What keys of encrypted networks are derived from; Docker knows nothing of it."""
+        return self._below(KEYRING)
 
     def network(self, network: str) -> str:
         return f"{self.root}/network/{network}"

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
+from fairlead.kernel.encryption import CannotEncrypt
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Place, Surroundings
 from fairlead.kernel.sockets import PortTaken
@@ -58,6 +59,7 @@ class FakeKernel:
         self.fault: Callable[[Step], None] | None = None
         self.taken: list[Step] = []
         self.taken_ports: set[int] = set()
+        self.encrypts = {4, 6}
         self.places: dict[str, Place] = {}
         """Somebody else's namespaces, by the path where they are found."""
         self.links: dict[str, HostLink] = {}
@@ -143,6 +145,10 @@ class FakeKernel:
         if not isinstance(pin, Namespace):
             raise NotFound(f"no network namespace at {where}")
         return Place(pin.identity or where, self._links(pin), pin=where)
+
+    def check_encryption(self, version: int) -> None:
+        if version not in self.encrypts:
+            raise CannotEncrypt("CONFIG_INET_ESP")
 
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
         if ("netns", namespace) not in self.state:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from fairlead.kernel import adoption, conntrack, lent, rtnetlink, sockets
+from fairlead.kernel import adoption, conntrack, encryption, lent, rtnetlink, sockets
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.exam import exam
@@ -29,6 +29,7 @@ from fairlead.kernel.port import Place, Surroundings
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.surroundings import Outside
 from fairlead.kernel.sysctl import write_sysctl
+from fairlead.kernel.xfrm import XFRM, Xfrm
 from fairlead.model.errors import Failed
 from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
 from fairlead.model.marks import Marks
@@ -74,7 +75,8 @@ class LinuxKernel:
         self._netfilter = Socket(NETLINK_NETFILTER)
         self._rules = Rules(marks, self._netfilter)
         self._outside = Outside(self._host, marks)
-        self._observer = Observer(self.namespaces, self._host, marks, self._rules)
+        self._xfrm = Xfrm(marks)
+        self._observer = Observer(self.namespaces, self._host, marks, self._rules, self._xfrm)
         self._condemned: set[Key] = set()
         self._graves: set[str] = set()
         self._swept = False
@@ -84,6 +86,7 @@ class LinuxKernel:
         self._host.close()
         self._netfilter.close()
         self._rules.close()
+        self._xfrm.close()
         self._outside.close()
         self.namespaces.close()
 
@@ -145,6 +148,9 @@ class LinuxKernel:
 
     def look(self, where: str) -> Place:
         return adoption.look(self.namespaces, where)
+
+    def check_encryption(self, version: int) -> None:
+        encryption.check(self.namespaces, self.marks, version)
 
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
         return sockets.resolver(self.namespaces, namespace)
@@ -278,6 +284,9 @@ class LinuxKernel:
         if steps:
             self._rules.write_nftables(steps)
 
+    def _take_xfrm(self, steps: Sequence[Step]) -> None:
+        self._xfrm.take(steps)
+
     def _take_netlink(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
         for place, group in groupby(steps, key=_place):
@@ -361,6 +370,8 @@ def _kind(step: Step) -> str:
         return "netlink"
     if isinstance(item, NFT):
         return "nftables"
+    if isinstance(item, XFRM):
+        return "xfrm"
     return type(item).__name__
 
 
@@ -371,5 +382,6 @@ _KINDS: dict[str, Callable[[LinuxKernel, Sequence[Step]], None]] = {
     "Sysctl": LinuxKernel._take_sysctls,
     "firewall": LinuxKernel._take_firewall,
     "nftables": LinuxKernel._take_nftables,
+    "xfrm": LinuxKernel._take_xfrm,
     "netlink": LinuxKernel._take_netlink,
 }

@@ -86,6 +86,16 @@ class Namespaces:
         finally:
             _call("setns", self._host, CLONE_NEWNET)
 
+    @contextmanager
+    def scratch(self) -> Iterator[None]:
+        """Be in a new namespace that nobody knows, and that goes when it is left."""
+        before = self._here
+        _call("unshare", CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            _call("setns", before, CLONE_NEWNET)
+
     def pin(self, path: Path, source: str) -> None:
         """Bind a namespace to a path, where it lives on."""
         if self._pinned(path):

@@ -15,7 +15,7 @@ from fairlead.model.errors import Failed
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import Key, Resource, Step
 
-FAMILIES = ("ip", "ip6", "bridge")
+FAMILIES = ("ip", "ip6", "inet", "bridge")
 BLOCK = re.compile(r"\t(set|map|chain) (\S+) \{\n(.*?)\n\t\}\n", re.DOTALL)
 EMPTY = re.compile(r"\tchain (\S+) \{\n\t\}\n")
 COMMENT = re.compile(r'\tcomment "([^"]*)"\n')

@@ -22,6 +22,7 @@ from fairlead.kernel.nft import TABLE, Context
 from fairlead.kernel.rtnetlink import Link
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.sysctl import read_sysctl
+from fairlead.kernel.xfrm import Xfrm
 from fairlead.model.marks import Marks
 from fairlead.model.network import is_span
 from fairlead.model.state import (
@@ -55,11 +56,14 @@ class Near:
 class Observer:
     """Looks through the host and the namespaces that we pinned."""
 
-    def __init__(self, namespaces: Namespaces, host: Socket, marks: Marks, rules: Rules) -> None:
+    def __init__(
+        self, namespaces: Namespaces, host: Socket, marks: Marks, rules: Rules, xfrm: Xfrm
+    ) -> None:
         self._namespaces = namespaces
         self._host = host
         self._marks = marks
         self._rules = rules
+        self._xfrm = xfrm
 
     def observe(self, scope: Scope) -> State:
         """All that is ours in a scope."""
@@ -108,6 +112,7 @@ class Observer:
             self._rules.generation.looking()
             yield from ours(self._rules.iptables.save(), self._marks, owns)
             yield from self._rules.nftables.observe().values()
+            yield from self._xfrm.observe()
 
     def _of_span(self, name: str, rows: list[Link]) -> Iterator[Resource]:
         """The namespace of a network that spans hosts is ours alone, with all that is in it."""

@@ -87,6 +87,9 @@ class Kernel(Protocol):
         Raises NotFound when nothing is there, Invalid when it is no network namespace.
         """
 
+    def check_encryption(self, version: int) -> None:
+        """Whether networks can be encrypted over hosts' IPv4 or IPv6. Raises CannotEncrypt."""
+
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
         """UDP, listening TCP and the namespace itself, for names asked for in there."""
 

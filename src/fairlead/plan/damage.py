@@ -39,6 +39,7 @@ from fairlead.model.state import (
     Veth,
     changed_fields,
 )
+from fairlead.model.xfrm import XfrmBlock, XfrmPolicy, XfrmState
 
 RULES = frozenset({Rank.TABLE, Rank.CHAIN, Rank.RULE, Rank.POLICY})
 
@@ -163,6 +164,8 @@ def _is_broken(wanted: Resource, present: Resource, links: Mapping[str, LinkFact
     """Whether something that is there, but not as it should be, is damage."""
     if isinstance(wanted, Veth):
         return is_cut(wanted, links.get(wanted.name))
+    if isinstance(wanted, XfrmState | XfrmPolicy | XfrmBlock):
+        return True
     if isinstance(wanted, Rule):
         return False
     if isinstance(wanted, Chain) or (is_rule(wanted) and wanted.RANK != Rank.POLICY):

@@ -1,0 +1,81 @@
+"""Who may speak in our tunnels, and that nothing of an encrypted network goes in the clear.
+
+VXLAN knows no sender: whoever reaches the port puts frames on a network. So this
+table, which stands whatever the firewall backend is, judges what is for this host:
+
+- of a network of ours, known by its VNI, only hosts on which it has endpoints are heard;
+- of an encrypted one only what came out of an SA of ours (`model/xfrm.py`) is, from the
+  moment the network is there, with or without peers;
+- what this host sends on an encrypted one is marked, so that the policies of IPsec find it,
+  and dropped when no SA of ours is about to take it.
+
+VNIs that are not ours, other ports and what is only forwarded are nobody's business here.
+A verdict elsewhere, such as a person's ACCEPT, decides nothing: each table is asked.
+
+The VNI is read by its place (RFC 7348: 12 bytes after the start of UDP), for which nft has
+a name since 1.0.7 only. In a datagram too short to have one, or in the first piece of an
+IPv6 one that was cut there on purpose, nothing compares: that ends at the last `drop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fairlead.model.marks import Marks
+from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
+from fairlead.model.state import IPAddress, Resource
+from fairlead.model.tunnel import PORT
+from fairlead.model.xfrm import MARK, reqid
+
+FAMILY = "inet"
+VNI = "@th,96,24"
+SETS = {
+    "s_vnis": f"typeof {VNI}",
+    "s_sealed": f"typeof {VNI}",
+    "s_hosts_ipv4": f"typeof {VNI} . ip saddr",
+    "s_hosts_ipv6": f"typeof {VNI} . ip6 saddr",
+}
+# Before a conntrack entry is made. Not earlier: here IPv4 is whole again, and what is
+# translated to this host or forwarded has been told apart.
+ENTER = "type filter hook input priority raw; policy accept;"
+# As a chain of this type it has the packet routed anew, which is when IPsec takes it.
+MARKED = "type route hook output priority mangle; policy accept;"
+LEAVE = "type filter hook output priority security; policy accept;"
+KNOWN = (
+    f"{VNI} . ip saddr @s_hosts_ipv4 accept",
+    f"{VNI} . ip6 saddr @s_hosts_ipv6 accept",
+    "drop",
+)
+
+
+def base(marks: Marks, port: int = PORT) -> Iterator[Resource]:
+    """The table while there is no overlay network yet; `port` is where VXLAN is spoken."""
+    table = marks.table
+    yield NftTable(FAMILY, table, marks.alias)
+    for name, spec in SETS.items():
+        yield NftSet(FAMILY, table, name, "set", spec)
+    sealed = f"udp dport {port} {VNI} @s_sealed"
+    judge = (f"{VNI} != @s_vnis accept", f"{VNI} @s_sealed goto c_unsealed", "goto c_known")
+    for name, rules, hook in (
+        ("c_known", KNOWN, ""),
+        ("c_unsealed", (f"ipsec in reqid {reqid(marks)} goto c_known", "drop"), ""),
+        ("c_tunnel", judge, ""),
+        ("c_enter", (f"udp dport {port} goto c_tunnel",), ENTER),
+        ("c_mark", (f"{sealed} meta mark set {MARK:#010x}",), MARKED),
+        ("c_seal", (f"ipsec out reqid {reqid(marks)} accept", "drop"), ""),
+        ("c_leave", (f"{sealed} goto c_seal",), LEAVE),
+    ):
+        yield NftChain(FAMILY, table, name, rules, hook)
+
+
+def of_network(marks: Marks, vni: int, encrypted: bool) -> Iterator[Resource]:
+    """A network of ours, whoever else has it. There before its first link is up."""
+    yield NftElement(FAMILY, marks.table, "s_vnis", hex(vni))
+    if encrypted:
+        yield NftElement(FAMILY, marks.table, "s_sealed", hex(vni))
+
+
+def of_peer(marks: Marks, vni: int, host: IPAddress) -> Iterator[Resource]:
+    """Another host that has endpoints on a network."""
+    name = f"s_hosts_ipv{host.version}"
+    yield NftElement(FAMILY, marks.table, name, f"{hex(vni)} . {host}")
