@@ -314,6 +314,8 @@ class Committer:
             found += want.sandbox(world, box, walls, host)
         for who in (world.peers[p] for p in what.peers if p in world.peers):
             found += want.peer(world, who, host)
+        for id_, there in what.hosts:
+            found += want.heard(world, id_, there, walls, host)
         if rules is not None:
             found += want.firewall(world, walls, host, rules)
         wanted, _ = want.states(found)

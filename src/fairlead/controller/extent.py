@@ -12,7 +12,11 @@ from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPAddress
 from fairlead.model.world import Change, World
+
+Reach = tuple[str, IPAddress]
+"""A network's id, and a host on which it has endpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class Extent:
     nets: frozenset[str]
     boxes: frozenset[str]
     peers: frozenset[str]
+    hosts: frozenset[Reach]
     walls: bool
 
 
@@ -48,6 +53,10 @@ def extent(before: World, after: World, change: Change) -> Extent:
     for id_ in settled:
         there = before.networks.get(id_) or after.networks.get(id_)
         if there is not None and there.driver == "overlay":
+            # With the first network of its kind comes the table that judges tunnels.
+            walls = True
             nets.add(id_)
             peers.update(before.afar(id_), after.afar(id_))
-    return Extent(frozenset(nets), frozenset(boxes), frozenset(peers), walls)
+    found = (world.peers[id_] for world in (before, after) for id_ in peers if id_ in world.peers)
+    hosts = frozenset((peer.network, peer.host) for peer in found)
+    return Extent(frozenset(nets), frozenset(boxes), frozenset(peers), hosts, walls)

@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from fairlead.driver import interface
 from fairlead.driver.interface import driver
 from fairlead.driver.site import Site
-from fairlead.firewall import guard
+from fairlead.firewall import guard, tunnels
 from fairlead.firewall.policy import Policy, bridges, policy, published
 from fairlead.firewall.renderer import Firewall
 from fairlead.model.network import Network
@@ -70,6 +70,8 @@ def claims(world: World, walls: Firewall, host: Host) -> Iterator[Claim]:
         yield from network(world, net, walls, host)
     for who in world.peers.values():
         yield from peer(world, who, host)
+    for id_, there in world.reach:
+        yield from heard(world, id_, there, walls, host)
     for box in world.sandboxes.values():
         yield from sandbox(world, box, walls, host)
     yield from firewall(world, walls, host)
@@ -85,6 +87,9 @@ def network(world: World, net: Network, walls: Firewall, host: Host) -> Iterator
         yield Claim(Sysctl(HOST, path, str(int(not host.proxy)), net.ifname), net.id)
     if host.firewall:
         yield from (Claim(r, net.id) for r in walls.of_bridges(bridges(net)))
+    if host.firewall and tunnelled(world, net, host):
+        for vni in net.vnis:
+            yield from (Claim(r, net.id) for r in tunnels.of_network(walls.marks, vni, False))
 
 
 def site(world: World, net: Network, host: Host) -> Site:
@@ -95,8 +100,25 @@ def site(world: World, net: Network, host: Host) -> Site:
 def peer(world: World, who: Peer, host: Host) -> Iterator[Claim]:
     """What stands for an endpoint on another host, if anybody here is to reach it."""
     net = world.networks.get(who.network)
-    if net is not None and net.vnis and host.underlay is not None and world.on_network(net.id):
+    if net is not None and tunnelled(world, net, host):
         yield from (Claim(resource, who.id) for resource in interface.peer(net, who))
+
+
+def tunnelled(world: World, net: Network, host: Host) -> bool:
+    """Whether a network has tunnels from this host: it spans hosts, and somebody here is on it."""
+    return bool(net.vnis and host.underlay is not None and world.on_network(net.id))
+
+
+def heard(
+    world: World, network: str, there: IPAddress, walls: Firewall, host: Host
+) -> Iterator[Claim]:
+    """What lets another host speak in a network, if it has endpoints there."""
+    net = world.networks.get(network)
+    if not host.firewall or net is None or not world.reaches(network, there):
+        return
+    if tunnelled(world, net, host):
+        for vni in net.vnis:
+            yield from (Claim(r, net.id) for r in tunnels.of_peer(walls.marks, vni, there))
 
 
 def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator[Claim]:
@@ -145,6 +167,8 @@ def firewall(
                 yield from (Claim(r, FIREWALL) for r in renderer.of_links(links))
         if any(guarded(net) for net in world.networks.values()):
             yield from (Claim(r, FIREWALL) for r in guard.base(walls.marks))
+        if any(tunnelled(world, net, host) for net in world.networks.values()):
+            yield from (Claim(r, FIREWALL) for r in tunnels.base(walls.marks))
     if host.forwarding:
         for version in sorted(forwarded(world)):
             yield Claim(Sysctl(HOST, FORWARDING[version], "1"), FIREWALL)

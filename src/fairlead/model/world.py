@@ -7,7 +7,7 @@ and stored nowhere on disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from fairlead.model.endpoint import Endpoint
@@ -84,6 +84,11 @@ class World:
     def afar(self, network: str) -> Afar:
         """The peers of a network: its endpoints on other hosts, by id."""
         return self._afar.get(network, {})
+
+    @property
+    def reach(self) -> Collection[tuple[str, IPAddress]]:
+        """Networks and the hosts on which they have peers."""
+        return self._reach.keys()
 
     def reaches(self, network: str, host: IPAddress) -> bool:
         """Whether a network has peers on a host."""
