@@ -51,7 +51,7 @@ async def join(place: Place, network: Network, id_: str, host: IPAddress) -> End
     pool = PoolId(network.pools[0].subnet)
     address = await request_address(place, pool)
     endpoint = Endpoint(
-        id_, network.id, "5" * 64, "veth1", "eth0", f"02:42:{int(address):08x}"[:6] + "aa:aa:aa:aa",
+        id_, network.id, "5" * 64, "veth1", "eth0", "02:42:" + ":".join(id_[at : at + 2] for at in (56, 58, 60, 62)),
         (ip_interface(f"{address}/{pool.subnet.prefixlen}"),),
     )  # fmt: skip
     try:

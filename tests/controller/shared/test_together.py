@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from collections.abc import Coroutine
 from ipaddress import ip_network
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.cluster.leaks import leaks
+from fairlead.cluster.overlay import FIRST_VNI
 from fairlead.cluster.pools import decode_pools
 from fairlead.cluster.sequence import decode
 from fairlead.cluster.view import View
@@ -35,7 +37,12 @@ from fairlead.store.shared import Away
 from tests.controller.shared.deeds import HOST_A, HOST_B, KEYS, id_of, join, make
 from tests.controller.shared.hosts import Content, Died, Host, by, run, together
 
-CHOICES = st.lists(st.integers(0, 1 << 16), max_size=400)
+LAST = 1 << 16
+CHOICES = st.one_of(
+    # Short ones, that can be made shorter, and long ones that mix everything.
+    st.lists(st.integers(0, LAST), max_size=400),
+    st.integers(0, LAST).map(lambda seed: random.Random(seed).choices(range(LAST), k=2000)),
+)
 
 
 @settings(deadline=None, max_examples=60)
@@ -157,6 +164,10 @@ def test_hosts_that_die_leave_nothing_for_good(choices: list[int]) -> None:
     held = [address.ip for peer in view.endpoints(shared.id).values() for address in peer.addresses]
     assert len(held) == len(set(held))
     assert id_of(98) in view.endpoints(shared.id)
+    # No two of anything: neither addresses nor VNIs, nor anything else to complain about.
+    assert dict(view.complaints) == {}
+    used = {segment.vni for each in view.overlays.values() for segment in each.segments} - {0}
+    assert {vni - FIRST_VNI for vni in used} <= set(decode(content.pairs()[KEYS.vnis]).set_bits())
 
     _repair_all(content)
     pairs = content.pairs()
