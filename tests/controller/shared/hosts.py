@@ -6,7 +6,7 @@ away for it, at either side of what it does.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -84,7 +84,7 @@ class Host:
         del self.content.entries[key]
         await self._done()
 
-    def watch(self, prefix: str) -> AsyncIterator[Event]:
+    def watch(self, prefix: str) -> AsyncGenerator[Event, None]:
         raise NotImplementedError
 
     def lease(
