@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from fairlead.cluster.keys import SPACE
 from fairlead.cluster.sequence import ordinal
-from fairlead.cluster.text import MOST_BYTES, decoded, encoded, object_of, subnet_of
+from fairlead.cluster.text import MOST_BYTES, decoded, encoded, object_of, subnet_of, text_of
 from fairlead.model.errors import Forbidden, Invalid
 from fairlead.model.state import IPNetwork
 
@@ -106,6 +106,7 @@ class Pools:
 def decode_pools(value: bytes) -> Pools:
     """The pools as they lie in the store. Raises Invalid."""
     fields = decoded(value, MOST_BYTES)
+    scope = text_of(fields, "Scope")
     entries = object_of(fields, "Subnets")
     uses: dict[PoolId, int] = {}
     for key, entry in entries.items():
@@ -116,8 +117,7 @@ def decode_pools(value: bytes) -> Pools:
     for pool in uses:
         if pool.whole not in uses:
             raise Invalid(f"pool {pool} is a part of a subnet that is not there")
-    scope = fields.get("Scope")
-    return Pools(uses, entries, scope if isinstance(scope, str) else "")
+    return Pools(uses, entries, scope)
 
 
 def encode_pools(pools: Pools) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-SHARDS = 64
+SHARDS = 128
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -58,7 +58,8 @@ class Table(Mapping[K, V], Generic[K, V]):
         old = self._shards[at]
         if key not in old:
             return self
-        shard = {each: value for each, value in old.items() if each != key}
+        shard = dict(old)
+        del shard[key]
         return self._with(at, shard)
 
     def differing(self, other: Table[K, V]) -> Iterator[K]:
