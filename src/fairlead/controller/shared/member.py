@@ -22,12 +22,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fairlead.cluster.gossip import Found, PeerEvent
+from fairlead.cluster.leaks import Leak, aged
 from fairlead.cluster.node import Node, encode_node
 from fairlead.cluster.view import View, changed
 from fairlead.controller.shared import fold
 from fairlead.controller.shared.fold import Sight
 from fairlead.controller.shared.history import History
 from fairlead.controller.shared.place import Place
+from fairlead.controller.shared.repair import Mine, repair
 from fairlead.controller.shared.say import ClusterSays, SharedLedger, SharedParty, cluster_say
 from fairlead.controller.shared.tidy import tidy, untidy
 from fairlead.gossip.gossip import Gossip, Lookup, in_use
@@ -43,6 +45,9 @@ from fairlead.store.shared import Away, Entry, Event, Snapshot
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 TIDY_SECONDS = 20.0
+REPAIR_SECONDS = 60.0
+LEAK_SECONDS = 300.0
+"""What lies in the store for nobody so long, nobody is busy with."""
 SETTLE_SECONDS = 0.5
 """After a change that concerns this host: what is being written is mostly complete by then."""
 
@@ -130,10 +135,8 @@ class Member:
 
     def says(self) -> ClusterSays:
         """Who has a say in overlays."""
-        ledger = SharedLedger(
-            self._place, lambda: self.view, self._history, self._networks.occupied
-        )
-        party = SharedParty(self._place, lambda: self.view, self.own, self._tell, self._learn_vnis)
+        ledger = SharedLedger(self._place, self._history, self._networks.occupied)
+        party = SharedParty(self._place, ledger, self.own, self._tell, self._learn_vnis)
         return cluster_say(ledger, party)
 
     async def run(self) -> None:
@@ -146,6 +149,7 @@ class Member:
                 tasks.create_task(self._watch(folder))
             tasks.create_task(self._fold(len(folders)))
             tasks.create_task(self._keep_tidy())
+            tasks.create_task(self._repair())
             if self._gossip is not None:
                 tasks.create_task(self._listen(self._gossip))
 
@@ -329,6 +333,25 @@ class Member:
             except FairleadError as error:
                 networks.warn(f"{box.name} could not leave network {net.name}: {error.message}")
         await tidy(self._place, what, self.own, networks.warn)
+
+    async def _repair(self) -> None:
+        """Give back, now and then, what hosts that died have left; one host does it for all."""
+        seen: dict[Leak, float] = {}
+        old: frozenset[Leak] = frozenset()
+        while True:
+            await asyncio.sleep(REPAIR_SECONDS)
+            if self.trouble or self.own != min(self._alive | {self.own}, key=str):
+                seen, old = {}, frozenset()
+                continue
+            ours = {*self._networks.world.endpoints, *self._networks.promised}
+            try:
+                found = await repair(self._place, Mine(self.own, ours, old))
+            except Away as error:
+                self._away(error)
+                continue
+            seen, old = aged(seen, found.left, self._clock(), LEAK_SECONDS)
+            for fault in found.faults:
+                self._networks.warn(f"the cluster's store cannot be put right: {fault}")
 
     async def _learn_vnis(self, network: str, vnis: tuple[int, ...]) -> None:
         await self._networks.learn(lambda world: _with_vnis(world, network, vnis))

@@ -63,10 +63,9 @@ async def put_network(
         await _alone(place, network)
 
 
-async def remove_network(place: Place, id_: str, *, keep_pools: bool = False) -> None:
+async def remove_network(place: Place, id_: str) -> None:
     """Take a network away, and all that belongs to it; finishes what another host began.
 
-    With `keep_pools` they stay taken, for whoever gives them back later.
     Raises NotFound, and Forbidden when somebody is on it.
     """
     keys = place.keys
@@ -85,7 +84,7 @@ async def remove_network(place: Place, id_: str, *, keep_pools: bool = False) ->
             if vni != NO_VNI:
                 await _trying(faults, release_vni(place, vni), LostVni(vni))
         network = await place.remove(keys.network(id_))
-        pools = () if network is None or keep_pools else decode_network(id_, network).pools
+        pools = () if network is None else decode_network(id_, network).pools
         for pool in pools:
             # A crash from here on leaves pools that no network has.
             await _trying(faults, release_pool(place, pool), LostPool(pool))

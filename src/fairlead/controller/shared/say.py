@@ -4,8 +4,11 @@ The ledger gives out pools and addresses, the party makes networks and endpoints
 gives networks their VNIs. Both are asked outside the controller's lock, and whatever they
 took is taken back by errands if the change comes to nothing (`controller.ask`).
 
-An errand may be run twice, when we die after it was done and before that was on disk. What
-it gives back may be somebody else's by then, so whether it is, is looked at first.
+An errand may be run twice, when we die after it was done and before that was on disk; what
+it gives back may be somebody else's by then. So what belongs to a network or an endpoint
+that was written is given back by the one who removes that from the store, once; and what
+was not written yet, only by the process that took it. What a crash leaves in between is
+found by its age (`shared.repair`).
 """
 
 from __future__ import annotations
@@ -17,10 +20,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 
 from fairlead.cluster.gossip import PeerEvent
-from fairlead.cluster.keys import NetworkKey
-from fairlead.cluster.network import decode_network
 from fairlead.cluster.pools import PoolId
-from fairlead.cluster.view import View
 from fairlead.controller.ask import NOBODY, Say
 from fairlead.controller.shared.allocate import (
     DEFAULT_BASES,
@@ -43,10 +43,11 @@ from fairlead.driver.overlay import segments
 from fairlead.ipam.bitmap import parse
 from fairlead.ipam.pool import Base
 from fairlead.model.endpoint import Endpoint, EndpointRequest, PortRequest
-from fairlead.model.errors import Invalid, NotFound
+from fairlead.model.errors import Failed, Invalid, NotFound
 from fairlead.model.network import Network, NetworkRequest, Pool, Scope
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress, IPInterface, IPNetwork
+from fairlead.store.shared import Away
 
 Tell = Callable[[PeerEvent], Awaitable[None]]
 Learn = Callable[[str, tuple[int, ...]], Awaitable[None]]
@@ -61,16 +62,15 @@ class SharedLedger:
     def __init__(
         self,
         place: Place,
-        view: Callable[[], View],
         history: History,
         blocked: Blocked,
         bases: Callable[[], Sequence[Base]] = lambda: DEFAULT_BASES,
     ) -> None:
         self._place = place
-        self._view = view
         self._history = history
         self._blocked = blocked
         self._bases = bases
+        self._given: set[tuple[str, PoolId | IPAddress]] = set()
 
     async def pools(self, net: Network, request: NetworkRequest) -> tuple[Pool, ...]:
         """The pools of a network to be: the ones asked for, else the next of the cluster's."""
@@ -79,28 +79,22 @@ class SharedLedger:
                 "an overlay network needs IPv4",
                 hint="leave --ipv4=false out; IPv6 can be there beside it",
             )
-        return await request_pools(
+        found = await request_pools(
             self._place,
             request.pools,
             bases=self._bases(),
             blocked=await self._blocked(),
             ipv6=request.enable_ipv6,
         )
+        self._given.update((net.id, PoolId(pool.subnet, pool.ip_range)) for pool in found)
+        return found
 
     async def release_pool(self, net: Network, pool: Pool) -> None:
-        """A pool is free again, unless another network has it by now."""
+        """A pool is free again, if its network was never written: else it goes with that."""
         mine = PoolId(pool.subnet, pool.ip_range)
-        for entry in await self._place.store.entries(self._place.keys.networks):
-            meaning = self._place.keys.meaning(entry.key)
-            if isinstance(meaning, NetworkKey) and meaning.network != net.id:
-                try:
-                    theirs = decode_network(meaning.network, entry.value).pools
-                except Invalid:
-                    # Nobody knows which pools it has: better one too many is taken.
-                    return
-                if any(each.subnet.overlaps(mine.subnet) for each in theirs):
-                    return
-        await release_pool(self._place, mine)
+        if (net.id, mine) in self._given:
+            await release_pool(self._place, mine)
+            self._given.discard((net.id, mine))
 
     async def addresses(
         self, net: Network, ep: Endpoint, request: EndpointRequest
@@ -111,6 +105,7 @@ class SharedLedger:
             for version in sorted({pool.subnet.version for pool in net.pools}):
                 given = await self._address(net, request, version)
                 found.append(given)
+                self._given.add((ep.id, given.ip))
                 undo(partial(self.release, net, ep, given))
                 self._history.given(given)
         return tuple(found)
@@ -138,12 +133,16 @@ class SharedLedger:
         raise full or Invalid(f"no configured subnet or ip-range contain the IP address {asked}")
 
     async def release(self, net: Network, ep: Endpoint, address: IPInterface) -> None:
-        """An address is free again, unless another endpoint has it by now."""
+        """An address is free again, if its endpoint was never written: else it goes with that."""
         self._history.released(address)
-        others = self._view().endpoints(net.id).values()
-        if any(other.id != ep.id and address in other.addresses for other in others):
-            return
-        await release_address(self._place, PoolId(address.network), address.ip)
+        mine = PoolId(address.network)
+        if (ep.id, address.ip) in self._given:
+            await release_address(self._place, mine, address.ip)
+            self._given.discard((ep.id, address.ip))
+
+    def written(self, id_: str) -> None:
+        """A network or an endpoint is in the store, and what was given for it belongs to that."""
+        self._given = {given for given in self._given if given[0] != id_}
 
     async def resume(self, net: Network) -> None:
         """Its pools lie in the store as they did."""
@@ -155,13 +154,13 @@ class SharedParty:
     def __init__(
         self,
         place: Place,
-        view: Callable[[], View],
+        ledger: SharedLedger,
         host: IPAddress,
         tell: Tell,
         learn: Learn,
     ) -> None:
         self._place = place
-        self._view = view
+        self._ledger = ledger
         self._host = host
         self._tell = tell
         self._learn = learn
@@ -171,12 +170,13 @@ class SharedParty:
         async with all_or_nothing() as undo:
             undo(lambda: self.delete(net))
             await put_network(self._place, net)
+            self._ledger.written(net.id)
             return replace(net, vnis=await self._vnis(net))
 
     async def delete(self, net: Network) -> None:
-        """Known to nobody; its pools stay taken until they are given back. Forbidden in use."""
+        """Known to nobody, with all that was taken for it. Raises Forbidden when it is in use."""
         try:
-            await remove_network(self._place, net.id, keep_pools=True)
+            await _wholly(remove_network(self._place, net.id))
         except NotFound:
             # It never was, or another host was faster.
             return
@@ -189,13 +189,14 @@ class SharedParty:
             await self._learn(net.id, await self._vnis(net))
         published = replace(box, publish=tuple(publish))
         await put_endpoint(self._place, net, ep, published, self._host)
+        self._ledger.written(ep.id)
         await self._announce(net, ep, joined=True)
         return ep
 
     async def leave(self, net: Network, ep: Endpoint) -> None:
-        """Known to nobody; its addresses stay taken until they are given back."""
+        """Known to nobody; its addresses are free again."""
         await self._announce(net, ep, joined=False)
-        await remove_endpoint(self._place, net, ep, keep_addresses=True)
+        await _wholly(remove_endpoint(self._place, net, ep))
 
     async def resume(self, net: Network, endpoints: Sequence[Endpoint]) -> None:
         """The store knows of them, or is told when it is there (`shared.tidy`)."""
@@ -218,6 +219,18 @@ class SharedParty:
         for address in ep.addresses:
             event = PeerEvent(joined, self._host, net.id, ep.id, address, ep.mac)
             await self._tell(event)
+
+
+async def _wholly(removal: Awaitable[None]) -> None:
+    """A removal of which the store's absence alone is worth another try."""
+    try:
+        await removal
+    except ExceptionGroup as group:
+        away = group.subgroup(Away)
+        if away is not None:
+            raise away.exceptions[0] from group
+        # What is left is given back when it is old enough.
+        raise Failed(f"{group.message}: {group.exceptions[0]}") from group
 
 
 class ClusterSays:
