@@ -144,7 +144,10 @@ class Connection:
             raise Broken("the connection is closed")
         self._writer.write(words)
         async with _within(REPLY_SECONDS):
-            await self._writer.drain()
+            try:
+                await self._writer.drain()
+            except ConnectionError as error:
+                raise Broken(f"it hung up: {error.strerror}") from None
         return self._seq
 
     async def receive(self, kind: type[Body]) -> Body:
@@ -158,7 +161,10 @@ class Connection:
                 break
             if len(self._data) > LARGEST_BYTES:
                 raise Broken(f"a message of more than {LARGEST_BYTES} bytes")
-            chunk = await self._reader.read(CHUNK_BYTES)
+            try:
+                chunk = await self._reader.read(CHUNK_BYTES)
+            except ConnectionError as error:
+                raise Broken(f"it hung up: {error.strerror}") from None
             if not chunk:
                 raise Broken("it hung up")
             self._data += chunk
