@@ -10,7 +10,8 @@ PACKAGES="crun runc conmon tini skopeo umoci golang-github-containers-common
     iptables nftables libnftables1 iproute2 bridge-utils busybox-static
     util-linux procps kmod ca-certificates python3 python3-venv
     docker-registry docker-compose dnsmasq-base conntrack tcpdump dnsperf openssl systemd
-     default-jre-headless qemu-system-x86"
+    default-jre-headless qemu-system-x86"
+# Not serf, though clusters are quicker with it: Debian's begins an agent of its own on our port.
 STAMP=.venv/.ready
 POLICY=/usr/sbin/policy-rc.d
 

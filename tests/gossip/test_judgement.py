@@ -173,7 +173,7 @@ def test_a_log_becomes_clear_lines() -> None:
         "[ERR] memberlist: failed to receive: No installed keys could decrypt the message"
         " from=192.0.2.2:36408"
     )
-    assert trouble(key, "web-1").startswith("gossip: 192.0.2.2 has another key")
+    assert trouble(key, "web-1").startswith("192.0.2.2 has another key")
     assert trouble("[INFO] serf: EventMemberJoin: x 192.0.2.1", "web-1") == ""
     hostile = "[WARN] serf: Name conflict for '\x1b[2J' both 1.2.3.4:1 and 1.2.3.5:1 are claiming"
     assert trouble(hostile, "web-1").isprintable()

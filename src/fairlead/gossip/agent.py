@@ -73,7 +73,7 @@ class Agent:
     async def tell(self, event: PeerEvent) -> None:
         """Tell all hosts, soon; never waits for one."""
         if len(self._told) == MOST_TOLD:
-            self._say("gossip: there is more to tell than can be told; some events are lost")
+            self._say("there is more to tell than can be told; some events are lost")
         self._told.append(event)
         self._wake_told.set()
 
@@ -148,7 +148,7 @@ class Agent:
                 pause, failures = FIRST_PAUSE_SECONDS, 0
             alive = self._process.running()
             told = self._why if alive else f"the agent has ended: {self._why}"
-            self._say(f"gossip: {told.removeprefix('gossip: ')}; hosts hear by the store meanwhile")
+            self._say(f"{told}; hosts hear by the store meanwhile")
             failures += 1
             if alive and failures % PATIENCE == 0:
                 await self._process.stop()
@@ -195,7 +195,7 @@ class Agent:
                 try:
                     await calls.event(*words.event_words(event))
                 except Refused as error:
-                    self._say(f"gossip: the agent does not tell of {event}: {error}")
+                    self._say(f"the agent does not tell of {event}: {error}")
                 # Not before: what the agent did not take is told to the next one.
                 if self._told and self._told[0] is event:
                     self._told.popleft()
@@ -227,7 +227,7 @@ class Agent:
                 calls.close()
         except (OSError, Refused) as error:
             raise Unavailable(
-                f"gossip: no other host was met at {', '.join(places)}: {_flat(str(error))}",
+                f"no other host was met at {', '.join(places)}: {_flat(str(error))}",
                 hint=f"port {PORT}, tcp and udp, must be open between hosts, and the keys equal",
             ) from error
 
@@ -239,7 +239,7 @@ class Agent:
         try:
             event = words.read_event(record.name, record.payload or b"")
         except BadWords as error:
-            self._say(f"gossip: an event was refused: {error}")
+            self._say(f"an event was refused: {error}")
             return
         if event.host == self.settings.address:
             # Our own words come back.
@@ -249,9 +249,9 @@ class Agent:
             # News of members come a second late, and events at once.
             await self._list()
         if event.host not in self._roster:
-            self._say(f"gossip: {event.host} is no member, and is not heard")
+            self._say(f"{event.host} is no member, and is not heard")
         elif why := self._admission.refused(event, record.l_time, now):
-            self._say(f"gossip: {why}, and is not heard")
+            self._say(f"{why}, and is not heard")
         else:
             self._push(event)
 
@@ -259,7 +259,7 @@ class Agent:
         try:
             question = words.read_question(record.payload or b"")
         except BadWords as error:
-            self._say(f"gossip: a question was refused: {error}")
+            self._say(f"a question was refused: {error}")
             return
         self._push(Lookup(question.network, question.address, record.id, connection))
 
@@ -271,7 +271,7 @@ class Agent:
         # Members are known by single events only, so these have room when others have none.
         room = MOST_HEARD * (4 if isinstance(heard, MemberEvent) else 1)
         if len(self._heard) >= room:
-            self._say("gossip: there was more to hear than could be read; some events are lost")
+            self._say("there was more to hear than could be read; some events are lost")
             return
         self._heard.append(heard)
         self._wake_heard.set()
@@ -290,11 +290,11 @@ class Agent:
     async def _list(self) -> list[RawMember]:
         """All members; what is news among them is heard."""
         if self._calls is None:
-            raise Unavailable(f"gossip: the agent is away: {self._why}")
+            raise Unavailable(f"the agent is away: {self._why}")
         try:
             found = await self._calls.members()
         except (OSError, Refused) as error:
-            raise Unavailable(f"gossip: the agent does not answer: {_flat(str(error))}") from error
+            raise Unavailable(f"the agent does not answer: {_flat(str(error))}") from error
         self._news(self._roster.listed(found, self._now()))
         return found
 
@@ -306,12 +306,12 @@ class Agent:
             finally:
                 calls.close()
         except (OSError, Refused) as error:
-            raise Failed(f"gossip: {command}: {_flat(str(error))}") from error
+            raise Failed(f"{command}: {_flat(str(error))}") from error
         if reply.num_err or reply.num_resp < reply.num_nodes:
             silent = reply.num_nodes - reply.num_resp
             said = "; ".join(f"{host}: {text}" for host, text in (reply.messages or {}).items())
             raise Failed(
-                f"gossip: {command}: {reply.num_err} hosts refused and {silent} did not answer"
+                f"{command}: {reply.num_err} hosts refused and {silent} did not answer"
                 + (f": {_flat(said)}" if said else ""),
                 hint="see which hosts are away, and do it again",
             )
@@ -319,7 +319,7 @@ class Agent:
 
     def _say(self, line: str) -> None:
         if self._once.new(line, self._now()):
-            self._report(line)
+            self._report(f"gossip: {line}")
 
     @staticmethod
     def _now() -> float:

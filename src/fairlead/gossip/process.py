@@ -132,7 +132,7 @@ class Process:
         plain = self._read()
         port = str(plain.get("rpc_addr", "")).rpartition(":")[2]
         if not port.isdecimal():
-            raise Unavailable("gossip: the agent's files are gone", hint="restart fairlead")
+            raise Unavailable("the serf agent's files are gone", hint="restart fairlead")
         return int(port), str(plain.get("rpc_auth", ""))
 
     async def stop(self) -> None:
@@ -153,7 +153,7 @@ class Process:
             if await self._ended(TERM_SECONDS):
                 return
         raise Failed(
-            f"gossip: the agent does not end: {self._command}",
+            f"the serf agent does not end: {self._command}",
             hint=f"its process is in {self._pid}",
         )
 
@@ -166,7 +166,7 @@ class Process:
     async def _start(self, settings: Settings) -> None:
         lock = self._taken()
         if lock is None:
-            raise Unavailable("gossip: another process is starting the agent")
+            raise Unavailable("another process is starting the agent")
         try:
             self._write(settings)
             words = _memory()
@@ -190,7 +190,7 @@ class Process:
             stdin=asyncio.subprocess.DEVNULL, stdout=words, stderr=words, pass_fds=(lock,),
         )  # fmt: skip
         if await starter.wait():
-            raise Unavailable(f"gossip: {self._command} did not start: {_said(words)}")
+            raise Unavailable(f"{self._command} did not start: {_said(words)}")
 
     async def _answering(self, words: int) -> None:
         """Return when it answers; raises Unavailable with its last words if it never does."""
@@ -206,7 +206,7 @@ class Process:
                     continue
                 reason = _said(words) or str(error)
                 raise Unavailable(
-                    f"gossip: the agent did not start: {reason}",
+                    f"the serf agent did not start: {reason}",
                     hint=f"port {PORT} of the address that the cluster knows us by must be free",
                 ) from error
 

@@ -25,21 +25,21 @@ def trouble(line: str, name: str) -> str:
     """What a line of log means for people; empty if nothing. `name` is ours."""
     if found := MINE.search(line):
         return (
-            f"gossip: the host at {found[1]} has our name, {name!a}; one of the two was copied"
+            f"the host at {found[1]} has our name, {name!a}; one of the two was copied"
             " from the other and needs a data root of its own, or another host name"
         )
     if found := THEIRS.search(line):
         first, second = sorted((found[2], found[3]))
         return (
-            f"gossip: the hosts at {first} and {second} have one name, {found[1]!a};"
+            f"the hosts at {first} and {second} have one name, {found[1]!a};"
             " others hear only the first that came"
         )
     if FOREIGN.search(line):
         place = FROM.search(line)
         source = place[1] if place else "somebody"
-        return f"gossip: {source} has another key than this cluster, or none; it is not heard"
+        return f"{source} has another key than this cluster, or none; it is not heard"
     if DROPPED.search(line):
-        return "gossip: there was more to hear than could be read; some events are lost"
+        return "there was more to hear than could be read; some events are lost"
     return ""
 
 
