@@ -180,7 +180,7 @@ async def _put_together(
     if known is not None:
         member = await become_member(stack, config, controller, known, identity)
     else:
-        await forget(config.exec_root / "gossip")
+        await forget(config.data_root / "gossip")
     images = Images(config.data_root / "images")
     images.insecure = config.insecure_registries
     engine = Engine(

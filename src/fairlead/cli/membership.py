@@ -92,7 +92,7 @@ def _gossip(config: Config, who: Standing, engine: str) -> Agent | None:
     settings = Settings(
         node_name(platform.node(), engine), who.node.address, read_key(key) if key else ""
     )
-    return serf.agent(config.exec_root / "gossip", settings, log.warning)
+    return serf.agent(config.data_root / "gossip", settings, log.warning)
 
 
 async def _keep(stack: AsyncExitStack, what: str, runner: Agent | Member) -> None:
