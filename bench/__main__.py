@@ -11,7 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import commands, containers, floor, growth, healing, memory, names, networks, ports
+from bench import (
+    commands,
+    containers,
+    floor,
+    growth,
+    healing,
+    memory,
+    names,
+    networks,
+    ports,
+    stores,
+)
 from bench.figures import Figure, table
 from bench.subjects import Subject, subjects
 
@@ -44,6 +55,7 @@ BENCHMARKS = {
     "start": Benchmark("Starting where much runs", growth.starting, 2, 1),
     "cli": Benchmark("A command that asks the daemon", commands.measure, 15, 3),
     "healing": Benchmark("Looking after the host", healing.measure, 3, 2),
+    "stores": Benchmark("Stores that clusters share", stores.measure, 200, 20),
     "floor": Benchmark("An endpoint in the kernel alone", floor.measure, 10, 5),
 }
 """In the order they are taken: memory while both daemons are fresh."""

@@ -78,6 +78,11 @@ class Place:
             self.outside = machine.path(self.folder)
             self.outside.mkdir()
 
+    @property
+    def listens(self) -> set[str]:
+        """Its address, and the loopback's if it is not one of that."""
+        return {self.address, *(() if self.address.startswith("127.") else (LOOPBACK,))}
+
     def popen(self, argv: Sequence[str], log: Path) -> subprocess.Popen[str]:
         """Starts a program whose words go to a file; it dies with whoever started it."""
         with log.open("ab") as words:
@@ -95,7 +100,7 @@ class Place:
         """Waits until a server answers as it should."""
         words = (ready.question, ready.wanted, str(PATIENCE_SECONDS))
         # The interpreter that runs us may be out of a machine's sight; any will do.
-        argv = [sys.executable, "-I", "-S", "-c", WAIT, LOOPBACK, str(ready.port), *words]
+        argv = [sys.executable, "-I", "-S", "-c", WAIT, self.address, str(ready.port), *words]
         if self._machine is not None:
             return self._machine.run(argv, check=False, timeout=2 * PATIENCE_SECONDS)
         return subprocess.run(
@@ -206,7 +211,7 @@ def etcd(
                 f"--trusted-ca-file={place.folder}/ca.pem",
                 "--client-cert-auth",
             ]
-        listen = {f"{scheme}://{place.address}:2379", f"{scheme}://{LOOPBACK}:2379"}
+        listen = {f"{scheme}://{each}:2379" for each in place.listens}
         peers = f"http://{place.address}:2380"
         health = Ready(2381, "GET /health HTTP/1.0\r\n\r\n", "true")
         command = [
@@ -219,7 +224,7 @@ def etcd(
             f"--listen-peer-urls={peers}",
             f"--initial-advertise-peer-urls={peers}",
             f"--initial-cluster=lab={peers}",
-            f"--listen-metrics-urls=http://{LOOPBACK}:{health.port}",
+            f"--listen-metrics-urls=http://{place.address}:{health.port}",
             # It is alone: nobody to wait for in an election.
             "--heartbeat-interval=20",
             "--election-timeout=200",
@@ -245,6 +250,7 @@ def zookeeper(machine: Machine | None = None, *, address: str = "") -> Iterator[
             "tickTime=500\n"
             f"dataDir={place.folder}\n"
             "clientPort=2181\n"
+            f"clientPortAddress={address or '0.0.0.0'}\n"
             "admin.enableServer=false\n"
             "maxClientCnxns=0\n"
             "4lw.commands.whitelist=srvr\n"
@@ -278,7 +284,7 @@ def consul(machine: Machine | None = None, *, address: str = "") -> Iterator[Ser
             "node_name": "lab",
             "data_dir": f"{place.folder}/data",
             "bind_addr": place.address,
-            "client_addr": " ".join(sorted({place.address, LOOPBACK})),
+            "client_addr": " ".join(sorted(place.listens)),
             "ports": {"dns": -1, "serf_wan": -1},
             # Nobody to wait for in an election.
             "performance": {"raft_multiplier": 1},

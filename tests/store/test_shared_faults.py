@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from fairlead.store.opening import open_store
 from fairlead.store.shared import ABSENT, Away, Changed, Entry, Gone, SharedStore, Snapshot
 from tests.lab.machine import CHECKOUT
-from tests.store.conftest import PATIENCE_SECONDS, REAL, Shared, following
+from tests.store.conftest import PATIENCE_SECONDS, REAL, Shared, closing, following
 
 HOLDER = """
 import asyncio, sys
@@ -81,9 +82,11 @@ async def test_a_store_that_hangs_hangs_nobody(shared: Shared, store: SharedStor
     """A server that takes requests and never answers is away, too."""
     assert shared.server is not None
     made = await store.put("a", b"1", ABSENT)
+    events = store.watch("x")
+    assert await following(events) == Snapshot(())
     shared.server.freeze()
     try:
-        assert await kinds(*all_calls(store)) == {Away}
+        assert await kinds(following(events), *all_calls(store)) == {Away}
     finally:
         shared.server.thaw()
 
@@ -111,6 +114,24 @@ async def test_a_lease_is_there_while_it_is_held(
         return await other.get("nodes/a") is None
 
     await until(gone)
+
+
+@pytest.mark.parametrize("running", REAL, indirect=True)
+async def test_a_server_that_is_down_is_passed_over(shared: Shared) -> None:
+    """With several in the URL the first that answers serves, for changes and watches too."""
+    scheme, _, rest = shared.url.partition("://")
+    url = f"{scheme}://127.0.0.1:1,{rest}"
+    async with closing(open_store(url, shared.options)) as store:
+        made = await store.put("a/b", b"1", ABSENT)
+        assert await store.get("a/b") == made
+        async with store.lease("nodes/a", b"here", shared.ttl_seconds):
+            assert len(await store.entries("nodes")) == 1
+    async with (
+        closing(open_store(url, shared.options)) as store,
+        contextlib.aclosing(store.watch("a")) as events,
+    ):
+        assert await following(events) == Snapshot((made,))
+        assert await store.put("a/c", b"1", ABSENT) == await following(events)
 
 
 @pytest.mark.parametrize("running", REAL, indirect=True)

@@ -88,7 +88,10 @@ class SharedStore(Protocol):
         """Every key below a prefix (a folder: ``a/b`` has ``a/b/c``, not ``a/bc``)."""
 
     async def put(self, key: str, value: bytes, version: int) -> Entry:
-        """Write a key whose version is still that (`ABSENT`: make it). Raises Changed."""
+        """Write a key whose version is still that (`ABSENT`: make it). Raises Changed.
+
+        What a key holds already need not be a change: Consul leaves its version and tells nobody.
+        """
 
     async def delete(self, key: str, version: int) -> None:
         """Remove a key whose version is still that. Raises Changed, also when it is gone."""

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
 from kazoo.client import KazooClient
@@ -28,6 +27,7 @@ from kazoo.exceptions import (
     NotEmptyError,
     OperationTimeoutError,
     SessionExpiredError,
+    WriterNotClosedException,
 )
 
 from fairlead.model.errors import Failed
@@ -127,13 +127,16 @@ class ZookeeperStore:
             for entry in sorted(written, key=lambda entry: entry.version):
                 yield entry
 
-    def lease(
-        self, key: str, value: bytes, ttl_seconds: float
-    ) -> AbstractAsyncContextManager[None]:
+    @contextlib.asynccontextmanager
+    async def lease(self, key: str, value: bytes, ttl_seconds: float) -> AsyncIterator[None]:
         """A key that is there while the block runs; its session is its own."""
         writable(key, value)
         session = Session(self.name, self._servers, self._files, ttl_seconds)
-        return kept(_Lease(session, key, value), ttl_seconds)
+        try:
+            async with kept(_Lease(session, key, value), ttl_seconds):
+                yield
+        finally:
+            await session.close()
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -340,5 +343,7 @@ def _entry(key: str, found: Any) -> Entry | None:
 
 
 def _end(client: KazooClient) -> None:
-    client.stop()
-    client.close()
+    # A thread of it that hangs with its server is left behind: it ends with the process.
+    with contextlib.suppress(WriterNotClosedException):
+        client.stop()
+        client.close()
