@@ -101,7 +101,8 @@ class Joiner:
     ) -> str:
         usual = mac(addresses, f"{self._box.container}{net.id}")
         if net.on_parent:
-            return check_mac(parents.mac_of(net, request, usual))
+            found = parents.mac_of(net, request, usual)
+            return check_mac(found) if found else ""
         if request.mac:
             return check_mac(request.mac)
         if net.remote:

@@ -39,12 +39,13 @@ def worry(world: World, hints: Iterable[Hint]) -> Worry:
     """What hints say of things that the world wants."""
     bridges = {net.ifname: net for net in world.networks.values() if net.ifname}
     ends = {ep.ifname: ep.sandbox for ep in world.endpoints.values() if ep.cable}
-    grounds = {net.parent for net in world.networks.values() if net.on_parent}
+    grounds = {net.parent: net.parent for net in world.networks.values() if net.on_parent}
     own = [net for net in world.networks.values() if not net.on_parent]
     pools = [(p.subnet, p.gateway) for net in own for p in net.pools]
     accessed = [n for n in world.networks.values() if n.on_parent and n.underlay.host_access]
-    bridges |= {host_link(net.id): net for net in accessed}
-    subnets = {str(subnet) for subnet, _ in pools} | set(_ways(world, accessed))
+    grounds |= {host_link(net.id): net.parent for net in accessed}
+    ways = dict(_ways(world, accessed))
+    subnets = {str(subnet) for subnet, _ in pools}
     gateways = {str(gateway) for _, gateway in pools if gateway is not None}
     gateways |= {str(p.auxiliary[HOST_ADDRESS]) for net in accessed for p in net.pools}
     host = rules = routes = False
@@ -63,6 +64,7 @@ def worry(world: World, hints: Iterable[Hint]) -> Worry:
             host = host or hint.name in gateways
         elif hint.kind == "route" and hint.lost:
             host = host or hint.name in subnets
+            boxes.update(ways.get(hint.name, ()))
         elif hint.kind == "route" and hint.link not in bridges:
             routes = routes or any(_overlaps(hint.name, subnet) for subnet, _ in pools)
     for name, hint in links.items():
@@ -71,7 +73,7 @@ def worry(world: World, hints: Iterable[Hint]) -> Worry:
         elif name in grounds:
             # It went, or is there again: what stands on it cannot be seen from here.
             host = True
-            boxes.update(_standing(world, name))
+            boxes.update(_standing(world, grounds[name]))
         elif name in ends and (hint.lost or hint.loose):
             boxes.add(ends[name])
     return Worry(host or bool(boxes), rules, frozenset(boxes), routes, author)
@@ -110,11 +112,12 @@ def _standing(world: World, parent: str) -> Iterator[str]:
             yield from (ep.sandbox for ep in world.on_network(net.id))
 
 
-def _ways(world: World, nets: Iterable[Network]) -> Iterator[str]:
-    """The routes by which the host reaches single containers."""
+def _ways(world: World, nets: Iterable[Network]) -> Iterator[tuple[str, tuple[str]]]:
+    """The routes by which the host reaches single sandboxes."""
     for net in nets:
         for ep in world.on_network(net.id):
-            yield from (str(ip_network(str(address.ip))) for address in ep.addresses)
+            for address in ep.addresses:
+                yield str(ip_network(str(address.ip))), (ep.sandbox,)
 
 
 def _overlaps(text: str, subnet: IPNetwork) -> bool:
