@@ -101,8 +101,34 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ),
     (pool(Subnet="172.17.0.0/16"), 403, OVERLAP),
     ({"IPAM": {"Driver": "nosuch"}}, 404, 'plugin "nosuch" not found'),
-    ({"Driver": "macvlan"}, 404, 'plugin "macvlan" not found'),
-    ({"Driver": "ipvlan"}, 404, 'plugin "ipvlan" not found'),
+    *(
+        ({"Driver": driver, "Options": options}, 500, message)
+        for driver, options, message in (
+            (
+                "macvlan",
+                {"macvlan_mode": "zz"},
+                "requested macvlan mode 'zz' is not valid, "
+                "'bridge' mode is the macvlan driver default",
+            ),
+            (
+                "macvlan",
+                {"parent": "nosuch0"},
+                "invalid subinterface vlan name nosuch0, example formatting is eth0.10",
+            ),
+            ("macvlan", {"parent": "lo"}, "loopback interface is not a valid macvlan parent link"),
+            (
+                "ipvlan",
+                {"ipvlan_mode": "zz"},
+                "requested ipvlan mode 'zz' is not valid, 'l2' mode is the ipvlan driver default",
+            ),
+            (
+                "ipvlan",
+                {"ipvlan_flag": "zz"},
+                "requested ipvlan flag 'zz' is not valid, 'bridge' is the ipvlan driver default",
+            ),
+            ("ipvlan", {"parent": "eth0.9999"}, "vlan id must be between 1-4094, received: 9999"),
+        )
+    ),
     ({"IPAM": {"Driver": "null"}}, 400, "ipv4 pool is empty"),
     (
         option(MTU, "abc"),

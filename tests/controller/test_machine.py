@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -25,6 +26,7 @@ from fairlead.kernel.port import Place
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.errors import FairleadError
 from fairlead.model.network import NetworkRequest
+from fairlead.model.state import HOST
 from tests.controller.bench import Machine
 
 T = TypeVar("T")
@@ -39,6 +41,7 @@ class Histories(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.folder = tempfile.TemporaryDirectory(dir=FOLDER)
         self.machine = Machine(Path(self.folder.name), backend=backend)
+        self.machine.kernel.foreign.add(("link", HOST, "eth0"))
         self.run(self.machine.boot())
         self.count = 0
         self.broken = False
@@ -84,6 +87,33 @@ class Histories(RuleBasedStateMachine):
             enable_ipv6=six,
         )
         self.do(self.machine.controller.create_network(request), death)
+
+    @rule(
+        death=deaths,
+        parent=st.sampled_from(["", "eth0", "eth0.10", "eth0.11"]),
+        mode=st.sampled_from(["macvlan bridge", "macvlan private", "ipvlan l2", "ipvlan l3s"]),
+        host_access=st.booleans(),
+        six=st.booleans(),
+    )
+    def create_on_parent(
+        self, death: int | None, parent: str, mode: str, host_access: bool, six: bool
+    ) -> None:
+        """Several may share a parent, which is made for the first and goes with the last."""
+        self.count += 1
+        driver, word = mode.split()
+        options = {f"{driver}_mode": word} | ({"parent": parent} if parent else {})
+        if host_access and word != "private":
+            options["fairlead.host_access"] = "true"
+        name = f"net{self.count}"
+        request = NetworkRequest(name, driver=driver, options=options, enable_ipv6=six)
+        world = self.machine.controller.world
+        sharing = {n.driver for n in world.networks.values() if parent and n.parent == parent}
+        if sharing - {"macvlan"} or (sharing and driver == "ipvlan"):
+            with contextlib.suppress(FairleadError):
+                self.run(self.machine.controller.create_network(request))
+            assert self.machine.controller.world.called(name) is None
+        else:
+            self.do(self.machine.controller.create_network(request), death)
 
     @precondition(lambda self: self.free_networks())
     @rule(death=deaths, data=st.data())
@@ -187,7 +217,9 @@ class Histories(RuleBasedStateMachine):
 
     def bridges(self) -> list[str]:
         world = self.machine.controller.world
-        return sorted(n.name for n in world.networks.values() if n.driver == "bridge")
+        return sorted(
+            n.name for n in world.networks.values() if n.driver == "bridge" or n.on_parent
+        )
 
     def free_networks(self) -> list[str]:
         world = self.machine.controller.world

@@ -76,6 +76,10 @@ class Switch:
         machine.addresses.append(address)
         return address
 
+    def reflect(self, port: str, *, on: bool) -> None:
+        """Sends frames back through the port that they came in by, or no longer."""
+        self._ip(f"link set {port} type bridge_slave hairpin {'on' if on else 'off'}")
+
     def _ip(self, words: str) -> None:
         assert self._keeper is not None
         subprocess.run(

@@ -94,12 +94,15 @@ def _live(live: Endpoint | None) -> Json:
     """The part of an endpoint that exists only while the container runs."""
     ipv4 = live.ipv4 if live else None
     ipv6 = live.ipv6 if live else None
+    gateways = live.gateways if live else ()
+    # Some ways out have no gateway: they just leave by the interface.
+    ways = {way.version: str(way) for way in reversed(gateways) if not way.is_unspecified}
     return {
         "EndpointID": live.id if live else "",
-        "Gateway": str(live.gateway(4) or "") if live else "",
+        "Gateway": ways.get(4, ""),
         "IPAddress": str(ipv4.ip) if ipv4 else "",
         "IPPrefixLen": ipv4.network.prefixlen if ipv4 else 0,
-        "IPv6Gateway": str(live.gateway(6) or "") if live else "",
+        "IPv6Gateway": ways.get(6, ""),
         "GlobalIPv6Address": str(ipv6.ip) if ipv6 else "",
         "GlobalIPv6PrefixLen": ipv6.network.prefixlen if ipv6 else 0,
     }

@@ -24,7 +24,7 @@ SWARM = {
     "Error": "",
     "RemoteManagers": None,
 }
-BUILTIN = ("bridge", "host", "null")
+BUILTIN = ("bridge", "host", "ipvlan", "macvlan", "null")
 PLUGINS = {
     "Volume": ["local"],
     "Network": sorted(BUILTIN),

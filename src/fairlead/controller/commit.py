@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from fairlead.controller import documents, serving, want
 from fairlead.controller.extent import Extent, extent
-from fairlead.controller.mending import View, mend
+from fairlead.controller.mending import View, mend, standing
 from fairlead.controller.serving import Serving
 from fairlead.controller.want import Claim
 from fairlead.dataplane.change import (
@@ -56,6 +56,7 @@ from fairlead.model.state import (
     Step,
     Veth,
 )
+from fairlead.model.underlay import Underlay
 from fairlead.model.world import Change, World
 from fairlead.plan.diff import diff
 from fairlead.store.sqlite import Store
@@ -274,7 +275,7 @@ class Committer:
 
     def repair(self, world: World) -> tuple[Step, ...]:
         """Make the kernel what the world says it is; the steps that this took."""
-        wanted = self._all(world)
+        wanted = standing(self.kernel, self._all(world))
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         have = self.kernel.observe(scope)
         taken: list[Step] = []
@@ -324,7 +325,7 @@ class Committer:
 
 def _of_host(resource: Resource) -> bool:
     """Whether it is on the host alone, where no sandbox stands on it."""
-    sandboxed = isinstance(resource, Namespace | Veth | Bridge)
+    sandboxed = isinstance(resource, Namespace | Veth | Bridge | Underlay)
     return not sandboxed and getattr(resource, "namespace", HOST) == HOST
 
 

@@ -15,7 +15,16 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from fairlead.controller import adoption, gateway, names, requests, upkeep, upstreams, want
+from fairlead.controller import (
+    adoption,
+    gateway,
+    names,
+    parents,
+    requests,
+    upkeep,
+    upstreams,
+    want,
+)
 from fairlead.controller.ask import NOBODY, Say
 from fairlead.controller.asker import Draft
 from fairlead.controller.commit import Committer
@@ -216,6 +225,12 @@ class Controller(Learner):
         if say.ledger is None:
             found = requests.pools(world, request, bases, avoided, say.remote, say.gateways)
         net = requests.network(request, id_, time.time_ns(), found, say.remote)
+        if net.on_parent:
+            names = parents.asked(net)
+            footing = await self._committer.on_thread(
+                lambda: kernel.footing(names, parents.OPTIONS)
+            )
+            return parents.checked(world, net, footing)
         return requests.check_bridge(world, net, there)
 
     # Sandboxes

@@ -6,6 +6,7 @@ many others there are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fairlead.model.endpoint import Endpoint
@@ -41,6 +42,7 @@ def extent(before: World, after: World, change: Change) -> Extent:
                 nets.add(thing.id)
                 walls = walls or thing.driver == "bridge"
                 settled.add(thing.id)
+                nets.update(_sharing(before, thing), _sharing(after, thing))
             case Sandbox():
                 boxes.add(thing.id)
             case Endpoint():
@@ -60,3 +62,9 @@ def extent(before: World, after: World, change: Change) -> Extent:
     found = (world.peers[id_] for world in (before, after) for id_ in peers if id_ in world.peers)
     hosts = frozenset((peer.network, peer.host) for peer in found)
     return Extent(frozenset(nets), frozenset(boxes), frozenset(peers), hosts, walls)
+
+
+def _sharing(world: World, net: Network) -> Iterator[str]:
+    """The networks whose parent is that of a network: it goes with the last of them."""
+    if net.on_parent:
+        yield from (o.id for o in world.networks.values() if o.parent == net.parent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from hashlib import sha256
 
+from fairlead.controller import parents
 from fairlead.driver.interface import driver
 from fairlead.ipam.addresses import assign, check_endpoint, check_mac, link_local
 from fairlead.model.endpoint import Endpoint, EndpointRequest
@@ -63,7 +64,7 @@ class Joiner:
         addresses = self._addresses(net, request) if cable and ours else ()
         # The driver of a network that is somebody else's says where the way out is, and may
         # have made the link with a MAC already.
-        pools = net.pools if cable and driver(net).WAY_OUT and not net.remote else ()
+        leads = cable and driver(net).WAY_OUT and not net.remote
         id_ = self._draw(32)
         endpoint = Endpoint(
             id=id_,
@@ -71,12 +72,12 @@ class Joiner:
             sandbox=self._box.id,
             ifname=f"veth{self._draw(4)[:7]}",
             inside=self._inside(net, request, mine) if cable else "",
-            mac=check_mac(request.mac) if request.mac else self._mac(net, id_, addresses),
+            mac=self._mac(net, request, id_, addresses),
             addresses=addresses,
             gateways=tuple(
-                pool.way_out
-                for pool in pools
-                if pool.way_out is not None and pool.subnet.version not in self._box.routed
+                way
+                for way in (parents.ways_out(net, addresses) if leads else ())
+                if way.version not in self._box.routed
             ),
             link_local=link_local(request) if cable else (),
             aliases=tuple(request.aliases),
@@ -91,11 +92,23 @@ class Joiner:
         self.endpoints = (*self.endpoints, endpoint)
         return endpoint
 
-    def _mac(self, net: Network, endpoint: str, addresses: tuple[IPInterface, ...]) -> str:
+    def _mac(
+        self,
+        net: Network,
+        request: EndpointRequest,
+        endpoint: str,
+        addresses: tuple[IPInterface, ...],
+    ) -> str:
+        usual = mac(addresses, f"{self._box.container}{net.id}")
+        if net.on_parent:
+            found = parents.mac_of(net, request, usual)
+            return check_mac(found) if found else ""
+        if request.mac:
+            return check_mac(request.mac)
         if net.remote:
             return ""
         # Other hosts may remember who had the address before: the MAC is another for each.
-        return mac_of(endpoint) if net.shared else mac(addresses, f"{self._box.container}{net.id}")
+        return mac_of(endpoint) if net.shared else usual
 
     def _addresses(self, net: Network, request: EndpointRequest) -> tuple[IPInterface, ...]:
         return assign(

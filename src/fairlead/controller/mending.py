@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from fairlead.kernel.port import Kernel
 from fairlead.model.facts import Vitals
 from fairlead.model.state import ForgetFlows, Rule, Scope, State, Step
+from fairlead.model.underlay import grounded, parents
 from fairlead.plan import damage
 from fairlead.plan.diff import diff
 
@@ -26,6 +27,12 @@ class View:
     rules: bool = True
 
 
+def standing(kernel: Kernel, want: State) -> State:
+    """What of a state can stand: not what is on a parent that somebody took away."""
+    names = parents(want)
+    return grounded(want, names - kernel.footing(names).present) if names else want
+
+
 def mend(
     kernel: Kernel,
     want: State,
@@ -39,6 +46,7 @@ def mend(
     `seen` is of this moment, if the caller looked already.
     """
     rules = view.rules
+    want = standing(kernel, want)
     wanted = {k: r for k, r in want.items() if rules or not damage.is_rule(r)}
     settings = frozenset(key for key, resource in wanted.items() if resource.LASTING)
     scope = Scope(settings, view.namespaces, rules)

@@ -127,7 +127,7 @@ def gateways(world: World, box: Sandbox) -> tuple[IPAddress, ...]:
     """Where a sandbox finds the host: its gateway of each family."""
     ways = ((world.gateway(box.id, version), version) for version in (4, 6))
     found = (way.gateway(version) for way, version in ways if way is not None)
-    return tuple(address for address in found if address is not None)
+    return tuple(a for a in found if a is not None and not a.is_unspecified)
 
 
 def contested(world: World, endpoint: Endpoint) -> Iterator[tuple[str, str]]:

@@ -33,9 +33,11 @@ def ways(world: World, box: str) -> Ways:
     found = {}
     for version in (4, 6):
         way = world.gateway(box, version)
-        # Of a driver that is not ours ports are its own business.
-        if way is not None and not world.networks[way.network].remote:
-            found[version] = world.networks[way.network].bridge.mode(version)
+        net = world.networks[way.network] if way is not None else None
+        # Of a driver that is not ours ports are its own business; on a parent's segment the
+        # container is reached at its own address.
+        if net is not None and not net.remote and not net.on_parent:
+            found[version] = net.bridge.mode(version)
     return found
 
 

@@ -17,6 +17,7 @@ from fairlead.model.network import (
     gateway_reserved,
 )
 from fairlead.model.options import MTU, USUAL_MTU, Mode, bridge_options
+from fairlead.model.parent import KINDS, ParentOptions, parent_options
 from fairlead.model.state import IPNetwork
 from fairlead.model.world import World
 
@@ -62,6 +63,9 @@ def check_request(world: World, request: NetworkRequest, foreign: bool = False) 
 
 
 def _check_modes(request: NetworkRequest) -> None:
+    if request.driver in KINDS:
+        parent_options(request.driver, request.options)
+        return
     options = bridge_options(request.options)
     if Mode.ISOLATED in (options.mode4, options.mode6) and not request.internal:
         raise Failed(
@@ -84,7 +88,7 @@ def _check_driver(request: NetworkRequest, foreign: bool) -> None:
         )
     if request.ipam_driver not in ("", "default"):
         if request.ipam_driver == "null":
-            raise Invalid("ipv4 pool is empty", hint="the bridge driver needs addresses")
+            raise Invalid("ipv4 pool is empty", hint="this driver needs addresses")
         raise NotFound(f'plugin "{request.ipam_driver}" not found')
 
 
@@ -123,7 +127,8 @@ def settled(world: World, request: NetworkRequest) -> NetworkRequest:
 
 def with_mtu(request: NetworkRequest, uplink: int) -> NetworkRequest:
     """The request with the MTU of the way out, in bytes, where that is not the usual one."""
-    if MTU in request.options or uplink in (0, USUAL_MTU) or request.config_only:
+    apart = request.config_only or request.driver in KINDS
+    if MTU in request.options or uplink in (0, USUAL_MTU) or apart:
         return request
     return replace(request, options={**request.options, MTU: str(uplink)})
 
@@ -153,12 +158,12 @@ def pools(
     said = [r for r in request.pools if r.subnet or r.gateway or r.ip_range or r.auxiliary]
     if request.config_only:
         return parse(said)
-    options = bridge_options({} if remote else request.options)
-    reserved = {v: v in gateways and gateway_reserved(options, request.internal, v) for v in (4, 6)}
+    several = remote or request.driver in KINDS
+    reserved = {v: v in gateways and _has_gateway(request, v, remote) for v in (4, 6)}
     enabled = {4: request.enable_ipv4, 6: request.enable_ipv6}
     taken = [pool.subnet for net in allocated(world) for pool in net.pools]
     asked = parse(placed(said, bases, [*taken, *occupied]))
-    found = settle([p for p in asked if enabled[p.subnet.version]], taken, reserved, remote)
+    found = settle([p for p in asked if enabled[p.subnet.version]], taken, reserved, several)
     for version in (4, 6):
         if enabled[version] and not any(p.subnet.version == version for p in found):
             ranges = [base for base in bases if base.range.version == version]
@@ -168,6 +173,24 @@ def pools(
                 choose(ranges, held, occupied, reserved[version], partial(holders, world)),
             )
     return tuple(sorted(found, key=lambda p: p.subnet.version))
+
+
+def _has_gateway(request: NetworkRequest, version: int, remote: bool) -> bool:
+    """Whether an address of each pool is set aside for the bridge or a router."""
+    if request.driver in KINDS and not remote:
+        return not is_internal(request) and not on_parent(request).by_device
+    options = bridge_options({} if remote else request.options)
+    return gateway_reserved(options, request.internal, version)
+
+
+def on_parent(request: NetworkRequest) -> ParentOptions:
+    return parent_options(request.driver, request.options)
+
+
+def is_internal(request: NetworkRequest, remote: bool = False) -> bool:
+    """Whether a network has no way out: on a parent that leads nowhere there is none."""
+    parted = request.driver in KINDS and not remote and not request.config_only
+    return request.internal or (parted and not on_parent(request).parent)
 
 
 def allocated(world: World) -> Iterator[Network]:
@@ -204,7 +227,7 @@ def network(
         labels=dict(request.labels),
         ipam_driver=request.ipam_driver or "default",
         ipam_options=request.ipam_options,
-        internal=request.internal,
+        internal=is_internal(request, remote),
         attachable=request.attachable,
         enable_ipv4=request.enable_ipv4,
         enable_ipv6=request.enable_ipv6,

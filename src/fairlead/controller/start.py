@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_interface
 
-from fairlead.controller import documents, want
+from fairlead.controller import documents, parents, want
 from fairlead.controller.adoption import stands
 from fairlead.controller.commit import Committer
 from fairlead.controller.join import Draw
@@ -93,6 +93,8 @@ async def start(
         change = _predefined(committer, begun, settings, draw)
         begun.world = world.after(change)
         committer.kernel.reap()
+        change = Change((*change.put, *_parents(committer, begun)), change.drop)
+        begun.world = begun.world.after(change)
         _refuse_strangers(committer, begun.world)
         _note_forwarding(committer)
         begun.steps = committer.repair(begun.world)
@@ -153,6 +155,18 @@ def _load(
     changed = [documents.document(t) for t in kept if stored.get(t.id) != t]
     lost = [Document(documents.kind(t), t.id) for id_, t in stored.items() if id_ not in there]
     return world, lost + changed
+
+
+def _parents(committer: Committer, begun: Begun) -> tuple[Network, ...]:
+    """Networks that stand on the host's links otherwise than they did; says which cannot."""
+    names = {net.parent for net in begun.world.networks.values() if net.on_parent}
+    if not names:
+        return ()
+    found = committer.kernel.footing(names)
+    theirs = parents.adopted(begun.world, found)
+    after = begun.world.after(Change(put=theirs))
+    begun.warnings += parents.missing(after, found)
+    return theirs
 
 
 def _predefined(committer: Committer, begun: Begun, settings: Settings, draw: Draw) -> Change:

@@ -144,8 +144,10 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
     for version, destination in EVERYWHERE.items():
         way = world.gateway(box.id, version)
         if way is not None:
-            route = Route(box.namespace, destination, way.gateway(version), way.inside)
-            yield Claim(route, way.id)
+            via = way.gateway(version)
+            if via is not None and via.is_unspecified:
+                via = None
+            yield Claim(Route(box.namespace, destination, via, way.inside), way.id)
     if host.firewall and box.ports:
         yield from (Claim(r, box.id) for r in walls.of_ports(published(world, (box.id,))))
 

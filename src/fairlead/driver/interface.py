@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from fairlead.driver import bridge, host, null, overlay, remote
+from fairlead.driver import bridge, host, null, overlay, parent, remote
 from fairlead.driver.site import Site
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
@@ -31,6 +31,8 @@ class Driver(Protocol):
 DRIVERS: Mapping[str, Driver] = {
     "bridge": bridge,
     "host": host,
+    "ipvlan": parent,
+    "macvlan": parent,
     "null": null,
     "overlay": overlay,
 }

@@ -12,12 +12,14 @@ import os
 import socket
 from collections.abc import Collection, Sequence
 
-from fairlead.kernel import rtnetlink, tunnel
+from fairlead.kernel import rtnetlink, tunnel, underlay
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.netlink import Answer, Message, Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.model.marks import Marks
+from fairlead.model.sandbox import ADOPTED
 from fairlead.model.state import (
+    HOST,
     Address,
     Bridge,
     Key,
@@ -29,6 +31,7 @@ from fairlead.model.state import (
     changed_fields,
 )
 from fairlead.model.tunnel import Fdb, Vxlan
+from fairlead.model.underlay import Dummy, Sublink, Underlay
 
 GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.EINVAL})
 """What the kernel answers to the removal of something that is not there."""
@@ -59,6 +62,9 @@ class Encoder:
             return self._change(step, changed_fields(before, after))
         if isinstance(after, Bridge):
             return rtnetlink.new_bridge(after, self._marks.alias)
+        if isinstance(after, Underlay):
+            # All of it is done in `far_end`: in the namespace it is finished or gone.
+            return []
         if isinstance(after, Vxlan):
             return tunnel.new_vxlan(after, self._namespace(step, after.namespace))
         if isinstance(after, Veth):
@@ -74,7 +80,7 @@ class Encoder:
         gone = step.resource
         if isinstance(gone, Bridge | Veth) and gone.key in self._condemned:
             return [rtnetlink.condemn(gone.name, self._marks.dying, self._marks.group)]
-        if isinstance(gone, Bridge | Veth | Vxlan):
+        if isinstance(gone, Bridge | Veth | Vxlan | Underlay):
             return [rtnetlink.delete_link(gone.name)]
         try:
             return self._row(step, gone, delete=True)
@@ -87,6 +93,8 @@ class Encoder:
         after = step.after
         if isinstance(after, Neighbour | Fdb):
             return self._row(step, after)
+        if isinstance(after, Underlay):
+            return [underlay.ready(after, self._marks, self._mtu(step, after))]
         assert isinstance(after, Bridge | Veth | Vxlan)
         if isinstance(after, Vxlan):
             return self._plug(step, after)
@@ -110,6 +118,8 @@ class Encoder:
         gone, veth = step.before, step.after
         if isinstance(veth, Vxlan) and gone is None:
             self._settle(step, veth)
+        if isinstance(veth, Underlay) and gone is None:
+            self._lay(step, veth)
         if isinstance(gone, Veth) and veth is None:
             lives = ("netns", gone.peer_namespace) not in self._condemned
             if lives and gone.key in self._condemned:
@@ -129,6 +139,48 @@ class Encoder:
             answer = netlink.batch([rtnetlink.set_link(veth.peer, up=up, **values)])[0]
         if answer.code:
             raise Refused(step, answer.code, (), answer.detail)
+
+    def _lay(self, step: Step, item: Underlay) -> None:
+        """Make a link on a parent of the host, or such a parent, finish it where it is."""
+        parent, fd, where = 0, 0, HOST
+        if not isinstance(item, Dummy):
+            parent = self._parent(step, item.parent)
+        if isinstance(item, Sublink):
+            where, fd = item.namespace, self._namespace(step, item.namespace)
+            if where.startswith(f"{ADOPTED}/"):
+                self._clear(item)
+        draft = underlay.draft(item)
+        with Socket() as netlink:
+            answer = netlink.batch([underlay.new(draft, parent, fd, self._marks.group)])[0]
+        if not answer.code:
+            with self._namespaces.entered(where), Socket() as netlink:
+                answer = underlay.finish(netlink, item, draft.name, self._marks)
+        if answer.code:
+            raise Refused(step, answer.code, (), answer.detail)
+
+    def _parent(self, step: Step, name: str) -> int:
+        try:
+            return self._index(step, name)
+        except Refused as refused:
+            words = f"the requested parent interface {name} was not found on this host"
+            raise Refused(step, refused.code, (), words) from refused
+
+    def _clear(self, item: Sublink) -> None:
+        """In a namespace of others, that we lost sight of, what we made may have lived on."""
+        with self._namespaces.entered(item.namespace), Socket() as netlink:
+            ours = underlay.footing(netlink, self._marks, (item.name,), ()).ours
+            if ours:
+                netlink.batch([rtnetlink.delete_link(item.name)])
+
+    def _mtu(self, step: Step, item: Underlay) -> int:
+        """The MTU, in bytes, that a link is to have; 0 for a parent of ours, which has its own."""
+        if not isinstance(item, Sublink) or item.mtu:
+            return getattr(item, "mtu", 0)
+        try:
+            with self._namespaces.entered(HOST):
+                return underlay.mtu_of(item.parent)
+        except OSError as error:
+            raise Refused(step, error.errno or errno.ENODEV) from error
 
     def _plug(self, step: Step, item: Vxlan) -> list[Message]:
         master = self._index(step, item.master)

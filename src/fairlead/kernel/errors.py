@@ -16,6 +16,8 @@ HINTS = {
     errno.ENFILE: "raise the host's limit of open files: sysctl fs.file-max",
     errno.ENOMEM: "the host has no memory left for it",
     errno.ENOSPC: "the host allows no more of them: see /proc/sys/user/max_net_namespaces",
+    errno.EBUSY: "the interface it stands on is in use: by a bridge, or by links of another kind",
+    errno.ENETDOWN: "the interface it stands on is down: `ip link set NAME up`",
     errno.EOPNOTSUPP: "this kernel was built without that feature",
 }
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from fairlead.kernel.encryption import CannotEncrypt
 from fairlead.kernel.errors import Refused
-from fairlead.kernel.port import Place, Surroundings
+from fairlead.kernel.port import Footing, Place, Surroundings
 from fairlead.kernel.sockets import PortTaken
 from fairlead.model.errors import NotFound
 from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
@@ -37,6 +37,7 @@ from fairlead.model.state import (
     Veth,
 )
 from fairlead.model.tunnel import Vxlan
+from fairlead.model.underlay import Dummy, Sublink, Vlan
 from fairlead.plan.damage import is_rule
 
 
@@ -50,11 +51,15 @@ class FakeSocket(socket.socket):
 
 
 class FakeKernel:
-    """State by key. `fault` is asked before each step and may raise: a crash, a refusal."""
+    """State by key. `fault` is asked before each step and may raise: a crash, a refusal.
+
+    `lacking` are the kinds of links that it was built without.
+    """
 
     def __init__(self, settings: State | None = None) -> None:
         self.state: dict[Key, Resource] = dict(settings or {})
         self.foreign: set[Key] = set()
+        self.lacking: set[str] = set()
         self.around = Surroundings()
         self.fault: Callable[[Step], None] | None = None
         self.taken: list[Step] = []
@@ -103,6 +108,8 @@ class FakeKernel:
                 links[item.name] = LinkFact(item.name, item.up, "", item.mtu)
             elif isinstance(item, Veth):
                 links[item.name] = LinkFact(item.name, item.up, item.master, item.mtu)
+            elif isinstance(item, Vlan | Dummy | Sublink) and item.key[1] == HOST:
+                links[item.name] = LinkFact(item.name, item.up, "", getattr(item, "mtu", 0))
             elif isinstance(item, Chain):
                 sizes[item.family, item.table, item.name] = len(item.rules)
             elif isinstance(item, Rule):
@@ -133,6 +140,13 @@ class FakeKernel:
 
     def host_link(self, name: str) -> HostLink | None:
         return self.links.get(name)
+
+    def footing(self, names: Collection[str], kinds: Collection[str] = ()) -> Footing:
+        ours = {name for name in names if ("link", HOST, name) in self.state}
+        theirs = {name for name in names if ("link", HOST, name) in self.foreign}
+        return Footing(
+            frozenset(ours | theirs), frozenset(ours), frozenset(self.lacking.intersection(kinds))
+        )
 
     def look(self, where: str) -> Place:
         if where.startswith("/"):
@@ -202,11 +216,16 @@ class FakeKernel:
         return 0
 
     def _stands(self, key: Key) -> bool:
-        return key in self.state or any(
-            key in resource.provides for resource in self.state.values()
+        return (
+            key in self.state
+            or key in self.foreign
+            or any(key in resource.provides for resource in self.state.values())
         )
 
     def _name_taken(self, resource: Resource) -> bool:
+        if isinstance(resource, Sublink) and resource.namespace != HOST:
+            here = self.state.get(("netns", resource.namespace))
+            return isinstance(here, Namespace) and resource.name in self._links(here)
         if not isinstance(resource, Veth | Lent):
             return False
         (_, place, name), *_ = resource.provides
@@ -222,6 +241,11 @@ class FakeKernel:
             r.provides[0][2]
             for r in self.state.values()
             if isinstance(r, Veth | Lent) and r.provides[0][1] == home.name
+        }
+        ours |= {
+            r.name
+            for r in self.state.values()
+            if isinstance(r, Sublink) and r.namespace == home.name
         }
         theirs = (p.links for p in self.places.values() if p.identity == home.identity)
         return frozenset({"lo"}).union(ours, *theirs)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from fairlead.kernel import adoption, conntrack, encryption, lent, rtnetlink, sockets
+from fairlead.kernel import adoption, conntrack, encryption, lent, rtnetlink, sockets, underlay
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.exam import exam
@@ -25,7 +25,7 @@ from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import TABLE, Context, redirect
 from fairlead.kernel.observe import Observer
-from fairlead.kernel.port import Place, Surroundings
+from fairlead.kernel.port import Footing, Place, Surroundings
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.surroundings import Outside
 from fairlead.kernel.sysctl import write_sysctl
@@ -57,11 +57,12 @@ from fairlead.model.state import (
     Veth,
 )
 from fairlead.model.tunnel import Fdb, Vxlan
+from fairlead.model.underlay import Dummy, Sublink, Underlay, Vlan
 
 FIREWALL = (Chain, Rule, Policy)
 NFT = (NftTable, NftSet, NftChain, NftElement)
-NETLINK = (Bridge, Veth, Vxlan, Address, Route, Neighbour, Fdb)
-WAVES = (Bridge, Veth, Vxlan)
+NETLINK = (Bridge, Veth, Vxlan, Dummy, Vlan, Sublink, Address, Route, Neighbour, Fdb)
+WAVES = (Dummy, Vlan, Bridge, Veth, Vxlan, Sublink)
 """Links by kind, in the order in which they may stand on each other."""
 
 
@@ -99,7 +100,8 @@ class LinuxKernel:
         found = []
         for key in keys:
             if key[0] == "link" and key[1] == HOST:
-                if aliases.get(key[2], self.marks.alias) != self.marks.alias:
+                mine = (self.marks.alias, self.marks.follows)
+                if aliases.get(key[2], self.marks.alias) not in mine:
                     found.append(key)
             elif key[0] == "chain" and not key[3].endswith("-USER"):
                 tables = tables if tables is not None else self._rules.iptables.save()
@@ -145,6 +147,9 @@ class LinuxKernel:
 
     def host_link(self, name: str) -> HostLink | None:
         return lent.host_link(self._host, name)
+
+    def footing(self, names: Collection[str], kinds: Collection[str] = ()) -> Footing:
+        return underlay.footing(self._host, self.marks, names, kinds)
 
     def look(self, where: str) -> Place:
         return adoption.look(self.namespaces, where)
@@ -318,8 +323,13 @@ class LinuxKernel:
                     messages += [(step, message) for message in encoder.messages(step)]
                 answers = netlink.batch([message for _, message in messages])
                 judge(batch, messages, answers, done)
-                for step in batch:
-                    encoder.far_end(step)
+                for number, step in enumerate(batch):
+                    try:
+                        encoder.far_end(step)
+                    except Refused as refused:
+                        late = {id(s) for s in batch[number:] if _is_late(s)}
+                        taken = (s for s in batch if id(s) not in late)
+                        raise refused.after((*done, *taken)) from refused
             done += batch
 
 
@@ -335,8 +345,9 @@ def _falls(step: Step, falling: set[Key]) -> bool:
     item = step.resource
     # The other end of a cable is in somebody's sandbox, who is to miss it at once; and a
     # tunnel's number is taken until the kernel comes round to clearing the namespace. A link
-    # that was lent would be lost with the sandbox.
-    if step.after is not None or isinstance(item, Namespace | Veth | Vxlan | Lent):
+    # that was lent would be lost with the sandbox; one on a parent has an address there, which
+    # nobody else could have in that time.
+    if step.after is not None or isinstance(item, Namespace | Veth | Vxlan | Lent | Sublink):
         return False
     inside = ("netns", str(getattr(item, "namespace", HOST))) in falling
     return inside or (not _is_ground(item) and not falling.isdisjoint(item.needs))
@@ -344,10 +355,15 @@ def _falls(step: Step, falling: set[Key]) -> bool:
 
 def _place(step: Step) -> str:
     item = step.resource
-    if isinstance(item, Vxlan) and step.before is None:
+    if isinstance(item, Vxlan | Underlay) and step.before is None:
         # Where it is made is where its packets travel.
         return HOST
     return str(getattr(item, "namespace", HOST))
+
+
+def _is_late(step: Step) -> bool:
+    """Whether the far end is all that there is to be done."""
+    return isinstance(step.after, Underlay) and step.before is None
 
 
 def _wave(step: Step) -> int:

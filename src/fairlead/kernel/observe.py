@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from fairlead.kernel import adoption, rtnetlink, tunnel
+from fairlead.kernel import adoption, rtnetlink, tunnel, underlay
 from fairlead.kernel.iptables import ours
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.netns import Namespaces
@@ -25,6 +25,7 @@ from fairlead.kernel.sysctl import read_sysctl
 from fairlead.kernel.xfrm import Xfrm
 from fairlead.model.marks import Marks
 from fairlead.model.network import is_span
+from fairlead.model.parent import KINDS
 from fairlead.model.state import (
     HOST,
     Bridge,
@@ -68,6 +69,7 @@ class Observer:
     def observe(self, scope: Scope) -> State:
         """All that is ours in a scope."""
         rows = rtnetlink.links(self._host)
+        hosts = {row.index: row for row in rows}
         every = self._namespaces.names()
         spans = {name: self._links(name) for name in every if is_span(name)}
         cables = Cables(self._namespaces, self._marks.alias, {HOST: rows, **spans})
@@ -81,7 +83,7 @@ class Observer:
                 if name in spans:
                     found += self._of_span(name, spans[name])
                 else:
-                    found += self._of_sandbox(name, cables)
+                    found += self._of_sandbox(name, cables, hosts)
             if scope.namespaces is None:
                 found += cables.loose()
         found += [s for key in sorted(scope.settings) if (s := self._setting(key)) is not None]
@@ -98,6 +100,9 @@ class Observer:
             if row.kind == "bridge":
                 yield Bridge(HOST, row.name, row.mac, row.mtu, row.up)
         yield from (cable for _, cable in cables.ending(HOST, rows, self._host))
+        hosts = {row.index: row for row in rows}
+        laid = underlay.resources(HOST, rows, hosts, None, self._marks)
+        yield from (item for _, item in laid)
         # Another fairlead on this host marks its addresses as we do, but not its links.
         everywhere = {row.index: row.name for row in rows if not self._marks.of_another(row.alias)}
         yield from self._upon(self._host, HOST, everywhere)
@@ -129,7 +134,7 @@ class Observer:
             if devices:
                 yield from tunnel.fdbs(netlink, name, devices)
 
-    def _of_sandbox(self, name: str, cables: Cables) -> Iterator[Resource]:
+    def _of_sandbox(self, name: str, cables: Cables, hosts: dict[int, Link]) -> Iterator[Resource]:
         """What is in a sandbox.
 
         An interface that waits to be reaped is gone, and so is what stands on it.
@@ -146,9 +151,21 @@ class Observer:
                 if origin := self._marks.lent_name(row.alias):
                     names[row.index] = row.name
                     yield Lent(origin, name, row.name, row.mac, row.up)
+            if any(row.kind in KINDS for row in rows):
+                space = self._number_of_host(netlink)
+                for row, link in underlay.resources(name, rows, hosts, space, self._marks):
+                    names[row.index] = row.name
+                    yield link
             yield from self._upon(netlink, name, names)
             if f"table ip {TABLE}" in nft.run("list tables ip"):
                 yield DnsRedirect(name)
+
+    def _number_of_host(self, netlink: Socket) -> int | None:
+        fd = self._namespaces.open(HOST)
+        try:
+            return rtnetlink.space_number(netlink, fd)
+        finally:
+            os.close(fd)
 
     def _upon(self, netlink: Socket, namespace: str, names: dict[int, str]) -> Iterator[Resource]:
         """What of ours stands on links."""

@@ -38,6 +38,15 @@ class Surroundings:
     mtu: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """Which of some links the host has, which of those are ours, which kinds it cannot make."""
+
+    present: frozenset[str] = frozenset()
+    ours: frozenset[str] = frozenset()
+    lacking: frozenset[str] = frozenset()
+
+
 class Kernel(Protocol):
     """What can be seen and changed. Every call blocks; one thread makes them all."""
 
@@ -80,6 +89,9 @@ class Kernel(Protocol):
 
     def host_link(self, name: str) -> HostLink | None:
         """An interface of the host that somebody wants moved; None when there is none."""
+
+    def footing(self, names: Collection[str], kinds: Collection[str] = ()) -> Footing:
+        """What the host has of links by these names, and which of these kinds it cannot make."""
 
     def look(self, where: str) -> Place:
         """The namespace at an absolute path, or the one that is pinned under a name.

@@ -78,6 +78,7 @@ class Link:
     """Whether a bridge sends back here what came from here."""
     detail: bytes = b""
     """What its kind has to say of it, as attributes."""
+    group: int = 0
 
 
 def mac_bytes(mac: str) -> bytes:
@@ -251,6 +252,7 @@ def _link(data: bytes) -> Link:
         up=bool(flags & IFF_UP),
         hairpin=port.get(IFLA_BRPORT_MODE, b"\0") != b"\0",
         detail=info.get(IFLA_INFO_DATA, b""),
+        group=number(found, IFLA_GROUP),
     )
 
 

@@ -31,7 +31,7 @@ def endpoint(controller: Controller, record: Record) -> Endpoint:
         interface=record.inside,
         mac=record.mac,
         addresses=record.addresses,
-        gateways=record.gateways,
+        gateways=tuple(way for way in record.gateways if not way.is_unspecified),
         names=controller.names(record),
     )
 

@@ -77,6 +77,7 @@ class Endpoint:
     mac: str
     addresses: tuple[IPInterface, ...] = ()
     gateways: tuple[IPAddress, ...] = ()
+    """Where what is for elsewhere goes; an unspecified address stands for the link itself."""
     link_local: tuple[IPInterface, ...] = ()
     """More addresses on the interface, that nobody else hears of."""
     aliases: tuple[str, ...] = ()

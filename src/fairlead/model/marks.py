@@ -25,6 +25,11 @@ class Marks:
         return alias.startswith("fairlead:") and not alias.startswith(self.alias)
 
     @property
+    def follows(self) -> str:
+        """The alias of a link whose MTU is that of the one it stands on."""
+        return f"{self.alias}:follows"
+
+    @property
     def dying(self) -> str:
         """The alias of a link that waits to be deleted with others."""
         return f"{self.alias}:dying"

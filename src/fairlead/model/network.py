@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fairlead.model.options import BridgeOptions, Mode, bridge_options
+from fairlead.model.parent import KINDS, ParentOptions, parent_name, parent_options
 from fairlead.model.state import IPAddress, IPNetwork
 
 
@@ -91,7 +92,7 @@ class Network:
     config_from: str = ""
     """The name of the network whose settings it took."""
     adopted: bool = False
-    """The bridge stood before us; it is used and never changed or removed."""
+    """The bridge, or the parent, stood before us; it is used and never changed or removed."""
     vnis: tuple[int, ...] = ()
     """Of one that spans hosts: the VXLAN number of each of its segments, once it has them."""
     remote: bool = False
@@ -113,6 +114,21 @@ class Network:
         if self.driver != "bridge":
             return ""
         return self.options.get("com.docker.network.bridge.name") or bridge_name(self.id)
+
+    @property
+    def underlay(self) -> ParentOptions:
+        """The options of a network on a parent; they were checked when it was made."""
+        return parent_options(self.driver, self.options)
+
+    @property
+    def on_parent(self) -> bool:
+        """Whether its endpoints are links on a parent, past the host's bridges and firewall."""
+        return self.driver in KINDS and not self.remote
+
+    @property
+    def parent(self) -> str:
+        """The link of the host on which it stands; empty for a network that has its own."""
+        return parent_name(self.driver, self.options, self.id) if self.on_parent else ""
 
     @property
     def default_bridge(self) -> bool:

@@ -77,7 +77,8 @@ class BridgeOptions:
         return self.snat4 if version == 4 else self.snat6
 
 
-def _flag(options: Mapping[str, str], key: str, default: bool) -> bool:
+def flag(options: Mapping[str, str], key: str, default: bool) -> bool:
+    """An option that is true or false. Raises Invalid for anything else."""
     text = options.get(key)
     if text is None:
         return default
@@ -161,21 +162,21 @@ def _bridge_options(items: frozenset[tuple[str, str]]) -> BridgeOptions:
     return BridgeOptions(
         name=name,
         mtu=_mtu(options),
-        icc=_flag(options, ICC, True),
-        masquerade=_flag(options, MASQUERADE, True),
+        icc=flag(options, ICC, True),
+        masquerade=flag(options, MASQUERADE, True),
         host_binding=_address(options, HOST_BINDING),
         snat4=_address(options, f"{SNAT}4"),
         snat6=_address(options, f"{SNAT}6"),
         mode4=_mode(options, 4),
         mode6=_mode(options, 6),
-        inhibit_ipv4=_flag(options, INHIBIT_IPV4, False),
+        inhibit_ipv4=flag(options, INHIBIT_IPV4, False),
         trusted=tuple(
             interface_name(text, "the trusted interface")
             for text in options.get(TRUSTED, "").split(":")
             if text
         ),
-        mss_clamp=_flag(options, MSS_CLAMP, False),
-        antispoof=_flag(options, ANTISPOOF, False),
+        mss_clamp=flag(options, MSS_CLAMP, False),
+        antispoof=flag(options, ANTISPOOF, False),
         prefix=prefix,
     )
 

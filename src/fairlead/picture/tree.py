@@ -17,14 +17,18 @@ def tree(world: World) -> list[str]:
     lines: list[str] = []
     for net in world.networks.values():
         ends = world.on_network(net.id)
-        if ends or net.driver == "bridge":
+        if ends or net.driver == "bridge" or net.on_parent:
             lines += [_title(net), *_stops(world, ends)]
     return lines
 
 
 def _title(net: Network) -> str:
-    subnets = " ".join(f"{pool.subnet} gateway {pool.gateway}" for pool in net.pools)
-    bridge = f" {net.ifname}" if net.driver == "bridge" else ""
+    subnets = " ".join(
+        str(pool.subnet) + (f" gateway {pool.gateway}" if pool.gateway else "")
+        for pool in net.pools
+    )
+    stands = net.ifname or net.parent
+    bridge = f" {stands}" if stands else ""
     closed = " internal" if net.internal else ""
     return f"{net.name} ═ {net.driver}{bridge} {subnets}{closed}".rstrip()
 

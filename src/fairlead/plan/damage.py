@@ -39,6 +39,7 @@ from fairlead.model.state import (
     Veth,
     changed_fields,
 )
+from fairlead.model.underlay import Sublink
 from fairlead.model.xfrm import XfrmBlock, XfrmPolicy, XfrmState
 
 RULES = frozenset({Rank.TABLE, Rank.CHAIN, Rank.RULE, Rank.POLICY})
@@ -154,7 +155,7 @@ def _stands(wanted: Address | Route | Neighbour | Sysctl, want: State, have: Sta
     """Whether the interface in the sandbox on which it belongs is there as it was made."""
     place = ("link", wanted.namespace, wanted.link)
     for cable in want.values():
-        if isinstance(cable, Veth) and place in cable.provides:
+        if isinstance(cable, Veth | Sublink) and place in cable.provides:
             present = have.get(cable.key)
             return present is not None and changed_fields(present, cable) <= cable.IN_PLACE
     return True

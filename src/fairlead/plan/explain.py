@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import NotFound
+from fairlead.model.network import Network
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
@@ -25,6 +26,7 @@ from fairlead.model.state import (
     Sysctl,
     Veth,
 )
+from fairlead.model.underlay import Dummy, Sublink, Vlan
 from fairlead.model.world import World
 from fairlead.plan import reasons
 
@@ -95,6 +97,13 @@ def describe(resource: Resource) -> str:
         case Veth():
             far = f"{resource.peer} in {resource.peer_namespace}"
             return f"veth    {resource.name} on {resource.master} to {far} ({resource.mac})"
+        case Dummy():
+            return f"dummy   {resource.name}, which leads nowhere"
+        case Vlan():
+            return f"vlan    {resource.name} on {resource.parent} (id {resource.vlan_id})"
+        case Sublink():
+            words = " ".join(filter(None, (resource.mode, resource.flag, resource.mac)))
+            return f"{resource.kind:7} {resource.name} on {resource.parent} ({words}){place}"
         case Address():
             return f"address {resource.address} on {resource.link}{place}"
         case Route():
@@ -132,6 +141,8 @@ def reason(world: World, resource: Resource, owner: str) -> str:
     net = world.networks.get(owner)
     endpoint = world.endpoints.get(owner)
     box = world.sandboxes.get(owner)
+    if net is not None and net.on_parent:
+        return _parent_reason(net, resource)
     if isinstance(resource, Sysctl) and resource.path.endswith("accept_ra"):
         return "a container could forge router advertisements, and the host must not believe them"
     if net is not None:
@@ -144,8 +155,20 @@ def reason(world: World, resource: Resource, owner: str) -> str:
     return f"{box.name} has a network of its own" if box is not None else "the firewall rests on it"
 
 
+def _parent_reason(net: Network, resource: Resource) -> str:
+    if isinstance(resource, Dummy):
+        return f"network {net.name} was made without a parent"
+    if isinstance(resource, Vlan):
+        return f"network {net.name} stands on it, and nobody else made it"
+    if isinstance(resource, Sysctl) and resource.link == net.parent:
+        return f"the host is to hear nothing of what is said on network {net.name}"
+    return f"the host has access to network {net.name}"
+
+
 def _endpoint_reason(world: World, resource: Resource, endpoint: Endpoint) -> str:
     net, box = world.networks[endpoint.network], world.sandboxes[endpoint.sandbox]
+    if isinstance(resource, Route) and not resource.namespace:
+        return f"the host has access to {box.name} on network {net.name}"
     if isinstance(resource, Route):
         return f"{net.name} is the network through which {box.name} reaches the outside"
     return f"{box.name} is on network {net.name}"

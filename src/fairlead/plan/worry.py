@@ -12,6 +12,7 @@ from ipaddress import ip_network
 
 from fairlead.model.facts import Hint, LinkFact
 from fairlead.model.network import Network
+from fairlead.model.parent import HOST_ADDRESS, host_link
 from fairlead.model.state import IPNetwork
 from fairlead.model.world import World
 
@@ -38,9 +39,15 @@ def worry(world: World, hints: Iterable[Hint]) -> Worry:
     """What hints say of things that the world wants."""
     bridges = {net.ifname: net for net in world.networks.values() if net.ifname}
     ends = {ep.ifname: ep.sandbox for ep in world.endpoints.values() if ep.cable}
-    pools = [(p.subnet, p.gateway) for net in world.networks.values() for p in net.pools]
+    grounds = {net.parent: net.parent for net in world.networks.values() if net.on_parent}
+    own = [net for net in world.networks.values() if not net.on_parent]
+    pools = [(p.subnet, p.gateway) for net in own for p in net.pools]
+    accessed = [n for n in world.networks.values() if n.on_parent and n.underlay.host_access]
+    grounds |= {host_link(net.id): net.parent for net in accessed}
+    ways = dict(_ways(world, accessed))
     subnets = {str(subnet) for subnet, _ in pools}
     gateways = {str(gateway) for _, gateway in pools if gateway is not None}
+    gateways |= {str(p.auxiliary[HOST_ADDRESS]) for net in accessed for p in net.pools}
     host = rules = routes = False
     author = ""
     boxes: set[str] = set()
@@ -57,11 +64,16 @@ def worry(world: World, hints: Iterable[Hint]) -> Worry:
             host = host or hint.name in gateways
         elif hint.kind == "route" and hint.lost:
             host = host or hint.name in subnets
+            boxes.update(ways.get(hint.name, ()))
         elif hint.kind == "route" and hint.link not in bridges:
             routes = routes or any(_overlaps(hint.name, subnet) for subnet, _ in pools)
     for name, hint in links.items():
         if name in bridges:
             host = host or hint.lost
+        elif name in grounds:
+            # It went, or is there again: what stands on it cannot be seen from here.
+            host = True
+            boxes.update(_standing(world, grounds[name]))
         elif name in ends and (hint.lost or hint.loose):
             boxes.add(ends[name])
     return Worry(host or bool(boxes), rules, frozenset(boxes), routes, author)
@@ -71,9 +83,10 @@ def cut_off(world: World, links: Mapping[str, LinkFact]) -> frozenset[str]:
     """The sandboxes of which a cable is gone, down or not where it should be plugged in."""
     found: set[str] = set()
     for ep in world.endpoints.values():
-        if ep.cable and not world.networks[ep.network].remote:
+        net = world.networks[ep.network]
+        if ep.cable and not net.remote and not net.on_parent:
             near = links.get(ep.ifname)
-            if near is None or not near.up or near.master != world.networks[ep.network].ifname:
+            if near is None or not near.up or near.master != net.ifname:
                 found.add(ep.sandbox)
     return frozenset(found)
 
@@ -84,11 +97,27 @@ def overlaps(
     """Routes of the host that lead into our networks elsewhere: route, network, its subnet."""
     routes = list(occupied)
     for net in world.networks.values():
-        # Of a driver that is not ours such a route is its way to the network.
-        for pool in () if net.remote else net.pools:
+        # Of a driver that is not ours such a route is its way to the network; on a parent's
+        # segment the host is as well.
+        for pool in () if net.remote or net.on_parent else net.pools:
             for route in routes:
                 if route.version == pool.subnet.version and route.overlaps(pool.subnet):
                     yield route, net, pool.subnet
+
+
+def _standing(world: World, parent: str) -> Iterator[str]:
+    """The sandboxes with a link on a parent."""
+    for net in world.networks.values():
+        if net.parent == parent:
+            yield from (ep.sandbox for ep in world.on_network(net.id))
+
+
+def _ways(world: World, nets: Iterable[Network]) -> Iterator[tuple[str, tuple[str]]]:
+    """The routes by which the host reaches single sandboxes."""
+    for net in nets:
+        for ep in world.on_network(net.id):
+            for address in ep.addresses:
+                yield str(ip_network(str(address.ip))), (ep.sandbox,)
 
 
 def _overlaps(text: str, subnet: IPNetwork) -> bool:

@@ -1,0 +1,31 @@
+"""What docs/drivers.md shows is done as it stands there, on a machine that is on 192.0.2.0/24."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.lab import Daemon
+from tests.lab.debian import docker_client
+from tests.lab.machine import CHECKOUT
+
+pytestmark = pytest.mark.root
+
+PAGE = (CHECKOUT / "docs" / "drivers.md").read_text()
+SECTION = PAGE[PAGE.index("## macvlan and ipvlan") :]
+BLOCKS = re.findall(r"```sh\n(.*?)```", SECTION, flags=re.DOTALL)
+HERE = [block for block in BLOCKS if "ipvlan" not in block and "eth0." not in block]
+
+
+def test_there_are_examples() -> None:
+    """Two that any kernel with macvlan can do; the others are in `test_kinds_daemon_vm`."""
+    assert (len(HERE), len(BLOCKS)) == (2, 3)
+
+
+@pytest.mark.parametrize("block", HERE)
+def test_an_example_runs(one: Daemon, block: str) -> None:
+    """Its commands succeed, one after the other."""
+    given = {"DOCKER_HOST": "unix:///run/docker.sock", "DOCKER_CONFIG": "/run/docker-client"}
+    script = f'docker() {{ {docker_client()} "$@"; }}\nping() {{ busybox ping -W 5 "$@"; }}\n'
+    one.machine.run(["sh", "-euc", script + block], env=given, timeout=120)
