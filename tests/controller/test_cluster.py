@@ -387,3 +387,24 @@ async def test_bad_values_are_told_and_not_used(cluster: Cluster) -> None:
     )
 
     assert cluster.a.machine.kernel.state == before
+
+
+async def test_what_others_break_of_an_overlay_is_mended(cluster: Cluster) -> None:
+    """The device, an entry, the bridge, the whole namespace: all comes back."""
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    await cluster.a.run("one", "ov")
+    await cluster.b.run("two", "ov")
+    await eventually(lambda: len(cluster.a.reaches("ov")) == 1)
+    kernel, healer = cluster.a.machine.kernel, cluster.a.machine.controller.healer
+    await cluster.a.is_right()
+    space = span(cluster.a.machine.controller.network("ov").id)
+    before = dict(kernel.state)
+    entries = [key for key in before if key[0] in ("fdb", "neigh")]
+    assert await healer.audit() == ()
+
+    for key in (*entries, ("link", space, "vxlan0"), ("link", space, "br0"), ("netns", space)):
+        kernel.lose(key)
+        await healer.audit()
+        await healer.audit()
+        assert kernel.state == before, key

@@ -27,7 +27,7 @@ from fairlead.kernel.errors import Refused
 from fairlead.kernel.watch import Watch
 from fairlead.model.errors import FairleadError
 from fairlead.model.facts import Hint
-from fairlead.model.network import Network
+from fairlead.model.network import Network, span
 from fairlead.model.state import HOST, ForgetFlows, IPNetwork, Key, Resource, State, Step, state
 from fairlead.model.world import World
 from fairlead.plan.damage import is_rule
@@ -236,7 +236,12 @@ class Look:
         boxes = concern.boxes | (cut_off(world, vitals.links) if host else frozenset())
         boxes -= self.resting
         wanted = self._wanted(committer, boxes, host, rules)
-        places = {world.sandboxes[b].namespace for b in boxes} | ({HOST} if host else set())
+        places = {world.sandboxes[b].namespace for b in boxes}
+        if host:
+            tunnelled = (
+                n for n in world.networks.values() if want.tunnelled(world, n, committer.host)
+            )
+            places |= {HOST, *(span(net.id) for net in tunnelled)}
         view = View(frozenset(places), rules)
         self.steps = mend(kernel, wanted, view, self._flows(), vitals)
 
@@ -270,6 +275,10 @@ class Look:
         if host:
             for net in world.networks.values():
                 claims += [(net.id, c) for c in want.network(world, net, walls, settings)]
+                for peer in world.afar(net.id).values():
+                    claims += [(net.id, c) for c in want.peer(world, peer, settings)]
+            for id_, there in world.reach:
+                claims += [(id_, c) for c in want.heard(world, id_, there, walls, settings)]
             known = None if rules else Policy()
             claims += [(HOST, c) for c in want.firewall(world, walls, settings, known)]
         found: list[Resource] = []

@@ -9,6 +9,8 @@ Pure. The rule of the house:
 - The inside of a sandbox is its container's own: who may change addresses and
   routes in there (a VPN does) is not put right behind its back. The cable and
   the way to the resolver come back.
+- The namespace of a network that spans hosts is nobody's but ours: all of it
+  comes back.
 
 `target` says what the host should be after mending, so that ``diff(target,
 have)`` has the steps. It never removes what is there.
@@ -20,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from fairlead.model.facts import LinkFact, Vitals
+from fairlead.model.network import is_span
 from fairlead.model.nftables import NftElement
 from fairlead.model.state import (
     HOST,
@@ -53,7 +56,8 @@ def is_rule(resource: Resource) -> bool:
 def target(want: State, have: State, vitals: Vitals) -> State:
     """What is there, with what is damaged as it is wanted."""
     found = dict(have)
-    gone = {r.name for r in want.values() if isinstance(r, Namespace) and r.key not in have}
+    lost = (r.name for r in want.values() if isinstance(r, Namespace) and r.key not in have)
+    gone = {name for name in lost if not is_span(name)}
     wounded = {_table(r) for r in want.values() if _is_wound(r, have.get(r.key), want)}
     for key, wanted in want.items():
         present = have.get(key)
@@ -88,7 +92,8 @@ def unrooted(want: State, have: State, vitals: Vitals) -> tuple[Step, ...]:
 
 def suspects(want: Iterable[Veth], links: Mapping[str, LinkFact]) -> frozenset[str]:
     """The sandboxes whose cables are not as they should be, seen from the host."""
-    return frozenset(v.peer_namespace for v in want if is_cut(v, links.get(v.name)))
+    near = (v for v in want if not v.namespace)
+    return frozenset(v.peer_namespace for v in near if is_cut(v, links.get(v.name)))
 
 
 def is_cut(wanted: Veth, near: LinkFact | None) -> bool:
@@ -134,7 +139,7 @@ def _is_missed(
     """Whether something that is not there was lost, and not taken away."""
     if isinstance(wanted, Namespace):
         # Another one of that name would not be the one that the container is in.
-        return False
+        return is_span(wanted.name)
     if isinstance(wanted, NftElement):
         # One that a person took out is their will; a set without any was emptied.
         place = _set(wanted)
@@ -142,7 +147,7 @@ def _is_missed(
     if isinstance(wanted, Rule):
         emptied = not vitals.sizes.get((wanted.family, wanted.table, wanted.chain))
         return emptied or _table(wanted) in wounded
-    if isinstance(wanted, Address | Route | Neighbour | Sysctl) and wanted.namespace != HOST:
+    if isinstance(wanted, Address | Route | Neighbour | Sysctl) and not _ours(wanted):
         return not _stands(wanted, want, have)
     return True
 
@@ -163,8 +168,10 @@ def _stands(wanted: Address | Route | Neighbour | Sysctl, want: State, have: Sta
 
 def _is_broken(wanted: Resource, present: Resource, links: Mapping[str, LinkFact]) -> bool:
     """Whether something that is there, but not as it should be, is damage."""
-    if isinstance(wanted, Veth):
+    if isinstance(wanted, Veth) and not wanted.namespace:
         return is_cut(wanted, links.get(wanted.name))
+    if isinstance(wanted, Veth) and isinstance(present, Veth):
+        return bool(changed_fields(present, wanted) & {"up", "master", "mtu"})
     if isinstance(wanted, XfrmState | XfrmPolicy | XfrmBlock):
         return True
     if isinstance(wanted, Rule):
@@ -173,7 +180,13 @@ def _is_broken(wanted: Resource, present: Resource, links: Mapping[str, LinkFact
         return _is_emptied(wanted, present)
     if isinstance(wanted, Bridge):
         return True
-    return _inside(wanted) == HOST
+    return _ours(wanted)
+
+
+def _ours(resource: Resource) -> bool:
+    """Whether it is where nobody but us has business: on the host, or in a network's namespace."""
+    where = _inside(resource)
+    return where == HOST or is_span(where)
 
 
 def _inside(resource: Resource) -> str:

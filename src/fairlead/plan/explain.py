@@ -26,6 +26,7 @@ from fairlead.model.state import (
     Sysctl,
     Veth,
 )
+from fairlead.model.tunnel import Fdb, Vxlan
 from fairlead.model.underlay import Dummy, Sublink, Vlan
 from fairlead.model.world import World
 from fairlead.plan import reasons
@@ -97,6 +98,11 @@ def describe(resource: Resource) -> str:
         case Veth():
             far = f"{resource.peer} in {resource.peer_namespace}"
             return f"veth    {resource.name} on {resource.master} to {far} ({resource.mac})"
+        case Vxlan():
+            wire = f"vni {resource.vni} from {resource.local}, mtu {resource.mtu}"
+            return f"vxlan   {resource.name} on {resource.master} ({wire}){place}"
+        case Fdb():
+            return f"fdb     {resource.mac} is on host {resource.host}, by {resource.link}{place}"
         case Dummy():
             return f"dummy   {resource.name}, which leads nowhere"
         case Vlan():
@@ -145,6 +151,14 @@ def reason(world: World, resource: Resource, owner: str) -> str:
         return _parent_reason(net, resource)
     if isinstance(resource, Sysctl) and resource.path.endswith("accept_ra"):
         return "a container could forge router advertisements, and the host must not believe them"
+    peer = world.peers.get(owner)
+    if peer is not None:
+        on = world.networks[peer.network].name
+        return f"{peer.name or peer.id[:12]} is on network {on}, on host {peer.host}"
+    if net is not None and isinstance(resource, Namespace):
+        return f"somebody here is on network {net.name}, which spans hosts"
+    if net is not None and isinstance(resource, Vxlan):
+        return f"it leads to the other hosts of network {net.name}"
     if net is not None:
         what = "is the gateway of" if isinstance(resource, Address) else "joins the containers of"
         return f"it {what} network {net.name}"

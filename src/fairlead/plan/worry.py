@@ -84,7 +84,8 @@ def cut_off(world: World, links: Mapping[str, LinkFact]) -> frozenset[str]:
     found: set[str] = set()
     for ep in world.endpoints.values():
         net = world.networks[ep.network]
-        if ep.cable and not net.remote and not net.on_parent:
+        # Of others the near end is not on the host, or not ours.
+        if ep.cable and net.ifname:
             near = links.get(ep.ifname)
             if near is None or not near.up or near.master != net.ifname:
                 found.add(ep.sandbox)
