@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from fairlead.kernel.encryption import CannotEncrypt
+from fairlead.model.endpoint import EndpointRequest
 from fairlead.model.network import NetworkRequest
 from fairlead.model.nftables import NftElement
 from fairlead.model.state import Rank, State, Veth
@@ -50,6 +54,24 @@ async def test_an_encrypted_network_is_closed(cluster: Cluster) -> None:  # noqa
     await one.is_right()
     left = {key for key in one.machine.kernel.state if key not in before}
     assert not [key for key in left if key[0] in ("nft-element", "xfrm-block")]
+
+
+async def test_a_host_that_cannot_encrypt_refuses(cluster: Cluster) -> None:  # noqa: F811
+    """To make such a network, and to put anybody on one that another host has made."""
+    one, two = cluster.a, cluster.b
+    two.machine.kernel.encrypts = {6}
+    secret = NetworkRequest("secret", "overlay", options={"encrypted": "true"})
+    with pytest.raises(CannotEncrypt, match="CONFIG_INET_ESP"):
+        await two.machine.controller.create_network(secret)
+    await one.machine.controller.create_network(secret)
+    await one.machine.controller.create_network(NetworkRequest("open", "overlay"))
+    await eventually(lambda: two.knows("open") and two.knows("secret"))
+    with pytest.raises(CannotEncrypt, match="CONFIG_INET_ESP"):
+        await two.run("two", "open", "secret")
+    box = await two.run("two", "open")
+    with pytest.raises(CannotEncrypt, match="CONFIG_INET_ESP"):
+        await two.machine.controller.join(box.id, "secret", EndpointRequest())
+    await two.is_right()
 
 
 def test_the_refusal_is_there_before_a_link() -> None:
