@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fairlead.controller import want
 from fairlead.kernel.encryption import CannotEncrypt
 from fairlead.model.endpoint import EndpointRequest
 from fairlead.model.network import NetworkRequest
@@ -72,6 +73,22 @@ async def test_a_host_that_cannot_encrypt_refuses(cluster: Cluster) -> None:  # 
     with pytest.raises(CannotEncrypt, match="CONFIG_INET_ESP"):
         await two.machine.controller.join(box.id, "secret", EndpointRequest())
     await two.is_right()
+
+
+async def test_without_a_firewall_it_is_closed_all_the_same(cluster: Cluster) -> None:  # noqa: F811
+    """Who wants no rules of ours wants none for the networks that are not encrypted."""
+    machine = cluster.a.machine
+    secret = NetworkRequest("secret", "overlay", options={"encrypted": ""})
+    await machine.controller.create_network(secret)
+    await machine.controller.create_network(NetworkRequest("open", "overlay"))
+    await cluster.a.run("one", "secret", "open")
+    host = want.Host(firewall=False, underlay=machine.underlay)
+    claims = list(want.claims(machine.controller.world, machine.walls, host))
+    found, _ = want.states(claims)
+    vnis = {r.item for r in found.values() if isinstance(r, NftElement)}
+    assert vnis == {"0x100"}
+    assert ("nft", "inet", machine.walls.marks.table) in found
+    assert ("xfrm-block", "4") in found
 
 
 def test_the_refusal_is_there_before_a_link() -> None:
