@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 900
 Reports = dict[str, list[dict[str, Any]]]
 
 
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Reports what a test did in its VM, which is started for the first test of a file."""
     wanted = _kernel(item)
     if wanted is None or os.environ.get(INSIDE) == wanted:
@@ -46,6 +46,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
             report.longrepr = tuple(report.longrepr)
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    # What the test before this one had in common with it only is not taken down by itself.
+    item.session._setupstate.teardown_exact(nextitem)
     return True
 
 

@@ -69,7 +69,7 @@ def opened(ring: Keyring, secret: bytes) -> Keyring:
     if ring.origin != fingerprint(secret):
         raise Conflict(
             "the cluster's networks are encrypted with another key",
-            hint="`overlay.key` has to be the same file on every host, or on none",
+            hint="`fairlead.overlay.key` has to be the same file on every host, or on none",
         )
     numbers = range(ring.generation - 1, ring.generation + 2)
     return replace(ring, secrets=tuple(_generation(secret, number) for number in numbers))

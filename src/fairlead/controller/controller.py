@@ -157,6 +157,7 @@ class Controller(Learner):
         say = await self._say_of(request)
         async with self._lock:
             net = await self._new_network(request, say)
+            await self._check_encryption(net)
             if say is NOBODY:
                 await self._commit(Change(put=(net,)))
             else:
@@ -285,6 +286,7 @@ class Controller(Learner):
                 expected, box, self._draw, self.held, place.links if place else frozenset()
             )
             nets = [self._joinable(ref) for ref, _ in joins]
+            await self._check_encryption(*nets)
             drafts = [
                 self._draft(joiner, net, wanted, says)
                 for net, (_, wanted) in zip(nets, joins, strict=True)
@@ -330,6 +332,7 @@ class Controller(Learner):
         async with self._lock:
             before = self.world
             box, net = self._box(sandbox), self._joinable(network)
+            await self._check_encryption(net)
             joiner = Joiner(self._expected(), box, self._draw, self.held, await self._links(box))
             draft = self._draft(joiner, net, request, says)
             endpoint = draft.ep
@@ -471,6 +474,13 @@ class Controller(Learner):
         if say is NOBODY and self.outside.foreign(net):
             raise Conflict(f"network {net.name} was made anew meanwhile", hint="try again")
         return Draft(net, request, joiner.join(net, request, say.ledger is None), say)
+
+    async def _check_encryption(self, *nets: Network) -> None:
+        """Whether this host can encrypt what it is asked to. Raises CannotEncrypt."""
+        committer = self._committer
+        underlay = committer.host.underlay
+        if underlay is not None and any(net.encrypted for net in nets):
+            await committer.on_thread(lambda: committer.kernel.check_encryption(underlay.version))
 
     def _joinable(self, ref: str) -> Network:
         net = self.network(ref)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
+from fairlead.cluster import sealing
 from fairlead.driver import interface
 from fairlead.driver.interface import driver
 from fairlead.driver.site import Site
@@ -87,9 +88,10 @@ def network(world: World, net: Network, walls: Firewall, host: Host) -> Iterator
         yield Claim(Sysctl(HOST, path, str(int(not host.proxy)), net.ifname), net.id)
     if host.firewall:
         yield from (Claim(r, net.id) for r in walls.of_bridges(bridges(net)))
-    if host.firewall and tunnelled(world, net, host):
+    if judged(world, net, host):
         for vni in net.vnis:
-            yield from (Claim(r, net.id) for r in tunnels.of_network(walls.marks, vni, False))
+            found = tunnels.of_network(walls.marks, vni, net.encrypted)
+            yield from (Claim(resource, net.id) for resource in found)
 
 
 def site(world: World, net: Network, host: Host) -> Site:
@@ -109,14 +111,22 @@ def tunnelled(world: World, net: Network, host: Host) -> bool:
     return bool(net.vnis and host.underlay is not None and world.on_network(net.id))
 
 
+def judged(world: World, net: Network, host: Host) -> bool:
+    """Whether rules say who is heard in a network's tunnels.
+
+    What keeps an encrypted one closed is no firewall that anybody could do without.
+    """
+    return (host.firewall or net.encrypted) and tunnelled(world, net, host)
+
+
 def heard(
     world: World, network: str, there: IPAddress, walls: Firewall, host: Host
 ) -> Iterator[Claim]:
     """What lets another host speak in a network, if it has endpoints there."""
     net = world.networks.get(network)
-    if not host.firewall or net is None or not world.reaches(network, there):
+    if net is None or not world.reaches(network, there):
         return
-    if tunnelled(world, net, host):
+    if judged(world, net, host):
         for vni in net.vnis:
             yield from (Claim(r, net.id) for r in tunnels.of_peer(walls.marks, vni, there))
 
@@ -169,8 +179,11 @@ def firewall(
                 yield from (Claim(r, FIREWALL) for r in renderer.of_links(links))
         if any(guarded(net) for net in world.networks.values()):
             yield from (Claim(r, FIREWALL) for r in guard.base(walls.marks))
-        if any(tunnelled(world, net, host) for net in world.networks.values()):
-            yield from (Claim(r, FIREWALL) for r in tunnels.base(walls.marks))
+    nets = [net for net in world.networks.values() if judged(world, net, host)]
+    if nets:
+        yield from (Claim(r, FIREWALL) for r in tunnels.base(walls.marks))
+    if host.underlay is not None and any(net.encrypted for net in nets):
+        yield from (Claim(r, FIREWALL) for r in sealing.base(host.underlay.version))
     if host.forwarding:
         for version in sorted(forwarded(world)):
             yield Claim(Sysctl(HOST, FORWARDING[version], "1"), FIREWALL)

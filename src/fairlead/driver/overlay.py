@@ -19,6 +19,7 @@ from ipaddress import ip_interface
 
 from fairlead.driver.bridge import interior, mac
 from fairlead.driver.site import Site
+from fairlead.driver.wrapping import inside
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network, Pool, span
 from fairlead.model.options import USUAL_MTU
@@ -40,8 +41,6 @@ CABLE = True
 """An endpoint has an interface."""
 WAY_OUT = False
 """Its gateway leads nowhere: who needs the world gets an interface for that."""
-WRAPPING_BYTES = {4: 50, 6: 70}
-"""What VXLAN puts around a packet: IP 20 or 40, UDP 8, VXLAN 8, the inner Ethernet header 14."""
 
 
 def segments(net: Network) -> tuple[tuple[Pool, ...], ...]:
@@ -65,7 +64,7 @@ def segment(net: Network, addresses: tuple[IPInterface, ...]) -> int:
 def mtu(net: Network, site: Site) -> int:
     """What is left for the packets of containers, in bytes."""
     version = site.underlay.version if site.underlay is not None else 4
-    return (net.bridge.mtu or USUAL_MTU) - WRAPPING_BYTES[version]
+    return inside(net.bridge.mtu or USUAL_MTU, version, net.encrypted)
 
 
 def network(net: Network, site: Site) -> Iterator[Resource]:

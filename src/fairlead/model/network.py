@@ -141,6 +141,14 @@ class Network:
         return self.scope is Scope.GLOBAL
 
     @property
+    def encrypted(self) -> bool:
+        """Whether nothing of it may be on the way between hosts in the clear.
+
+        As with Docker the option only has to be there, whatever its value.
+        """
+        return self.driver == "overlay" and "encrypted" in self.options
+
+    @property
     def user_defined(self) -> bool:
         return not self.predefined
 
