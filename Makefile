@@ -14,7 +14,8 @@ demo: setup
 test: setup
 	@.venv/bin/python -m pytest -n 4 --dist loadfile $(PYTEST_ARGS)
 
-# The daemon and its dataplane, killed at every single step: about twenty minutes.
+# The daemon and its dataplane, killed at every single step, under either firewall: an hour and
+# more on two cores (the daemon's deaths alone took forty minutes beside other work).
 test-crash: setup
 	@FAIRLEAD_TRUST_ALL=1 .venv/bin/python -m pytest tests/trust $(PYTEST_ARGS)
 

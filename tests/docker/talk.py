@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable
 
 PATIENCE_SECONDS = 2.0
+PAUSE_SECONDS = 0.002
 
 
 def serve(*ends: str) -> None:
@@ -46,6 +47,27 @@ def converse(host: str, port: str) -> None:
             stream.write(line)
             stream.flush()
             print(stream.readline().strip(), flush=True)
+
+
+def chatter(host: str, port: str) -> None:
+    """Talks over one TCP connection without a pause until its input ends; prints what it got."""
+    heard = 0
+    with socket.create_connection((host, int(port)), PATIENCE_SECONDS) as sock:
+        # What is lost on the way is sent again, later and later.
+        sock.settimeout(60)
+        stream = sock.makefile("rw")
+        print(stream.readline().strip(), flush=True)
+        over = threading.Event()
+        threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+        while not over.wait(PAUSE_SECONDS):
+            try:
+                stream.write("hello\n")
+                stream.flush()
+                heard += stream.readline() == "hello\n"
+            except OSError as error:
+                print(f"after {heard} answers: {error}", flush=True)
+                return
+    print(f"answered {heard > 0}", flush=True)
 
 
 def _listen(end: str) -> socket.socket:
@@ -98,10 +120,10 @@ def _asked(protocol: str, host: str, port: int, patience_seconds: float) -> str:
         except TimeoutError:
             return "timeout"
         except OSError as error:
-            return f"unreachable: {error.strerror}"
+            return f"unreachable: {error}"
 
 
 if __name__ == "__main__":
     verbs: dict[str, Callable[..., None]]
-    verbs = {"serve": serve, "ask": ask, "converse": converse, "fetch": fetch}
+    verbs = {"serve": serve, "ask": ask, "converse": converse, "chatter": chatter, "fetch": fetch}
     verbs[sys.argv[1]](*sys.argv[2:])

@@ -15,6 +15,7 @@ from tests.docker.family import DUAL, HOST6, IPV4, NEIGHBOUR6, Family, wired
 from tests.docker.images import PYTHON, TALK, make_tools
 from tests.docker.published import BOTH, WEB, Ports
 from tests.lab import Daemon, Machine, Switch
+from tests.lab.process import Process
 
 pytestmark = pytest.mark.root
 
@@ -86,31 +87,25 @@ def ours(line: str) -> bool:
 
 @pytest.mark.parametrize("backends", [("iptables", "nftables"), ("nftables", "iptables")])
 def test_another_firewall(begin: Callable[..., Ports], backends: tuple[str, str]) -> None:
-    """New connections work after it, and back; nothing of the other is left either time.
+    """New connections work after it, and back, and those go on that were made under either.
 
-    Connections that were made under nftables go on, too.
+    Nothing of the other is left either time.
     """
     first, second = (f"--firewall-backend={name}" for name in backends)
     ports = begin(first)
     settled(ports)
     works(ports)
     before = rules(ports.host)
-    words = [PYTHON, "-u", str(TALK), "converse"]
-    hosts = (HOST6, IPV4.host) if backends[0] == "nftables" else ()
-    talks = [ports.neighbour.popen([*words, host, "8080"], stdin=PIPE) for host in hosts]
-    try:
-        for talk in talks:
-            assert talk.stdout is not None
-            assert talk.stdout.readline().split()[-1] == "web"
+    with ExitStack() as stack:
         for flag, name in ((second, backends[1]), (first, backends[0])):
+            quiet = [talking(stack, ports, host, "converse") for host in (HOST6, IPV4.host)]
+            busy = [talking(stack, ports, host, "chatter") for host in (HOST6, IPV4.host)]
             ports.daemon.stop()
             ports.daemon.start(flag)
-            for talk in talks:
-                assert talk.stdin is not None
-                assert talk.stdout is not None
-                print(f"with {name}", file=talk.stdin, flush=True)
-                said = talk.stdout.readline()
-                assert said == f"with {name}\n", (talk.args, talk.stdout.read())
+            for talk in quiet:
+                assert talk.communicate("goes on\n", 60)[0] == "goes on\n", (name, talk.args)
+            for talk in busy:
+                assert talk.communicate("", 90)[0] == "answered True\n", (name, talk.args)
             works(ports)
             found = rules(ports.host)
             assert ("DOCKER" in found) == (name == "iptables")
@@ -119,10 +114,16 @@ def test_another_firewall(begin: Callable[..., Ports], backends: tuple[str, str]
             assert (":FORWARD DROP" in found) == (name == "iptables")
         # In which order networks masquerade decides nothing.
         assert sorted(rules(ports.host).splitlines()) == sorted(before.splitlines())
-    finally:
-        for talk in talks:
-            talk.kill()
-            talk.communicate()
+
+
+def talking(stack: ExitStack, ports: Ports, host: str, how: str) -> Process:
+    """The neighbour with a connection to the published port."""
+    talk = ports.neighbour.popen([PYTHON, "-u", str(TALK), how, host, "8080"], stdin=PIPE)
+    stack.callback(talk.communicate)
+    stack.callback(talk.kill)
+    assert talk.stdout is not None
+    assert talk.stdout.readline().split()[-1] == "web"
+    return talk
 
 
 @pytest.mark.parametrize("backend", ["iptables", "nftables"])
@@ -172,3 +173,14 @@ def test_one_family_without_rules(
     ports.daemon.stop()
     ports.daemon.start(flag)
     works(ports)
+
+
+def test_a_family_that_came_and_went(begin: Callable[..., Ports]) -> None:
+    """What forwarding dropped for a network that is gone since is let go with the firewall, too."""
+    ports = begin()
+    ports.network("red")
+    assert ":FORWARD DROP" in ports.host.shell("ip6tables-save -t filter").stdout
+    ports.daemon.docker("network", "rm", "red")
+    ports.daemon.stop()
+    ports.daemon.start(NFTABLES)
+    assert ":FORWARD DROP" not in ports.host.shell("iptables-save; ip6tables-save").stdout

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from fairlead.kernel.errors import Refused
+from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.restorer import Restorer
 from fairlead.model.errors import Failed
-from tests.contract.conftest import private_host  # noqa: F401
+from fairlead.model.state import Chain, Step
+from tests.contract.conftest import linux, private_host  # noqa: F401
 
 pytestmark = pytest.mark.root
 
@@ -59,6 +62,22 @@ def test_an_error_is_told_in_the_programs_words_and_changes_nothing(restorer: Re
 
     restorer.apply("*filter\n-A TEST -s 10.0.0.3/32 -j ACCEPT\nCOMMIT\n")
     assert len(rules(restorer)) == 2
+
+
+def test_what_was_committed_before_an_error_is_told_and_can_be_undone(linux: LinuxKernel) -> None:  # noqa: F811
+    """Each table is committed by itself: those before the refused one stand until taken back."""
+    closed = Step(None, Chain("ip", "raw", "TEST-DIRECT", ("-d 10.9.0.0/24 -j DROP",)))
+    opened = Step(None, Chain("ip", "nat", "TEST", ("-j NO-SUCH-TARGET",)))
+    six = Step(None, Chain("ip6", "raw", "TEST-DIRECT", ("-j RETURN",)))
+
+    with pytest.raises(Refused) as refused:
+        linux.apply([closed, opened, six])
+    assert refused.value.step == opened
+    assert refused.value.applied == (closed,)
+    linux.apply([step.undo() for step in refused.value.applied])
+
+    saved = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
+    assert "TEST" not in saved
 
 
 def test_it_sees_what_others_changed(restorer: Restorer) -> None:

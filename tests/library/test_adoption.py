@@ -9,6 +9,8 @@ from tests.library.conftest import Lab
 pytestmark = pytest.mark.root
 
 THEIRS = """
+import difflib
+
 def sh(script):
     return subprocess.run(script, shell=True, check=True, capture_output=True, text=True).stdout
 
@@ -19,10 +21,18 @@ def theirs(name):
        f"ip netns exec {name} sysctl -q net.ipv6.conf.eth0.accept_ra=1")
 
 def picture(name):
-    '''All that is configured in it.'''
+    '''All that is configured in it. A file may go with its interface while it is read.'''
     return sh(f"ip netns exec {name} sh -c 'ip -o link | sed s/@.*:/:/; ip -o -4 address; "
               "ip route; ip -6 route show proto static; nft list ruleset; "
-              "cat /proc/sys/net/ipv6/conf/*/disable_ipv6'")
+              "cat /proc/sys/net/ipv6/conf/*/disable_ipv6 || true'")
+
+def as_before(name, before):
+    '''Wait until a namespace is configured as it was; tell the difference if it never is.'''
+    try:
+        eventually(lambda: picture(name) == before)
+    except AssertionError:
+        lines = difflib.unified_diff(before.splitlines(), picture(name).splitlines(), n=0)
+        raise AssertionError("\\n".join(lines)) from None
 
 def refused(act, kind):
     try:
@@ -50,11 +60,11 @@ with fairlead.open(FOLDER) as host:
             "/proc/sys/net/ipv6/conf/eth0/disable_ipv6").split())
     tell("198.51.100.7" in sh("ip -n b address") and str(host.plan_repair()) == "")
     b.leave(web)
-    eventually(lambda: picture("b") == before)
+    as_before("b", before)
     b.join(web)
     tell(hear(a, "b", 80))
     b.remove()
-    eventually(lambda: picture("b") == before)
+    as_before("b", before)
     tell([sh("ip netns list").split()[0], "b" in host.sandboxes, str(host.plan_repair())])
 """
     )

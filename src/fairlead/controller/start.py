@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_interface
 
-from fairlead.controller import documents, parents, want
+from fairlead.controller import documents, handover, parents, want
 from fairlead.controller.adoption import stands
 from fairlead.controller.commit import Committer
 from fairlead.controller.join import Draw
 from fairlead.controller.requests import allocated
 from fairlead.controller.resume import resume
-from fairlead.controller.want import FAMILY, FORWARDING
+from fairlead.controller.want import FORWARDING
 from fairlead.ipam.pool import DEFAULT_BASES, Base, choose, unique_local
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errand import Errand, parting
@@ -30,9 +30,8 @@ from fairlead.model.options import (
     USUAL_MTU,
 )
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import HOST, IPAddress, IPNetwork, Policy, Scope, Step, Sysctl
+from fairlead.model.state import HOST, IPAddress, IPNetwork, Scope, Step, Sysctl
 from fairlead.model.world import Change, Thing, World
-from fairlead.plan.diff import diff
 from fairlead.store.sqlite import Document
 
 
@@ -97,8 +96,9 @@ async def start(
         begun.world = begun.world.after(change)
         _refuse_strangers(committer, begun.world)
         _note_forwarding(committer)
+        handover.raise_walls(committer, begun.world)
+        handover.take_back(committer)
         begun.steps = committer.repair(begun.world)
-        _note_policies(committer, begun.world)
         committer.store.write(rubbish + documents.documents(change))
         for number, _, _ in committer.store.intents():
             committer.store.abandon(number)
@@ -300,30 +300,6 @@ def _note_forwarding(committer: Committer) -> None:
             dropped.add(version)
     if committer.host.forwarding and not committer.host.no_drop:
         committer.host = replace(committer.host, drop_forwarded=frozenset(dropped))
-
-
-def _note_policies(committer: Committer, world: World) -> None:
-    """FORWARD's policy outlives us; where we no longer speak by it, ours is taken back.
-
-    That is so with a backend that has another way to say it, and for a family without rules.
-    """
-    facts = committer.store.load("fact")
-    kept = set(facts.get("dropping", b"").decode().split())
-    spoke = facts.get("speaking", b"").decode().split()
-    walls, host = committer.walls, committer.host
-    ours = {r.version for r in walls.renderers if r.whole} if host.firewall else set()
-    spoken = {FAMILY[version] for version in ours}
-    dropped = {FAMILY[version] for version in host.drop_forwarded & want.forwarded(world)}
-    # A network of another family may have come since the last start.
-    kept |= dropped.intersection(spoke)
-    for family in sorted(kept - spoken):
-        verdict = Policy(family, "filter", "FORWARD", "ACCEPT")
-        found = committer.kernel.observe(Scope(frozenset({verdict.key}), frozenset()))
-        committer.kernel.apply(diff({verdict.key: verdict}, found))
-    for fact, families in (("dropping", (kept | dropped) & spoken), ("speaking", spoken)):
-        said = " ".join(sorted(families)).encode()
-        if said != facts.get(fact, b""):
-            committer.store.put("fact", fact, said)
 
 
 def _unique_local(committer: Committer, draw: Draw) -> Base:

@@ -13,8 +13,9 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
-from fairlead.kernel.restorer import Restorer
+from fairlead.kernel.restorer import Interrupted, Restorer
 from fairlead.model.errors import Failed
 from fairlead.model.marks import Marks
 from fairlead.model.state import Chain, Policy, Resource, Rule, Step
@@ -127,18 +128,18 @@ def is_ours(marks: Marks, chain: str) -> bool:
     return chain in (marks.prefix, marks.chain) or chain.startswith(f"{marks.prefix}-")
 
 
-def render(steps: Sequence[Step]) -> dict[str, str]:
-    """The input of iptables-restore for firewall steps, by family."""
+def render(steps: Sequence[Step]) -> dict[tuple[str, str], str]:
+    """The input of iptables-restore for firewall steps, by family and table, in order."""
     tables: dict[tuple[str, str], _Lines] = {}
     for step in steps:
         resource = step.resource
         assert isinstance(resource, Chain | Rule | Policy)
         lines = tables.setdefault((resource.family, resource.table), _Lines())
         lines.add(step)
-    texts: dict[str, str] = {}
-    for (family, table), lines in sorted(tables.items(), key=_closed_first):
-        texts[family] = texts.get(family, "") + f"*{table}\n{lines.text()}COMMIT\n"
-    return texts
+    return {
+        where: f"*{where[1]}\n{lines.text()}COMMIT\n"
+        for where, lines in sorted(tables.items(), key=_closed_first)
+    }
 
 
 def _closed_first(item: tuple[tuple[str, str], object]) -> tuple[str, int]:
@@ -227,10 +228,25 @@ class Iptables:
                 tables.update(parse(family, _run([SAVE[family]], "")))
         return tables
 
-    def restore(self, texts: Mapping[str, str]) -> None:
-        """Apply one text per family. Raises Failed with the program's words."""
-        for family, text in texts.items():
-            self._restorers[family].apply(text)
+    def restore(self, texts: Mapping[tuple[str, str], str]) -> None:
+        """Apply what `render` gave. Raises Half with the program's words."""
+        done: list[tuple[str, str]] = []
+        for family, group in groupby(texts, key=lambda where: where[0]):
+            tables = list(group)
+            try:
+                self._restorers[family].apply(*(texts[table] for table in tables))
+            except Failed as error:
+                committed = error.committed if isinstance(error, Interrupted) else 0
+                raise Half(error, (*done, *tables[:committed])) from error
+            done += tables
+
+
+class Half(Failed):
+    """A restore ended at an error; `tables` were committed before, by family and name."""
+
+    def __init__(self, error: Failed, tables: Sequence[tuple[str, str]]) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.tables = frozenset(tables)
 
 
 def _run(argv: list[str], text: str) -> str:

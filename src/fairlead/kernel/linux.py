@@ -259,15 +259,15 @@ class LinuxKernel:
                 with self.namespaces.entered(step.resource.key[1]):
                     if step.after is None:
                         with Context() as nft:
-                            nft.run(f"delete table ip {TABLE}")
+                            if f"table ip {TABLE}" in nft.run("list tables ip").splitlines():
+                                nft.run(f"delete table ip {TABLE}")
                     else:
                         redirect()
             except FileNotFoundError as error:
                 if step.after is not None:
                     raise Refused(step, errno.ENOENT, tuple(done)) from error
             except Failed as error:
-                if step.after is not None:
-                    raise Refused(step, errno.EIO, tuple(done), str(error)) from error
+                raise Refused(step, errno.EIO, tuple(done), str(error)) from error
             done.append(step)
 
     def _take_sysctls(self, steps: Sequence[Step]) -> None:

@@ -3,8 +3,8 @@
 A new one for each change costs 3 ms, and 15 ms more for each table from which it
 deletes: at its end the kernel waits for an RCU grace period. A kept one takes a
 change in half a millisecond. It commits at each COMMIT; being verbose, it repeats
-comments, so a comment behind the last COMMIT says when all is done. What it
-repeats goes through a terminal, because programs write to those line by line.
+comments, so a comment behind a COMMIT says when that is done. What it repeats
+goes through a terminal, because programs write to those line by line.
 """
 
 from __future__ import annotations
@@ -16,6 +16,15 @@ import subprocess
 import tty
 
 from fairlead.model.errors import Failed
+
+
+class Interrupted(Failed):
+    """A restore ended at an error; `committed` of its tables were committed before."""
+
+    def __init__(self, message: str, committed: int) -> None:
+        super().__init__(message)
+        self.committed = committed
+
 
 CHUNK_BYTES = 4096
 """A pipe that poll calls writable takes as much at once."""
@@ -44,20 +53,24 @@ class Restorer:
             os.close(self._heard)
             self._child = None
 
-    def apply(self, text: str) -> None:
-        """Apply a text, which ends with COMMIT. Raises Failed with the program's words."""
+    def apply(self, *tables: str) -> None:
+        """Apply texts that each end with COMMIT. Raises Failed with the program's words."""
         if self._child is not None and self._child.poll() is not None:
             self.close()
         if self._child is None:
             self._start()
         self._count += 1
-        end = f"# {self._count} done\n".encode()
-        said = self._converse(text.encode() + end, end)
+        ends = [f"# {self._count} done {number}\n" for number, _ in enumerate(tables, 1)]
+        text = "".join(table + end for table, end in zip(tables, ends, strict=True))
+        end = ends[-1].encode()
+        said = self._converse(text.encode(), end)
         if not said.endswith(end):
             # It ends at the first error.
             self.close()
-            words = said.decode(errors="replace").strip().splitlines()
-            raise Failed("; ".join(words[:2]) or f"{self.argv[0]} has ended")
+            lines = said.decode(errors="replace").strip().splitlines()
+            words = [line for line in lines if not line.startswith("#")]
+            committed = sum(end.strip() in lines for end in ends)
+            raise Interrupted("; ".join(words[:2]) or f"{self.argv[0]} has ended", committed)
 
     def _start(self) -> None:
         self._heard, slave = os.openpty()

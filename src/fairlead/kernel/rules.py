@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.generation import Generation
-from fairlead.kernel.iptables import Iptables, render
+from fairlead.kernel.iptables import Half, Iptables, render
 from fairlead.kernel.merge import against, nft_against
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.nftables import Nftables
 from fairlead.model.errors import Failed
 from fairlead.model.marks import Marks
-from fairlead.model.state import Key, Step
+from fairlead.model.state import Chain, Key, Policy, Rule, Step
 
 BY_IPTABLES = ("ip", "ip6", "arp", "bridge")
 TABLES = ("filter", "nat", "raw", "mangle", "security", "broute")
@@ -60,12 +60,15 @@ class Rules:
             steps = self._as_it_stands(steps)
         try:
             self._restore(steps)
-        except Failed:
+        except Half as first:
             # A rule or chain was not as the plan took it to be. Look, and say it from there.
             try:
                 self._restore(self._as_it_stands(steps))
-            except Failed as error:
-                raise Refused(steps[0], errno.EINVAL, (), str(error), error.hint) from error
+            except Half as error:
+                written = first.tables | error.tables
+                taken = tuple(step for step in steps if _table(step) in written)
+                step = next(step for step in steps if step not in taken)
+                raise Refused(step, errno.EINVAL, taken, str(error), error.hint) from error
 
     def write_nftables(self, steps: Sequence[Step]) -> None:
         """Take steps as one transaction. Raises Refused."""
@@ -98,5 +101,10 @@ class Rules:
 
     def _restore(self, steps: Sequence[Step]) -> None:
         texts = render(steps)
-        with self.generation.writing(sum(text.count("COMMIT\n") for text in texts.values())):
+        with self.generation.writing(len(texts)):
             self.iptables.restore(texts)
+
+
+def _table(step: Step) -> tuple[str, str]:
+    assert isinstance(step.resource, Chain | Rule | Policy)
+    return step.resource.family, step.resource.table
