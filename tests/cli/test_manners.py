@@ -85,6 +85,20 @@ def test_default_network_opts(machine: Machine) -> None:
             assert shown[mtu] == wanted
 
 
+def test_default_network_opts_say_which_families(machine: Machine) -> None:
+    """A network has them unless whoever makes it says otherwise; what is no answer is refused."""
+    six = "com.docker.network.enable_ipv6"
+    configure(machine, {"default-network-opts": {"bridge": {six: "true"}}})
+    with Daemon(machine) as daemon:
+        for name, flags in (("both", ()), ("one", ("--ipv6=false",)), ("own", ("-o", f"{six}=0"))):
+            daemon.docker("network", "create", *flags, name)
+            shown = daemon.api("GET", f"/networks/{name}").json
+            assert shown["EnableIPv6"] == (name == "both")
+            assert (six in shown["Options"]) == (name != "one")
+        said = daemon.docker("network", "create", "-o", f"{six}=no", "none", check=False)
+        assert f'driver-opt "{six}" is not a valid bool' in said.stdout + said.stderr
+
+
 def test_ipv6_on_the_default_bridge(machine: Machine) -> None:
     """daemon.json's subnet is where containers get their second address, and its firewall shows."""
     settings = {"ipv6": True, "fixed-cidr-v6": "2001:db8:9::/64", "firewall-backend": "nftables"}

@@ -78,6 +78,44 @@ async def test_an_answer_is_kept_while_its_ttl_runs_down(
     assert len(upstream.asked) == 1
 
 
+async def test_a_failure_is_kept_for_a_moment(
+    dataplane: Dataplane, sandbox: Sandbox, server: ServerMaker
+) -> None:
+    """Who asks again at once hears the same, and nobody is asked; a little later somebody is."""
+    replies = [fails(dns.rcode.SERVFAIL)]
+
+    def reply(question: dns.message.Message) -> dns.message.Message | None:
+        return replies[-1](question)
+
+    upstream = await server(reply)
+    await asking(dataplane, sandbox, upstream)
+
+    async def reaches() -> bool:
+        before = len(upstream.asked)
+        assert (await sandbox.ask("example.com")).rcode() == dns.rcode.SERVFAIL
+        return len(upstream.asked) > before
+
+    assert await reaches()
+    for _ in range(50):
+        if not await reaches():
+            break
+    else:
+        pytest.fail("each question went out")
+    for _ in range(200):
+        if await reaches():
+            break
+        await asyncio.sleep(0.05)
+    else:
+        pytest.fail("it stays a failure")
+    replies.append(says("192.0.2.80"))
+    for _ in range(200):
+        if addresses(await sandbox.ask("example.com")) == ["192.0.2.80"]:
+            break
+        await asyncio.sleep(0.05)
+    else:
+        pytest.fail("a server that is well again is not asked")
+
+
 async def test_kept_addresses_take_turns(
     dataplane: Dataplane, sandbox: Sandbox, server: ServerMaker
 ) -> None:

@@ -6,6 +6,7 @@ name. The one who asks prints that, or `refused`, `timeout` or `unreachable`.
 
 from __future__ import annotations
 
+import select
 import socket
 import sys
 import threading
@@ -57,9 +58,7 @@ def chatter(host: str, port: str) -> None:
         sock.settimeout(60)
         stream = sock.makefile("rw")
         print(stream.readline().strip(), flush=True)
-        over = threading.Event()
-        threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
-        while not over.wait(PAUSE_SECONDS):
+        while not select.select([sys.stdin], [], [], PAUSE_SECONDS)[0]:
             try:
                 stream.write("hello\n")
                 stream.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
@@ -28,11 +28,13 @@ def start() -> Iterator[Start]:
         switch = stack.enter_context(Switch())
         host, neighbour = switch.machine("host"), switch.machine("neighbour")
 
-        def started(*flags: str, prepare: str = "true", file: object = None) -> Lan:
+        def started(
+            *flags: str, prepare: str = "true", file: object = None, command: Sequence[str] = ()
+        ) -> Lan:
             host.shell(prepare)
             if file is not None:
                 host.path("/etc/docker/daemon.json").write_text(json.dumps(file))
-            daemon = stack.enter_context(Daemon(host, *flags))
+            daemon = stack.enter_context(Daemon(host, *flags, command=command))
             daemon.import_busybox()
             return Lan(daemon, neighbour)
 

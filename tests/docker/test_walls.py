@@ -10,6 +10,7 @@ from fairlead.firewall.backends import BACKENDS
 from tests.docker.images import PYTHON, TALK, make_tools
 from tests.docker.lan import Lan
 from tests.docker.test_flags import Start, rules, start  # noqa: F401
+from tests.lab.daemon import PROGRAM, SOCKET
 
 pytestmark = pytest.mark.root
 
@@ -58,6 +59,17 @@ def test_doors(
     lan = start("--firewall-backend", backend, *flags, prepare=prepare)
     served(lan)
     assert (fate(lan, OPEN), fate(lan, SHUT)) == found
+
+
+def test_a_host_without_a_raw_table(start: Start) -> None:  # noqa: F811
+    """As with Docker, whoever says so is told that published ports are open to their neighbours."""
+    says = ["env", "DOCKER_INSECURE_NO_IPTABLES_RAW=1", str(PROGRAM), "daemon"]
+    lan = start("-H", f"unix://{SOCKET}", command=says)
+    served(lan)
+    assert (fate(lan, OPEN), fate(lan, SHUT)) == ("open", "timeout")
+    assert "DOCKER" not in lan.host.run(["iptables-save", "-t", "raw"]).stdout
+    warning = "WARNING: DOCKER_INSECURE_NO_IPTABLES_RAW is set"
+    assert warning in lan.daemon.api("GET", "/info").json["Warnings"]
 
 
 def test_the_policy_is_left_alone(start: Start) -> None:  # noqa: F811

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
-from fairlead.firewall.backends import firewall
-from fairlead.firewall.policy import policy
+from fairlead.firewall.backends import USUAL, firewall
+from fairlead.firewall.policy import Habits, policy
 from fairlead.model.endpoint import Endpoint, Port
 from fairlead.model.marks import Marks
 from fairlead.model.network import Network, Pool
@@ -37,6 +37,7 @@ class Page:
     commands: tuple[str, ...]
     notes: tuple[str, ...]
     world: World = field(default_factory=World)
+    habits: Habits = USUAL
 
 
 def network(name: str, number: int, six: bool = False, **more: object) -> Network:
@@ -111,6 +112,30 @@ PAGES = (
             ("bridge", (port("0.0.0.0", 8080, 80), port("::", 8080, 80))),
             ("bridge", (port("127.0.0.1", 8081, 80), port("0.0.0.0", 8053, 53, "udp"))),
         ),
+    ),
+    Page(
+        "without-a-proxy",
+        "Published ports without a proxy",
+        (
+            "fairlead daemon --userland-proxy=false",
+            "docker network create --ipv6 one",
+            "docker run -d --network one -p 8080:80 busybox …",
+        ),
+        (
+            "Nobody is excepted from DNAT: this host's own connections and those of containers, "
+            "also of the same network, are led to the container by the kernel.",
+            "Whoever is led back to his own network is masqueraded, so that the answer comes by this "
+            "host again; and so is what this host sends from its loopback.",
+            "For the latter the bridges route 127.0.0.0/8 (`route_localnet`); `raw` drops what "
+            "containers send there.",
+            "Isolation does not stop what was led: the port is published for everybody.",
+            "::1 is not routed by any kernel: there the proxy serves as ever.",
+        ),
+        world(
+            [network("one", 18, six=True)],
+            ("one", (port("0.0.0.0", 8080, 80), port("::", 8080, 80))),
+        ),
+        Habits(proxied=False),
     ),
     Page(
         "two-networks",
@@ -255,7 +280,7 @@ def text(page: Page) -> str:
     meant = policy(page.world)
 
     def rules(backend: str, version: int) -> Iterable[Resource]:
-        return firewall(backend, MARKS, (version,)).resources(meant)
+        return firewall(backend, MARKS, (version,), page.habits).resources(meant)
 
     shows = [("iptables", iptables(rules("iptables", 4)))]
     if any(net.enable_ipv6 for net in page.world.networks.values()):

@@ -134,12 +134,16 @@ def test_networks_are_closed_to_each_other(field: Field) -> None:
                 assert found[f"{source.sandbox} -> [{address.ip}]:{SHUT}"] == "silence"
 
 
-def test_a_change_of_backend_leaves_nothing(field: Field) -> None:
+@pytest.mark.parametrize(
+    "habits",
+    [Habits(), Habits(proxied=False), Habits(direct=True, accepted=Mark(0x10, 0xF0), raw=False)],
+)
+def test_a_change_of_backend_leaves_nothing(field: Field, habits: Habits) -> None:
     """Whichever way one changes, the other's tables and chains are gone."""
     for backend in (*BACKENDS, *BACKENDS):
-        walls = firewall(backend, field.kernel.marks)
+        walls = firewall(backend, field.kernel.marks, habits=habits)
         want = state(list(walls.resources(policy(field.world))))
-        field.switch([*ground(field.world), *want.values()])
+        field.switch([*ground(field.world, habits.proxied), *want.values()])
         found = field.kernel.observe(Scope())
         assert {k for k in found if k[0] in ("chain", "rule", "nft")} == {
             k for k in want if k[0] in ("chain", "rule", "nft")

@@ -27,7 +27,8 @@ def test_the_page_is_current(page: Page) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_linux_reads_back_what_was_written(page: Page, linux: LinuxKernel) -> None:  # noqa: F811
     """Every rule is in the form in which iptables-save prints it, so that nothing seems changed."""
-    want = state(list(firewall("iptables", linux.marks).resources(policy(page.world))))
+    walls = firewall("iptables", linux.marks, habits=page.habits)
+    want = state(list(walls.resources(policy(page.world))))
 
     linux.apply(diff(want, {}))
 
@@ -43,8 +44,8 @@ def test_linux_reads_back_what_was_written(page: Page, linux: LinuxKernel) -> No
 @pytest.mark.root
 def test_tables_read_back_what_was_written(linux: LinuxKernel) -> None:  # noqa: F811
     """From any page's tables to any other's in one go; at the end nothing of them is left."""
-    walls = firewall("nftables", linux.marks)
     for page in (*PAGES, *reversed(PAGES)):
+        walls = firewall("nftables", linux.marks, habits=page.habits)
         want = state(list(walls.resources(policy(page.world))))
 
         linux.apply(diff(want, linux.observe(Scope())))

@@ -123,6 +123,38 @@ def test_a_container_and_the_hosts_loopback(on: Scene) -> None:
         assert host.sysctl(f"net/ipv4/conf/{name}/route_localnet") == "0"
 
 
+@pytest.mark.parametrize("forged", ["its own", "of the loopback"])
+def test_the_hosts_loopback_where_bridges_route_it(on: Scene, forged: str) -> None:
+    """Without a proxy the bridges route the loopback for the host, and for no container."""
+    on.daemon.restart("--userland-proxy=false")
+    try:
+        web = on.container("web", "-p 127.0.0.1:8080:80", 80)
+        gateway, address = (ip_address(on.endpoint("web")[k]) for k in ("Gateway", "IPAddress"))
+        loopback = ip_address("127.0.0.1")
+        source = address if forged == "its own" else loopback
+        host = on.places["host"]
+        on.servers.add(host, 631)
+        assert host.sysctl("net/ipv4/conf/docker0/route_localnet") == "1"
+        assert probe.one(host, loopback, "tcp", 8080).startswith("web:80")
+        with Wire(web) as wire:
+            mac = host.mac("docker0")
+
+            def attack() -> None:
+                for port in (631, 8080):
+                    wire.send_ip(mac, frames.tcp(source, loopback, (1111, port)))
+                wire.send_ip(mac, frames.ping(address, gateway))
+
+            wire.until(lambda s: s.source == gateway and s.protocol == frames.ICMP, attack)
+            assert [s for s in wire.heard if s.protocol == frames.TCP] == []
+            if source == address:
+                # Without the rule against it the service answers.
+                with on.opened(V4, "raw"):
+                    wire.until(lambda s: s.protocol == frames.TCP and s.ports[0] == 631, attack)
+    finally:
+        on.clear()
+        on.daemon.restart()
+
+
 def test_what_passes_through_the_host(on: Scene, family: Family) -> None:
     """A published port takes nothing that is on its way through the host to somebody else."""
     published(on, family)

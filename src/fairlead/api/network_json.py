@@ -94,6 +94,7 @@ def network_request(given: NetworkCreate, version: Version) -> NetworkRequest:
     ipam = given.IPAM or IPAM()
     ipv4 = True if given.EnableIPv4 is None or version < Version(1, 48) else given.EnableIPv4
     reference = given.ConfigFrom.Network if given.ConfigFrom else None
+    said = {4: given.EnableIPv4 if version >= Version(1, 48) else None, 6: given.EnableIPv6}
     return NetworkRequest(
         name=(given.Name or "").strip(),
         driver=given.Driver or "bridge",
@@ -110,6 +111,7 @@ def network_request(given: NetworkCreate, version: Version) -> NetworkRequest:
         scope=given.Scope or "",
         config_only=bool(given.ConfigOnly),
         config_from=reference or "",
+        decided=frozenset(family for family, on in said.items() if on is not None),
     )
 
 

@@ -23,6 +23,7 @@ from fairlead.model.options import interface_name
 from fairlead.model.state import IPAddress, IPNetwork
 
 CONFIG_FILE = Path("/etc/docker/daemon.json")
+NO_RAW = os.environ.get("DOCKER_INSECURE_NO_IPTABLES_RAW") == "1"
 CERTIFICATES = Path(os.environ.get("DOCKER_CERT_PATH") or "~/.docker").expanduser()
 PLURALS = {
     "default-address-pool": "default-address-pools",

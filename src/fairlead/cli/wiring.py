@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fairlead.api.settings import Settings as ApiSettings
-from fairlead.cli.config import Config, pool_pairs
+from fairlead.cli.config import NO_RAW, Config, pool_pairs
 from fairlead.cli.unserved import unserved
 from fairlead.controller.start import Settings as NetworkSettings
 from fairlead.controller.want import Host
@@ -48,6 +48,7 @@ def judged(config: Config, marks: Marks) -> tuple[Firewall, Host]:
         proxied=config.userland_proxy,
         accepted=None if mark is None else Mark(*mark),
         direct=config.allow_direct_routing,
+        raw=not NO_RAW,
     )
     return firewall(config.firewall_backend, marks, versions or (4, 6), habits), host
 

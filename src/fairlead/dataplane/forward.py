@@ -1,9 +1,9 @@
 """What sandboxes ask that somebody else must answer.
 
 Rule: nobody asks twice what is known or being asked already. An answer is kept
-while it lives (`dns.kept`); who asks the same as somebody else does, of the same
-servers, waits for the same answer. A sandbox whose servers are its own, reached
-from inside, shares with nobody.
+while it lives (`dns.kept`), a failure for a second (`dns.failures`); who asks the
+same as somebody else does, of the same servers, waits for the same answer. A
+sandbox whose servers are its own, reached from inside, shares with nobody.
 
 A sandbox may have 1024 questions out, as with Docker, and then hears REFUSED. If
 all of them together have very many out, each still gets a few: who floods does
@@ -26,6 +26,7 @@ from fairlead.dataplane.upstream import Source
 from fairlead.dataplane.wheel import Wheel
 from fairlead.dns import message
 from fairlead.dns.cache import Cache
+from fairlead.dns.failures import Failures
 from fairlead.dns.kept import KNOWING, keep
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Outstanding:
         self.count = 0
         self.numbers = count()
         self.cache = Cache()
+        self.failures = Failures()
         self.wheel = Wheel()
         self.inbox = Inbox()
         self.noise = Noise()
@@ -78,6 +80,7 @@ class Outstanding:
         now = monotonic()
         if found is None:
             self.cache.rest(key, now + REST_SECONDS)
+            self.failures.note(key, now)
         elif (kept := keep(found, question.query, now)) is not None:
             self.cache.put(key, kept, question.owner)
         elif question.stale is not None and message.rcode_of(found) in KNOWING:
@@ -165,6 +168,10 @@ class Forwards:
                     return
                 if now < entry.kept.until + MOST_STALE_SECONDS:
                     stale = entry.kept
+            if stale is None and shared.failures.stands(key, now):
+                COUNTS.failed += 1
+                reply(message.build(query, message.SERVFAIL))
+                return
             question = shared.flying[stream].get(key)
         COUNTS.forwarded += 1
         self._waiting += 1

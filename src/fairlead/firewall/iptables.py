@@ -93,7 +93,8 @@ class IptablesRenderer:
         linked = [r for link in links if link.server.version == self.version for r in _linked(link)]
         yield from self._filter(bridges, ports, linked)
         yield from self._nat(bridges, ports)
-        yield from self._raw(bridges, ports)
+        if self.habits.raw:
+            yield from self._raw(bridges, ports)
         if self.version in policy.drop_strangers:
             yield Verdict(self.family, "filter", "FORWARD", "DROP")
         if clamped := [rule for b in bridges for rule in b.clamped]:

@@ -105,6 +105,8 @@ class Habits:
     """Packets from outside with this mark reach every container, published port or not."""
     direct: bool = False
     """Published ports are also reached at the containers' own addresses."""
+    raw: bool = True
+    """iptables has a raw table, and what is closed in it is closed."""
 
 
 @dataclass(frozen=True, slots=True)

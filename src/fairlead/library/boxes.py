@@ -85,7 +85,7 @@ class Boxes:
             domainname=request.domainname,
             dns=tuple(request.dns),
             dns_search=tuple(request.dns_search),
-            dns_options=tuple(request.dns_options),
+            dns_options=tuple(request.dns_options) or self.etc.options(),
             free=True,
             source=source(request.namespace),
         )

@@ -33,6 +33,16 @@ class Etc:
         _overwrite(folder / "hosts", self._hosts(world, box))
         _overwrite(folder / "resolv.conf", self._resolv(world, box, served))
 
+    def options(self) -> tuple[str, ...]:
+        """What the host's resolv.conf sets: its `ndots` is the sandboxes', too."""
+        return files.parse_resolv(self._host())[0].options
+
+    def _host(self) -> str:
+        try:
+            return self._resolv_conf.read_text(errors="surrogateescape")
+        except FileNotFoundError:
+            return ""
+
     def drop(self, sandbox: str) -> None:
         """Remove the files of a sandbox that is gone."""
         shutil.rmtree(self.path(sandbox), ignore_errors=True)
@@ -52,10 +62,7 @@ class Etc:
 
     def _resolv(self, world: World, box: Sandbox, served: bool) -> str:
         overrides = Overrides(box.dns, box.dns_search, box.dns_options)
-        try:
-            host = self._resolv_conf.read_text(errors="surrogateescape")
-        except FileNotFoundError:
-            host = ""
+        host = self._host()
         if served:
             return files.internal(host, overrides, str(self._resolv_conf))
         six = any(a.version == 6 for e in world.joined(box.id) for a in e.addresses)

@@ -45,6 +45,7 @@ def network_request(
         internal=internal,
         enable_ipv4=ipv4,
         enable_ipv6=ipv6,
+        decided=frozenset(v for v, said in ((4, not ipv4), (6, ipv6)) if said),
     )
 
 

@@ -66,6 +66,8 @@ class NetworkRequest:
     scope: str = ""
     config_only: bool = False
     config_from: str = ""
+    decided: frozenset[int] = frozenset()
+    """The families of which the user said whether it has them: no default changes that."""
 
 
 @dataclass(frozen=True, slots=True)
