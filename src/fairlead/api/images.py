@@ -11,6 +11,7 @@ from fairlead.api.call import Call, Reply, Serve
 from fairlead.api.filters import Filters, parse
 from fairlead.api.router import Route
 from fairlead.model.errors import Invalid
+from fairlead.runtime.stored import EMPTY_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,26 +19,6 @@ if TYPE_CHECKING:
     from fairlead.runtime.image import Image, Removed
 
 Json = dict[str, Any]
-
-NO_CONTAINER: Json = {
-    "Hostname": "",
-    "Domainname": "",
-    "User": "",
-    "AttachStdin": False,
-    "AttachStdout": False,
-    "AttachStderr": False,
-    "Tty": False,
-    "OpenStdin": False,
-    "StdinOnce": False,
-    "Env": None,
-    "Cmd": None,
-    "Image": "",
-    "Volumes": None,
-    "WorkingDir": "",
-    "Entrypoint": None,
-    "OnBuild": None,
-    "Labels": None,
-}
 
 
 def seconds(created: str) -> int:
@@ -108,7 +89,7 @@ async def inspect(call: Call) -> Reply:
     # Compose 1 speaks whatever version is newest, and fails without what went with 1.45.
     compose1 = call.request.headers.get("user-agent", "").startswith("docker-compose/1")
     if compose1 or not call.since(1, 45):
-        found |= {"Container": "", "ContainerConfig": NO_CONTAINER}
+        found |= {"Container": "", "ContainerConfig": EMPTY_CONFIG}
     if not call.since(1, 44):
         found["VirtualSize"] = found["Size"]
     return answer(found)

@@ -32,14 +32,6 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def strict_pair(text: str) -> tuple[str, str]:
-    """``key=value``, both needed."""
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise ValueError(f"invalid argument {text}: must be key=value")
-    return key, value
-
-
 def size_bytes(text: str) -> int:
     """A size such as 512m or 1.5GiB, in 1024s."""
     found = SIZE.match(text)

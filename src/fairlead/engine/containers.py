@@ -92,10 +92,6 @@ class Containers:
         """The ports exposed, one by one: ``80/tcp``."""
         return tuple(ports.exposed(container.record.config.ports))
 
-    def volumes_of(self, container: Container) -> Sequence[str]:
-        """The names of its volumes."""
-        return [m.name for m in container.record.mounts if m.type == "volume"]
-
     async def size(self, ref: str) -> tuple[int, int]:
         """Bytes it has written, and bytes of its whole file system."""
         container = self.find(ref)

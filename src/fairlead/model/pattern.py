@@ -18,15 +18,15 @@ groups                ``(x)  (?:x)  (?P<name>x)  (?<name>x)  (?i)  (?is:x)``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+
+from fairlead.model.characters import CLASSES, ESCAPES, NAMED, Test, any_of, between, other_than
 
 MOST_INSTRUCTIONS = 2000
 MOST_NESTED = 50
 MOST_REPEATED = 1000
-
-Test = Callable[[str], bool]
 
 
 class BadPattern(ValueError):
@@ -71,43 +71,6 @@ class Repeat:
 
 
 Node = One | Place | Sequence | Choice | Repeat
-
-CLASSES: dict[str, Test] = {
-    "d": lambda c: c in "0123456789",
-    "w": lambda c: c.isascii() and (c.isalnum() or c == "_"),
-    "s": lambda c: c in " \t\n\f\r",
-}
-NAMED: dict[str, Test] = {
-    "alnum": lambda c: c.isascii() and c.isalnum(),
-    "alpha": lambda c: c.isascii() and c.isalpha(),
-    "ascii": str.isascii,
-    "blank": lambda c: c in " \t",
-    "cntrl": lambda c: c < " " or c == "\x7f",
-    "digit": CLASSES["d"],
-    "graph": lambda c: "!" <= c <= "~",
-    "lower": lambda c: "a" <= c <= "z",
-    "print": lambda c: " " <= c <= "~",
-    "punct": lambda c: "!" <= c <= "~" and not c.isalnum(),
-    "space": lambda c: c in " \t\n\f\r\v",
-    "upper": lambda c: "A" <= c <= "Z",
-    "word": CLASSES["w"],
-    "xdigit": lambda c: c in "0123456789abcdefABCDEF",
-}
-ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
-
-
-def _not(test: Test) -> Test:
-    return lambda c: not test(c)
-
-
-def _any(tests: tuple[Test, ...]) -> Test:
-    return lambda c: any(test(c) for test in tests)
-
-
-def _between(first: str, last: str, fold: bool) -> Test:
-    if not fold:
-        return lambda c: first <= c <= last
-    return lambda c: first <= c.lower() <= last or first <= c.upper() <= last
 
 
 class _Parser:
@@ -156,7 +119,7 @@ class _Parser:
                 if group is not None:
                     parts.append(self._repeated(group))
             elif self._take("\\Q"):
-                quoted = [One(_between(c, c, "i" in flags)) for c in self._quoted()]
+                quoted = [One(between(c, c, "i" in flags)) for c in self._quoted()]
                 parts += quoted[:-1]
                 parts += [self._repeated(last) for last in quoted[-1:]]
             else:
@@ -209,21 +172,21 @@ class _Parser:
             if self._peek() in tuple("AzbB"):
                 return Place(self._take())
             return One(self._escape("i" in flags)[0])
-        return One(_between(c, c, "i" in flags))
+        return One(between(c, c, "i" in flags))
 
     def _escape(self, fold: bool) -> tuple[Test, str]:
         """A test, and the character if it is for one only."""
         c = self._need()
         if c.lower() in CLASSES:
             test = CLASSES[c.lower()]
-            return (_not(test) if c.isupper() else test), ""
+            return (other_than(test) if c.isupper() else test), ""
         if c == "x":
             c = self._hexadecimal()
         elif c in ESCAPES:
             c = ESCAPES[c]
         elif c.isascii() and c.isalnum():
             raise BadPattern(f"unknown escape \\{c}")
-        return _between(c, c, fold), c
+        return between(c, c, fold), c
 
     def _hexadecimal(self) -> str:
         digits = ""
@@ -247,8 +210,8 @@ class _Parser:
             else:
                 tests.append(self._span(fold))
             first = False
-        found = _any(tuple(tests))
-        return _not(found) if negated else found
+        found = any_of(tuple(tests))
+        return other_than(found) if negated else found
 
     def _named(self) -> Test:
         negated = bool(self._take("^"))
@@ -256,11 +219,11 @@ class _Parser:
         if not end or name not in NAMED:
             raise BadPattern("unknown class")
         self._at += len(name) + 2
-        return _not(NAMED[name]) if negated else NAMED[name]
+        return other_than(NAMED[name]) if negated else NAMED[name]
 
     def _span(self, fold: bool) -> Test:
         low = self._need()
-        test: Test = _between(low, low, fold)
+        test: Test = between(low, low, fold)
         if low == "\\":
             test, low = self._escape(fold)
         if not low or not self._peek("-") or self._peek("-]"):
@@ -271,7 +234,7 @@ class _Parser:
             high = self._escape(fold)[1]
         if not high or high < low:
             raise BadPattern("a range that runs backwards")
-        return _between(low, high, fold)
+        return between(low, high, fold)
 
     def _repeated(self, part: Node) -> Node:
         """The part, as often as what follows it says."""

@@ -133,7 +133,7 @@ def _labelled(image: Image, label: str) -> bool:
     return name in labels and (not sign or labels[name] == value)
 
 
-_EMPTY_CONFIG: Mapping[str, Any] = {
+EMPTY_CONFIG: Mapping[str, Any] = {
     "Hostname": "",
     "Domainname": "",
     "User": "",
@@ -152,6 +152,7 @@ _EMPTY_CONFIG: Mapping[str, Any] = {
     "OnBuild": None,
     "Labels": None,
 }
+"""What an image says of containers that says nothing of them."""
 
 
 def inspection(image: Image) -> dict[str, Any]:
@@ -165,7 +166,7 @@ def inspection(image: Image) -> dict[str, Any]:
         "Created": image.created,
         "DockerVersion": "",
         "Author": image.author,
-        "Config": {**_EMPTY_CONFIG, **image.config},
+        "Config": {**EMPTY_CONFIG, **image.config},
         "Architecture": image.architecture,
         "Os": image.os,
         "Size": image.size_bytes,
