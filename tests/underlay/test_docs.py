@@ -19,7 +19,7 @@ HERE = [block for block in BLOCKS if "ipvlan" not in block and "eth0." not in bl
 
 
 def test_there_are_examples() -> None:
-    """Two that any kernel with macvlan can do; the others are in `test_kinds_daemon_vm`."""
+    """Two that any kernel with macvlan can do; what the third asks for `test_kinds_vm` makes."""
     assert (len(HERE), len(BLOCKS)) == (2, 3)
 
 
