@@ -141,6 +141,7 @@ class Machine:
         self.store: DyingStore
         self.backend(backend)
         self.underlay: IPAddress | None = None
+        self.underlay_mtu = 0
         self._drawn = 0
         self._seed = seed
         self.controller: Controller
@@ -168,7 +169,7 @@ class Machine:
             self.kernel,
             self.dataplane,  # type: ignore[arg-type]
             self.walls,
-            want.Host(underlay=self.underlay),
+            want.Host(underlay=self.underlay, underlay_mtu=self.underlay_mtu),
         )
         self.controller = Controller(
             committer, self.settings, Path("/run/netns"), self.resolv_conf, self.draw

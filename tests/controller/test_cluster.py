@@ -408,3 +408,18 @@ async def test_what_others_break_of_an_overlay_is_mended(cluster: Cluster) -> No
         await healer.audit()
         await healer.audit()
         assert kernel.state == before, key
+
+
+async def test_the_size_of_packets_is_that_of_the_way_between_hosts(cluster: Cluster) -> None:
+    """Less what VXLAN needs, for everybody on the network, whoever made it."""
+    await cluster.a.down()
+    cluster.a.machine.underlay_mtu = 9000
+    await cluster.a.up()
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    await cluster.b.run("two", "ov")
+
+    space = span(cluster.b.machine.controller.network("ov").id)
+    device = cluster.b.machine.kernel.state["link", space, "vxlan0"]
+    assert isinstance(device, Vxlan)
+    assert device.mtu == 8950

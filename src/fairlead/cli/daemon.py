@@ -46,6 +46,7 @@ from fairlead.engine.engine import Engine
 from fairlead.gossip.agent import forget
 from fairlead.http.server import Server
 from fairlead.kernel.linux import LinuxKernel
+from fairlead.kernel.surroundings import mtu_of
 from fairlead.kernel.watch import Watch
 from fairlead.model.errors import Conflict, FairleadError
 from fairlead.model.marks import Marks
@@ -161,7 +162,8 @@ async def _put_together(
     hosts = cluster(config)
     known = standing(hosts) if hosts is not None else None
     if known is not None:
-        host = replace(host, underlay=known.node.address)
+        own = known.node.address
+        host = replace(host, underlay=own, underlay_mtu=mtu_of(own))
     committer = Measured(store, kernel, dataplane, walls, host).watched(tally, journal.change)
     controller = Controller(committer, network_settings(config), config.exec_root / "netns")
     controller.outside = Plugins()

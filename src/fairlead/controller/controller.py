@@ -219,7 +219,9 @@ class Controller(Learner):
             lambda: (kernel.surroundings(), kernel.is_bridge(name))
         )
         if not say.remote:
-            request = requests.with_mtu(request, surroundings.mtu)
+            between = self._committer.host.underlay_mtu
+            outer = between if request.driver == "overlay" and between else surroundings.mtu
+            request = requests.with_mtu(request, outer)
         bases = (*self.settings.bases, self.unique_local)
         avoided = (*surroundings.routes, *map(ip_network, self._upstreams()))
         found: tuple[Pool, ...] = ()

@@ -55,6 +55,8 @@ class Host:
     """What the kernel does not lead to a published port the proxy does."""
     underlay: IPAddress | None = None
     """The address by which the hosts of the cluster reach this one."""
+    underlay_mtu: int = 0
+    """The MTU of the interface that has it, in bytes; 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

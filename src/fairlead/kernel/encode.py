@@ -190,7 +190,8 @@ class Encoder:
         """Plug a device in, which was made from the host, where its bridge is."""
         self._indices.clear()
         with self._namespaces.entered(item.namespace), Socket() as netlink:
-            answers = netlink.batch(self._plug(step, item))
+            made, master = self._index(step, tunnel.draft(item)), self._index(step, item.master)
+            answers = netlink.batch(tunnel.finish(item, made, master, self._marks.alias))
         self._indices.clear()
         for answer in answers:
             if answer.code:

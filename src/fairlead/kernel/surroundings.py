@@ -45,6 +45,15 @@ def address_on(interface: str) -> IPAddress | None:
     return next((a for a in sorted(found, key=lambda a: a.version) if not a.is_link_local), None)
 
 
+def mtu_of(address: IPAddress) -> int:
+    """The MTU of the interface of this namespace that has an address; 0 if none has it."""
+    with Socket() as netlink:
+        for row in rtnetlink.links(netlink):
+            if address in rtnetlink.every_address(netlink, row.index):
+                return row.mtu
+    return 0
+
+
 class Outside:
     """The namespace that the thread is in when this is made."""
 

@@ -66,17 +66,31 @@ NOWHERE: Mapping[int, IPAddress] = {4: ip_address("0.0.0.0"), 6: ip_address("::"
 
 
 def new_vxlan(item: Vxlan, namespace_fd: int) -> list[Message]:
-    """Make a device in a namespace, down; sent from the host's."""
+    """Make a device in a namespace, down; sent from the host's.
+
+    Under a name that nobody has: before Linux 6.14 one of the host's would be in the way.
+    """
     local = IFLA_VXLAN_LOCAL if item.local.version == 4 else IFLA_VXLAN_LOCAL6
     data = u32(IFLA_VXLAN_ID, item.vni) + attribute(local, item.local.packed)
     data += attribute(IFLA_VXLAN_PORT, struct.pack(">H", item.port))
     flags = {IFLA_VXLAN_LEARNING: 0, IFLA_VXLAN_PROXY: 1, IFLA_VXLAN_UDP_CSUM: 1}
     flags |= {IFLA_VXLAN_UDP_ZERO_CSUM6_TX: 0, IFLA_VXLAN_UDP_ZERO_CSUM6_RX: 0}
     data += b"".join(attribute(kind, bytes([on])) for kind, on in flags.items())
-    body = header() + text(IFLA_IFNAME, item.name) + u32(IFLA_MTU, item.mtu)
+    body = header() + text(IFLA_IFNAME, draft(item)) + u32(IFLA_MTU, item.mtu)
     body += u32(IFLA_NET_NS_FD, namespace_fd)
     kind = text(IFLA_INFO_KIND, KIND)
     return [Message(RTM_NEWLINK, NEW, body + nest(IFLA_LINKINFO, kind, nest(IFLA_INFO_DATA, data)))]
+
+
+def draft(item: Vxlan) -> str:
+    """What a device is called until it is where it belongs."""
+    return f"fl-vx-{item.vni:06x}"
+
+
+def finish(item: Vxlan, index: int, master: int, alias: str) -> list[Message]:
+    """Give a device that was made its name, and plug it in."""
+    named = Message(RTM_SETLINK, 0, header(index) + text(IFLA_IFNAME, item.name))
+    return [named, *plug(item, master, alias)]
 
 
 def plug(item: Vxlan, master: int, alias: str) -> list[Message]:
