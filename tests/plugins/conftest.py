@@ -26,7 +26,7 @@ def machines() -> Iterator[tuple[Machine, Machine]]:
 def started(machines: tuple[Machine, Machine]) -> Iterator[tuple[Daemon, Wires]]:
     """The daemon, and a plugin called `wires`."""
     host, _ = machines
-    with Wires(host) as wires, Daemon(host) as daemon:
+    with Wires(host, keep=True) as wires, Daemon(host) as daemon:
         daemon.import_busybox()
         make_tools(daemon)
         yield daemon, wires
@@ -43,6 +43,7 @@ def wires(started: tuple[Daemon, Wires]) -> Wires:
     """The plugin with an empty log and no faults."""
     plugin = started[1]
     plugin.fail()
+    plugin.live()
     plugin.forget()
     return plugin
 
@@ -54,4 +55,5 @@ def lan(
     """A clean start for each test, and no trace after it."""
     yield Lan(started[0], machines[1])
     wires.fail()
+    wires.live()
     traces.none()

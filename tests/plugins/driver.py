@@ -58,6 +58,13 @@ class Wires:
         line = self._process.stdout.readline()
         assert line == "ready\n", line + self._process.stdout.read()
 
+    def live(self) -> None:
+        """Starts it again if it died."""
+        if self._process is not None and self._process.poll() is not None:
+            self.kill()
+        if self._process is None:
+            self.start()
+
     def kill(self) -> None:
         """Ends it; its socket stays behind, as that of any that dies."""
         if self._process is not None:

@@ -3,7 +3,7 @@
 It runs by itself and knows nothing of fairlead. Every call is appended to a log, one JSON
 text a line; before it answers it looks into a file of faults that a test may write:
 
-    {"NetworkDriver.Join": {"sleep": 5}}                      takes its time
+    {"NetworkDriver.Join": {"hold": true}}                    answers when the fault is gone
     {"NetworkDriver.Join": {"status": 404}}                   does not know the call
     {"NetworkDriver.Join": {"answer": {"Err": "no"}}}         says something else
     {"NetworkDriver.Join": {"merge": {"Gateway": "x"}}}       changes what it would say
@@ -210,7 +210,9 @@ class Handler(BaseHTTPRequestHandler):
         fault = faults(call)
         if fault.get("die"):
             os._exit(1)
-        time.sleep(fault.get("sleep", 0))
+        while fault.get("hold"):
+            time.sleep(0.05)
+            fault = faults(call)
         self.answer(call, ask, fault)
 
     def answer(self, call: str, ask: Json, fault: Json) -> None:

@@ -37,6 +37,7 @@ class Courier:
         self._world = world
         self._strike = strike
         self._warn = warn
+        self._silent: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._resuming: asyncio.Task[None] | None = None
 
@@ -113,12 +114,13 @@ class Courier:
         try:
             await self._say(errand)
         except (Unavailable, NotFound) as error:
-            self._warn(
-                f"{_what(errand)}: {error.message}; it will be told later, until somebody answers"
-            )
+            if errand.id not in self._silent:
+                self._silent.add(errand.id)
+                self._warn(f"{_what(errand)}: {error.message}; told again until somebody answers")
             return False
         except FairleadError as error:
             self._warn(f"{_what(errand)}: {error.message}")
+        self._silent.discard(errand.id)
         return True
 
     async def _say(self, errand: Errand) -> None:

@@ -69,6 +69,10 @@ def check_endpoint(world: World, net: Network, ep: Endpoint) -> None:
     for gateway in ep.gateways:
         if gateway.is_multicast or gateway.is_loopback or gateway.is_unspecified:
             raise Lie(who, f"was given the gateway {gateway}, which nobody can be")
+        near = [a.network for a in ep.addresses]
+        near += [r.destination for r in ep.routes if r.via is None]
+        if net.remote and not gateway.is_link_local and not any(gateway in n for n in near):
+            raise Lie(who, f"was given the gateway {gateway}, to which no address or route leads")
     mine = {str(route.destination) for route in ep.routes}
     if len(mine) != len(ep.routes):
         raise Lie(who, "wants two routes to the same destination")

@@ -107,7 +107,10 @@ async def _talk(
     while True:
         answer = connection.next_event()
         if answer is h11.NEED_DATA:
-            connection.receive_data(await reader.read(CHUNK_BYTES))
+            data = await reader.read(CHUNK_BYTES)
+            if not data and not status:
+                raise EOFError("connection closed before the answer")
+            connection.receive_data(data)
         elif isinstance(answer, h11.Response):
             status = answer.status_code
         elif isinstance(answer, h11.Data):

@@ -36,6 +36,8 @@ class Patience:
 
 PATIENT = Patience(answer=30.0, start=30.0)
 """A user waits for it."""
+JOINING = Patience(answer=30.0, start=10.0)
+"""A container does: its network was made, so the plugin was there."""
 HASTY = Patience(answer=5.0, start=0.0)
 """Nobody does; it can be done later."""
 GLANCE = Patience(answer=0.5, start=0.0)

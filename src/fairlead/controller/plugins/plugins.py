@@ -16,6 +16,7 @@ from fairlead.controller.plugins.plugin import (
     FIRST_PAUSE_SECONDS,
     GLANCE,
     HASTY,
+    JOINING,
     PATIENT,
     NotImplementedThere,
     Patience,
@@ -42,7 +43,9 @@ class Plugins:
 
     async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
         """The plugins of a network. Raises NotFound, Unavailable, or what they answer."""
-        patience = PATIENT if patient else HASTY
+        patience = PATIENT if isinstance(net, NetworkRequest) else JOINING
+        if not patient:
+            patience = HASTY
         driver: RemoteDriver | None = None
         scope, gateways = Scope.LOCAL, BOTH
         if not builtin(net.driver):
