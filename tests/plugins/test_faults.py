@@ -188,7 +188,11 @@ LIES: list[tuple[str, Faults, str]] = [
         "cannot be the start",
     ),
     ("run", {"NetworkDriver.Join": {"merge": {"Gateway": "elsewhere"}}}, "is no address"),
-    ("run", {"NetworkDriver.Join": {"merge": {"Gateway": "203.0.113.1"}}}, "to which no address or route leads"),
+    (
+        "run",
+        {"NetworkDriver.Join": {"merge": {"Gateway": "203.0.113.1"}}},
+        "to which no address or route leads",
+    ),
     (
         "run",
         {"NetworkDriver.Join": {"merge": {"StaticRoutes": [{"Destination": "x"}]}}},
