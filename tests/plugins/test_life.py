@@ -251,3 +251,49 @@ def test_the_daemon_dies_and_a_container_meanwhile(lan: Lan, wires: Wires) -> No
     lan.daemon.start()
     eventually(lambda: {"Leave", "DeleteEndpoint"} <= set(wires.calls()))
     assert "po-" not in lan.host.shell("ip link").stdout
+
+
+def test_its_link_goes_while_the_daemon_is_away(lan: Lan, wires: Wires) -> None:
+    """The daemon starts, and everybody else has what they had."""
+    lan.create("red", "-d wires --subnet 10.9.1.0/24")
+    lan.create("blue")
+    lan.run("aa", "--network red")
+    lan.run("bb", "--network blue")
+    lan.daemon.kill9()
+    lan.host.shell("ip -o link | grep -o 'po-[^@]*' | xargs ip link del")
+    lan.daemon.start()
+    assert lan.reaches("bb", str(lan.neighbour.address))
+    lan.docker("network", "connect", "blue", "aa")
+    assert lan.reaches("aa", "bb")
+    # The plugin says that it has no such link any more; that keeps nothing from going.
+    lan.docker("rm", "-f", "aa", "bb")
+    lan.docker("network", "rm", "red")
+    assert "red" not in lan.names()
+
+
+def test_files_that_say_where_a_plugin_is(lan: Lan) -> None:
+    """A .spec and a .json with TLS; the certificate is looked at where an authority is named."""
+    host = lan.host
+    host.shell(
+        "mkdir -p /etc/docker/plugins /run/tls; cd /run/tls; openssl req -x509 -newkey rsa:2048 "
+        "-nodes -keyout key.pem -out cert.pem -subj /CN=localhost -days 2 "
+        "-addext subjectAltName=DNS:localhost 2>/dev/null; cp cert.pem other.pem"
+    )
+    host.path("/etc/docker/plugins/plain.spec").write_text("tcp://127.0.0.1:7001\n")
+    tls = {"CAFile": "/run/tls/cert.pem"}
+    for name, address in (("safe", "https://localhost:7002"), ("wrong", "https://127.0.0.1:7002")):
+        spec = {"Name": name, "Addr": address, "TLSConfig": tls}
+        folder = host.path(f"/etc/docker/plugins/{name}")
+        folder.mkdir()
+        (folder / f"{name}.json").write_text(json.dumps(spec))
+    keys = ("/run/tls/cert.pem", "/run/tls/key.pem")
+    with Wires(host, "plain", where="7001"), Wires(host, "safe", where="7002", tls=keys):
+        for name in ("plain", "safe"):
+            lan.create(f"net-{name}", f"-d {name}")
+            lan.run(f"c-{name}", f"--network net-{name}")
+            lan.docker("rm", "-f", f"c-{name}")
+            lan.docker("network", "rm", f"net-{name}")
+        done = lan.daemon.docker("network", "create", "-d", "wrong", "red", check=False)
+        assert done.returncode != 0
+        assert "certificate" in done.stderr
+    host.shell("rm -r /etc/docker/plugins")

@@ -49,6 +49,7 @@ from fairlead.model.state import (
     Bridge,
     ForgetFlows,
     IPAddress,
+    Lent,
     Namespace,
     Resource,
     Scope,
@@ -280,6 +281,7 @@ class Committer:
         handover.note(self.store, wanted.values())
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         have = self.kernel.observe(scope)
+        wanted = self._possible(wanted, have)
         taken: list[Step] = []
         for _ in range(ROUNDS):
             steps = diff(wanted, have)
@@ -292,6 +294,18 @@ class Committer:
             return tuple(taken)
         self.kernel.settle(intact=True)
         return tuple(taken)
+
+    def _possible(self, wanted: State, have: State) -> State:
+        """What is wanted, without links of others that these have taken away, and what is on them.
+
+        Only they could make them again. Whoever is on such a network is told by its plugin.
+        """
+        lent = [r for r in wanted.values() if isinstance(r, Lent) and r.key not in have]
+        gone = [r for r in lent if self.kernel.host_link(r.name) is None]
+        if not gone:
+            return wanted
+        lost = {key for link in gone for key in (link.key, *link.provides)}
+        return {k: r for k, r in wanted.items() if k not in lost and lost.isdisjoint(r.needs)}
 
     def _again(self, scope: Scope, had: State, steps: Sequence[Step]) -> State:
         """What is there after steps; what they could not touch is not looked at once more."""

@@ -75,6 +75,9 @@ async def post(
     except TimeoutError:
         kind = NoAnswer if connected else NotConnected
         raise kind(f"no answer from {address} within {seconds:g} seconds") from None
+    except ssl.SSLError as error:
+        # It will not be another the next time.
+        raise BadAnswer(f"{address}: {error.reason or error}".lower()) from error
     except (OSError, EOFError) as error:
         kind = NoAnswer if connected else NotConnected
         reason = getattr(error, "strerror", None) or str(error) or "connection closed"

@@ -30,6 +30,7 @@ from fairlead.model.state import (
     Bridge,
     Chain,
     Key,
+    Lent,
     Namespace,
     Neighbour,
     Rank,
@@ -140,6 +141,9 @@ def _is_missed(
     if isinstance(wanted, Namespace):
         # Another one of that name would not be the one that the container is in.
         return is_span(wanted.name)
+    if isinstance(wanted, Lent):
+        # Whoever made it took it away: only they can bring it back.
+        return False
     if isinstance(wanted, NftElement):
         # One that a person took out is their will; a set without any was emptied.
         place = _set(wanted)
@@ -160,6 +164,9 @@ def _stands(wanted: Address | Route | Neighbour | Sysctl, want: State, have: Sta
     """Whether the interface in the sandbox on which it belongs is there as it was made."""
     place = ("link", wanted.namespace, wanted.link)
     for cable in want.values():
+        if isinstance(cable, Lent) and place in cable.provides:
+            # With it gone there is nothing to put this on; otherwise it is the container's own.
+            return True
         if isinstance(cable, Veth | Sublink) and place in cable.provides:
             present = have.get(cable.key)
             return present is not None and changed_fields(present, cable) <= cable.IN_PLACE
