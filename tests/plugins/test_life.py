@@ -250,7 +250,7 @@ def test_the_daemon_dies_and_a_container_meanwhile(lan: Lan, wires: Wires) -> No
     wires.forget()
     lan.daemon.start()
     eventually(lambda: {"Leave", "DeleteEndpoint"} <= set(wires.calls()))
-    assert "po-" not in lan.host.shell("ip link").stdout
+    eventually(lambda: "po-" not in lan.host.shell("ip link").stdout)
 
 
 def test_its_link_goes_while_the_daemon_is_away(lan: Lan, wires: Wires) -> None:
