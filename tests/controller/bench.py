@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fairlead.controller import want
+from fairlead.controller.ask import Alone, Outside
 from fairlead.controller.commit import Committer
 from fairlead.controller.controller import Controller
 from fairlead.controller.start import Settings
@@ -142,6 +143,7 @@ class Machine:
         self.backend(backend)
         self.underlay: IPAddress | None = None
         self.underlay_mtu = 0
+        self.outside: Outside = Alone()
         self._drawn = 0
         self._seed = seed
         self.controller: Controller
@@ -174,6 +176,7 @@ class Machine:
         self.controller = Controller(
             committer, self.settings, Path("/run/netns"), self.resolv_conf, self.draw
         )
+        self.controller.outside = self.outside
         return await self.controller.start()
 
     async def halt(self) -> None:

@@ -51,7 +51,11 @@ class Declined(Failed):
 
 
 class Ledger(Protocol):
-    """Who gives out pools and addresses."""
+    """Who gives out pools and addresses.
+
+    What was given by an answer that never arrived nobody here knows of: to find that again
+    is the ledger's own business.
+    """
 
     async def pools(self, net: Network, request: NetworkRequest) -> tuple[Pool, ...]:
         """The pools of a network to be, with gateways; of all that were given or of none."""
