@@ -314,3 +314,22 @@ async def test_an_address_of_choice_that_somebody_has(machine: Machine) -> None:
     with pytest.raises(Failed, match="which endpoint"):
         await machine.controller.open_sandbox(machine.box("two"), ask)
     machine.is_right()
+
+
+async def test_a_daemon_that_stops_does_not_wait(machine: Machine) -> None:
+    """What was asked for then is taken back after the next start."""
+    there = village(machine)
+    await machine.controller.create_network(RED)
+    there.pause = asyncio.Event()
+    box = machine.box("one")
+    joins = [("red", EndpointRequest())]
+    joining = asyncio.create_task(machine.controller.open_sandbox(box, joins))
+    await asyncio.sleep(0.01)
+    await _soon(machine.halt())
+    with pytest.raises(Unavailable, match="stopping"):
+        await joining
+    there.pause = None
+    await machine.boot()
+    machine.is_right()
+    await _end(machine)
+    assert not any(there.remembers)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fairlead.controller import facts
 from fairlead.controller.ask import Alone, Declined, Outside, Say
@@ -18,7 +19,7 @@ from fairlead.controller.maker import Maker
 from fairlead.controller.start import Settings
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errand import Due, Errand, parting
-from fairlead.model.errors import FairleadError, NotFound
+from fairlead.model.errors import FairleadError, NotFound, Unavailable
 from fairlead.model.network import Network, NetworkRequest, Pool
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPInterface
@@ -53,6 +54,8 @@ class Asker(Maker):
         )
         self._draw = draw
         self._promised: dict[str, Thing] = {}
+        self._questions: set[asyncio.Future[Any]] = set()
+        self._closing = False
 
     def _expected(self) -> World:
         """The world with what is promised: what is given out next must fit into that."""
@@ -80,6 +83,26 @@ class Asker(Maker):
         if nets or self.world.errands:
             self.courier.start(nets)
 
+    async def _hush(self) -> None:
+        """Wait for no answer any more: what takes back the questions is on disk."""
+        self._closing = True
+        await self.courier.close()
+        for question in self._questions:
+            question.cancel()
+
+    async def _answer(self, asked: Coroutine[Any, Any, T]) -> T:
+        """What somebody else answers. Raises Unavailable if we end before they do."""
+        question = asyncio.ensure_future(asked)
+        self._questions.add(question)
+        try:
+            return await question
+        except asyncio.CancelledError:
+            if not self._closing:
+                raise
+            raise Unavailable("the daemon is stopping", hint="ask again when it is back") from None
+        finally:
+            self._questions.discard(question)
+
     # Networks
 
     async def _create_asked(self, request: NetworkRequest, draft: Network, say: Say) -> Network:
@@ -87,7 +110,7 @@ class Asker(Maker):
         async with self._asking((draft,)) as owed:
             net = replace(draft, scope=say.scope)
             if say.ledger is not None:
-                net = replace(net, pools=await say.ledger.pools(net, request))
+                net = replace(net, pools=await self._answer(say.ledger.pools(net, request)))
                 await self._owe(owed, [self._errand(Due.POOL, net, pool=p) for p in net.pools])
             facts.check_network(self._expected(), net)
             self._promised[net.id] = net
@@ -144,7 +167,7 @@ class Asker(Maker):
     async def _asked(self, owed: list[Errand], box: Sandbox, draft: Draft, place: Path) -> Endpoint:
         net, ep, say = draft.net, draft.ep, draft.say
         if say.ledger is not None:
-            given = await say.ledger.addresses(net, ep, draft.request)
+            given = await self._answer(say.ledger.addresses(net, ep, draft.request))
             dues = [self._errand(Due.ADDRESS, net, ep, address=a) for a in given]
             await self._owe(owed, dues)
             owner = f"{box.container}{net.id}"
@@ -239,6 +262,8 @@ class Asker(Maker):
         except BaseException as error:
             for thing in promised:
                 self._promised.pop(thing.id, None)
+            if self._closing:
+                raise
             back = sorted(owed, key=lambda e: (list(Due).index(e.due), e.created))
             if owed and not await self.courier.run(back) and isinstance(error, FairleadError):
                 more = "what was asked for already is taken back when the plugin answers"
@@ -256,10 +281,12 @@ class Asker(Maker):
         self.courier.held.difference_update(errand.id for errand in owed)
         owed.clear()
 
-    async def _unless_declined(self, owed: list[Errand], errand: Errand, asked: Awaitable[T]) -> T:
+    async def _unless_declined(
+        self, owed: list[Errand], errand: Errand, asked: Coroutine[Any, Any, T]
+    ) -> T:
         """An answer; whoever declines has nothing to take back."""
         try:
-            return await asked
+            return await self._answer(asked)
         except Declined:
             owed.remove(errand)
             await self._strike([errand])

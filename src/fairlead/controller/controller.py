@@ -101,7 +101,7 @@ class Controller(Learner):
 
     async def close(self) -> None:
         """Stop; what runs goes on running."""
-        await self.courier.close()
+        await self._hush()
         await self.healer.close()
         await self._finish()
         self._committer.close()

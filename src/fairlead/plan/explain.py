@@ -15,6 +15,7 @@ from fairlead.model.state import (
     Chain,
     DnsRedirect,
     Key,
+    Lent,
     Namespace,
     Neighbour,
     Policy,
@@ -110,6 +111,8 @@ def describe(resource: Resource) -> str:
         case Sublink():
             words = " ".join(filter(None, (resource.mode, resource.flag, resource.mac)))
             return f"{resource.kind:7} {resource.name} on {resource.parent} ({words}){place}"
+        case Lent():
+            return f"lent    {resource.name} as {resource.inside}{place} ({resource.mac})"
         case Address():
             return f"address {resource.address} on {resource.link}{place}"
         case Route():
