@@ -14,7 +14,7 @@ from fairlead.controller import facts
 from fairlead.controller.ask import Alone, Declined, Outside, Say
 from fairlead.controller.commit import Committer
 from fairlead.controller.courier import Courier
-from fairlead.controller.join import Draw, free_name, mac
+from fairlead.controller.join import Draw, free_name, own_mac, ways
 from fairlead.controller.maker import Maker
 from fairlead.controller.start import Settings
 from fairlead.model.endpoint import Endpoint, EndpointRequest
@@ -170,9 +170,8 @@ class Asker(Maker):
             given = await self._answer(say.ledger.addresses(net, ep, draft.request))
             dues = [self._errand(Due.ADDRESS, net, ep, address=a) for a in given]
             await self._owe(owed, dues)
-            owner = f"{box.container}{net.id}"
-            own = ep.mac or ("" if net.remote else mac(given, owner))
-            ep = replace(ep, addresses=given, mac=own)
+            own = own_mac(net, box, draft.request, ep.id, given)
+            ep = replace(ep, addresses=given, mac=own, gateways=ways(net, box, given))
             facts.check_endpoint(self._expected(), net, ep)
             self._promised[ep.id] = ep
         if say.parties:

@@ -14,7 +14,7 @@ from fairlead.model.hold import Holds
 from fairlead.model.network import Network
 from fairlead.model.options import ENDPOINT_IFNAME, interface_name
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import IPInterface
+from fairlead.model.state import IPAddress, IPInterface
 from fairlead.model.world import Change, World
 
 Draw = Callable[[int], str]
@@ -62,9 +62,6 @@ class Joiner:
         check_endpoint(net, request)
         cable = driver(net).CABLE and not self._box.host
         addresses = self._addresses(net, request) if cable and ours else ()
-        # The driver of a network that is somebody else's says where the way out is, and may
-        # have made the link with a MAC already.
-        leads = cable and driver(net).WAY_OUT and not net.remote
         id_ = self._draw(32)
         endpoint = Endpoint(
             id=id_,
@@ -72,13 +69,9 @@ class Joiner:
             sandbox=self._box.id,
             ifname=f"veth{self._draw(4)[:7]}",
             inside=self._inside(net, request, mine) if cable else "",
-            mac=self._mac(net, request, id_, addresses),
+            mac=own_mac(net, self._box, request, id_, addresses),
             addresses=addresses,
-            gateways=tuple(
-                way
-                for way in (parents.ways_out(net, addresses) if leads else ())
-                if way.version not in self._box.routed
-            ),
+            gateways=ways(net, self._box, addresses) if cable else (),
             link_local=link_local(request) if cable else (),
             aliases=tuple(request.aliases),
             links=tuple(_link(text) for text in request.links),
@@ -91,24 +84,6 @@ class Joiner:
         self._world = self._world.after(Change(put=(endpoint,)))
         self.endpoints = (*self.endpoints, endpoint)
         return endpoint
-
-    def _mac(
-        self,
-        net: Network,
-        request: EndpointRequest,
-        endpoint: str,
-        addresses: tuple[IPInterface, ...],
-    ) -> str:
-        usual = mac(addresses, f"{self._box.container}{net.id}")
-        if net.on_parent:
-            found = parents.mac_of(net, request, usual)
-            return check_mac(found) if found else ""
-        if request.mac:
-            return check_mac(request.mac)
-        if net.remote:
-            return ""
-        # Other hosts may remember who had the address before: the MAC is another for each.
-        return mac_of(endpoint) if net.shared else usual
 
     def _addresses(self, net: Network, request: EndpointRequest) -> tuple[IPInterface, ...]:
         return assign(
@@ -133,6 +108,33 @@ class Joiner:
                 raise Failed(f"interface name {asked} is taken in {what}")
             return asked
         return free_name(net.bridge.prefix, taken)
+
+
+def own_mac(
+    net: Network,
+    box: Sandbox,
+    request: EndpointRequest,
+    endpoint: str,
+    addresses: tuple[IPInterface, ...],
+) -> str:
+    """The MAC of an endpoint; of a driver that is somebody else's it may have one already."""
+    usual = mac(addresses, f"{box.container}{net.id}")
+    if net.on_parent:
+        found = parents.mac_of(net, request, usual)
+        return check_mac(found) if found else ""
+    if request.mac:
+        return check_mac(request.mac)
+    if net.remote:
+        return ""
+    # Other hosts may remember who had the address before: the MAC is another for each.
+    return mac_of(endpoint) if net.shared else usual
+
+
+def ways(net: Network, box: Sandbox, addresses: tuple[IPInterface, ...]) -> tuple[IPAddress, ...]:
+    """Where an endpoint with these addresses leads; somebody else's driver says that itself."""
+    if net.remote or not driver(net).WAY_OUT:
+        return ()
+    return tuple(w for w in parents.ways_out(net, addresses) if w.version not in box.routed)
 
 
 def free_name(prefix: str, taken: Collection[str]) -> str:
