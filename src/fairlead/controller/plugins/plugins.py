@@ -25,6 +25,7 @@ from fairlead.controller.plugins.plugin import (
 from fairlead.model.errors import FairleadError, NotFound
 from fairlead.model.network import Network, NetworkRequest, Scope
 
+OURS = ("", "default", "null")
 NETWORK, IPAM = "NetworkDriver", "IpamDriver"
 
 
@@ -39,7 +40,7 @@ class Plugins:
         """Whether its driver or its addresses are a plugin's."""
         if net.config_only:
             return False
-        return not builtin(net.driver) or net.ipam_driver not in ("", "default")
+        return not builtin(net.driver) or net.ipam_driver not in OURS
 
     async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
         """The plugins of a network. Raises NotFound, Unavailable, or what they answer."""
