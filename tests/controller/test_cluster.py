@@ -324,8 +324,11 @@ async def test_a_dead_hosts_peers_go_and_come_back(cluster: Cluster) -> None:
     await cluster.a.run("one", "ov")
     await cluster.b.run("two", "ov")
     await eventually(lambda: len(cluster.a.reaches("ov")) == 1)
+    heard: list[tuple[str, bool]] = []
+    cluster.a.member.met.append(lambda host, came: heard.append((str(host), came)))
     await cluster.b.down()
     await eventually(lambda: cluster.a.reaches("ov") == {})
+    assert heard == [("192.0.2.12", False)]
 
     await cluster.b.up()
     await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 1)

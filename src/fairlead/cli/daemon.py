@@ -166,7 +166,7 @@ async def _put_together(
         host = replace(host, underlay=own, underlay_mtu=mtu_of(own))
     committer = Measured(store, kernel, dataplane, walls, host).watched(tally, journal.change)
     controller = Controller(committer, network_settings(config), config.exec_root / "netns")
-    controller.outside = Plugins()
+    plugins = controller.outside = Plugins()
     stack.push_async_callback(controller.close)
     oci = Oci(
         config.exec_root / "oci",
@@ -180,7 +180,7 @@ async def _put_together(
     controller.healer.open(Watch(), config.audit_interval)
     member = None
     if known is not None:
-        member = await become_member(stack, config, controller, known, identity)
+        member = await become_member(stack, config, controller, plugins, known, identity)
     else:
         await forget(config.data_root / "gossip")
     images = Images(config.data_root / "images")

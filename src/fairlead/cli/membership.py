@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import platform
 import socket
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 
 import structlog
 
@@ -17,6 +19,7 @@ from fairlead.cluster.keys import Keys
 from fairlead.cluster.node import Node
 from fairlead.controller.ask import Several
 from fairlead.controller.controller import Controller
+from fairlead.controller.plugins.plugins import Plugins
 from fairlead.controller.shared.member import Member, Membership
 from fairlead.controller.shared.place import Place
 from fairlead.gossip import agent as serf
@@ -61,7 +64,12 @@ def standing(cluster: Cluster) -> Standing:
 
 
 async def become_member(
-    stack: AsyncExitStack, config: Config, controller: Controller, who: Standing, engine: str
+    stack: AsyncExitStack,
+    config: Config,
+    controller: Controller,
+    plugins: Plugins,
+    who: Standing,
+    engine: str,
 ) -> Member:
     """Follow the cluster from now on; what was opened is closed by the stack."""
     cluster = who.cluster
@@ -69,14 +77,17 @@ async def become_member(
     stack.push_async_callback(store.close)
     gossip = _gossip(config, who, engine)
     if gossip is not None:
-        await _keep(stack, "gossip", gossip)
+        await _keep(stack, "gossip", gossip.run())
     discovery = cluster.discovery
     place = Place(store, Keys(nodes_path=discovery.path))
     membership = Membership(who.node, discovery.heartbeat_seconds, discovery.ttl_seconds)
     member = Member(place, membership, controller, gossip)
     controller.outside = Several(member.says(), controller.outside)
     controller.committed.append(member.heed)
-    await _keep(stack, "membership", member)
+    hosts: asyncio.Queue[tuple[IPAddress, bool]] = asyncio.Queue()
+    member.met.append(lambda host, came: hosts.put_nowait((host, came)))
+    await _keep(stack, "membership", member.run())
+    await _keep(stack, "discovery", _tell(plugins, hosts, who.node.address))
     try:
         async with asyncio.timeout(READY_SECONDS):
             await member.ready.wait()
@@ -95,9 +106,19 @@ def _gossip(config: Config, who: Standing, engine: str) -> Agent | None:
     return serf.agent(config.data_root / "gossip", settings, log.warning)
 
 
-async def _keep(stack: AsyncExitStack, what: str, runner: Agent | Member) -> None:
+async def _tell(
+    plugins: Plugins, hosts: asyncio.Queue[tuple[IPAddress, bool]], own: IPAddress
+) -> None:
+    """Tell drivers that are not ours of the hosts that come and go."""
+    while True:
+        host, came = await hosts.get()
+        for trouble in await plugins.discover(came, str(host), mine=host == own):
+            log.warning(trouble)
+
+
+async def _keep(stack: AsyncExitStack, what: str, work: Coroutine[Any, Any, None]) -> None:
     """Let it run until the stack is closed; its end before that is told."""
-    task = asyncio.create_task(runner.run(), name=what)
+    task = asyncio.create_task(work, name=what)
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled():

@@ -112,6 +112,8 @@ class Member:
         self.view = View(place.keys)
         self.ready = asyncio.Event()
         """What the store says has been heard once."""
+        self.met: list[Callable[[IPAddress, bool], None]] = []
+        """Who hears of every host that came (True) or went."""
         self.trouble = ""
         """Why the store cannot be used at the moment."""
         self._place = place
@@ -253,6 +255,9 @@ class Member:
                 self._untidy.set()
         alive = self._lives()
         whole = whole or alive != self._alive
+        for host in sorted(alive ^ self._alive, key=str):
+            for listener in self.met:
+                listener(host, host in alive)
         self._alive = alive
         sight = Sight(self.view, self.own, alive)
         if whole:
