@@ -29,6 +29,7 @@ from fairlead.cli import config as configuration
 from fairlead.cli import journal
 from fairlead.cli.cluster import cluster
 from fairlead.cli.config import Config
+from fairlead.cli.docker_place import in_dockers_place, lead_to
 from fairlead.cli.flags import given, options
 from fairlead.cli.listen import check, listen
 from fairlead.cli.membership import become_member, standing
@@ -108,6 +109,7 @@ async def serve(config: Config, load: Callable[[], Config]) -> None:
         server = Server(running.api.handler, running.api.on_error)
         stack.push_async_callback(_close, server, running)
         await listen(server, config, sockets, lambda: running.controller.world)
+        lead_to(config.exec_root / "netns", in_dockers_place(config.hosts, sockets))
         loop.add_signal_handler(signal.SIGHUP, running.reload)
         manager.ready()
         await _until(stopped, running.controller)
