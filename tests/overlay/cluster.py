@@ -25,13 +25,15 @@ def eventually(what: Callable[[], object], patience_seconds: float = PATIENCE_SE
 class Host:
     """A machine with a daemon, and the docker command line on it."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, *flags: str) -> None:
         self.machine = machine
+        self.flags = flags
+        """What its daemon is told beside the cluster's store."""
         self.daemon: Daemon
 
     def up(self, stack: ExitStack, *flags: str) -> None:
         """Starts its daemon, and gives it an image."""
-        self.daemon = stack.enter_context(Daemon(self.machine, *flags))
+        self.daemon = stack.enter_context(Daemon(self.machine, *flags, *self.flags))
         self.daemon.import_busybox()
 
     def docker(self, *words: str, check: bool = True) -> str:

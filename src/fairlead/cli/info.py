@@ -45,6 +45,7 @@ def server(answer: Info) -> Iterator[str]:
         names = (answer.get("Plugins") or {}).get(kind)
         if names:
             yield f"  {kind}: {' '.join(names)}"
+    yield from _cluster(answer)
     yield f" Swarm: {(answer.get('Swarm') or {}).get('LocalNodeState') or 'inactive'}"
     yield from _runtimes(answer)
     yield from _security(answer)
@@ -61,6 +62,21 @@ def _counts(answer: Info) -> Iterator[str]:
     yield f" Storage Driver: {answer.get('Driver')}"
     for key, value in answer.get("DriverStatus") or ():
         yield f"  {key}: {value}"
+
+
+def _cluster(answer: Info) -> Iterator[str]:
+    """The hosts that this one shares networks with; the first two lines as Docker had them."""
+    if not answer.get("ClusterStore"):
+        return
+    yield f" Cluster Store: {answer['ClusterStore']}"
+    yield f" Cluster Advertise: {answer.get('ClusterAdvertise') or 'this host is no member'}"
+    more = answer.get("FairleadCluster") or {}
+    yield f"  Hosts: {' '.join(more.get('Hosts') or ()) or 'none'}"
+    yield f"  Networks: {more.get('Networks', 0)}"
+    yield f"  Endpoints on other hosts: {more.get('Peers', 0)}"
+    yield f"  Hears by: {more.get('Hears')}"
+    if more.get("Trouble"):
+        yield f"  Trouble: {more['Trouble']}"
 
 
 def _runtimes(answer: Info) -> Iterator[str]:
