@@ -29,6 +29,7 @@ from fairlead.model.options import (
     NAME,
     USUAL_MTU,
 )
+from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import HOST, IPAddress, IPNetwork, Scope, Step, Sysctl
 from fairlead.model.world import Change, Thing, World
@@ -141,6 +142,8 @@ def _load(
     kept += [
         t for t in things if isinstance(t, Endpoint) and t.sandbox in boxes and t.network in nets
     ]
+    # Whoever is on other hosts is reached while the store has not been asked yet.
+    kept += [t for t in things if isinstance(t, Peer) and t.network in nets]
     kept += [t for t in things if isinstance(t, Errand)]
     ended = [
         (nets[t.network], t)

@@ -1,5 +1,8 @@
 """Leases: a key that is made, looked after while a block runs, and taken away at its end.
 
+A block that is cancelled leaves its key to its time: a daemon that stops may be back before
+that is over, and what runs on its host meanwhile is not to be taken for dead.
+
 What the stores have differs (leases, sessions, keys that expire); what is done with it
 does not: every now and then it is renewed, and whatever came between is tried again.
 """
@@ -36,8 +39,12 @@ async def kept(hold: Hold, ttl_seconds: float) -> AsyncIterator[None]:
     """Hold a key while the block runs. Raises Away if it cannot be made."""
     await hold.make()
     beating = asyncio.get_running_loop().create_task(_beat(hold, ttl_seconds / BEATS))
+    cancelled = False
     try:
         yield
+    except asyncio.CancelledError:
+        cancelled = True
+        raise
     finally:
         beating.cancel()
         # Anything but the cancelling is an error of ours, and is to be seen.
@@ -45,7 +52,8 @@ async def kept(hold: Hold, ttl_seconds: float) -> AsyncIterator[None]:
             await beating
         # A store that is away forgets the key by itself.
         with contextlib.suppress(FairleadError):
-            await hold.drop()
+            if not cancelled:
+                await hold.drop()
 
 
 async def _beat(hold: Hold, seconds: float) -> None:

@@ -110,6 +110,8 @@ class SharedStore(Protocol):
     ) -> AbstractAsyncContextManager[None]:
         """A key that is there while the block runs, and that goes at most so long after us.
 
+        A block that is cancelled leaves it to its time where the store can (not ZooKeeper).
+
         It is kept alive by itself and made again if the store lost it, an absence of the
         store included; entering raises Away. Whatever the key held before is replaced.
         """

@@ -249,6 +249,8 @@ class Member:
 
     async def _take_in(self, before: View, whole: bool) -> None:
         """Let the world be as the view says now."""
+        # A daemon that is started again makes its key anew, in some stores after removing it.
+        self._spare(before.hosts - self.view.hosts, self._who.heartbeat_seconds)
         for was, now in changed(before, self.view):
             self._remember(was, now)
             if self.own in {peer.host for peer in (was, now) if peer is not None}:
@@ -304,10 +306,11 @@ class Member:
         self._spared = {host: until for host, until in self._spared.items() if until > now}
         return self.view.hosts | self._gossiped | self._spared.keys()
 
-    def _spare(self, hosts: Iterable[IPAddress]) -> None:
+    def _spare(self, hosts: Iterable[IPAddress], seconds: float = 0.0) -> None:
         """Hosts that are taken to be alive until they had time to say so."""
-        until = self._clock() + self._who.ttl_seconds
-        self._spared.update(dict.fromkeys(hosts, until))
+        until = self._clock() + (seconds or self._who.ttl_seconds)
+        for host in hosts:
+            self._spared[host] = max(until, self._spared.get(host, until))
 
     # This host's part
 
