@@ -3,13 +3,17 @@
 PYTHON ?=
 export PYTHON
 
-.PHONY: setup demo test test-crash lint bench wheel install uninstall
+.PHONY: setup demo demo-cluster test test-crash lint bench wheel install uninstall
 
 setup:
 	@scripts/setup.sh
 
 demo: setup
 	@scripts/demo
+
+# Two pretend machines, a real store, a network through both.
+demo-cluster: setup
+	@scripts/demo-cluster
 
 test: setup
 	@.venv/bin/python -m pytest -n 4 --dist loadfile $(PYTEST_ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 
 import fairlead
@@ -19,7 +20,8 @@ from fairlead.api.router import Route
 from fairlead.api.versions import NEWEST, OLDEST
 from fairlead.api.volumes import volume_json
 from fairlead.http.server import Response
-from fairlead.model.errors import NotFound
+from fairlead.model.errors import NotFound, Unavailable
+from fairlead.picture.cluster import Hosts, cluster
 from fairlead.picture.tree import tree
 
 Json = dict[str, Any]
@@ -185,6 +187,18 @@ async def picture(call: Call) -> Reply:
     return answer({"Lines": tree(call.controller.world)})
 
 
+async def cluster_picture(call: Call) -> Reply:
+    """A text picture of the cluster's hosts, and of its networks through them. Our extension."""
+    if call.config.cluster is None:
+        raise Unavailable(
+            "this host is in no cluster", hint="start the daemon with --cluster-store"
+        )
+    told = call.config.cluster()
+    alive = tuple(ip_address(host) for host in told.hosts)
+    hosts = Hosts(told.store, told.address, alive, told.trouble)
+    return answer({"Lines": cluster(call.controller.world, hosts)})
+
+
 def routes() -> Iterator[Route[Serve]]:
     """The table of this noun."""
     yield Route("GET", "/_ping", ping)
@@ -196,3 +210,4 @@ def routes() -> Iterator[Route[Serve]]:
     yield Route("GET", "/plugins/{name}/json", plugin)
     yield Route("GET", "/fairlead/explain/{ref}", explain)
     yield Route("GET", "/fairlead/tree", picture)
+    yield Route("GET", "/fairlead/cluster", cluster_picture)

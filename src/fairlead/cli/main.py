@@ -149,6 +149,7 @@ COMMANDS: Table = {
     "daemon": _at("daemon", "daemon", "Run the daemon"),
     "explain": _at("explain", "explain", "Show each kernel object of a network, and why it stands"),
     "doctor": _at("doctor", "doctor", "Show what is wrong with the host's networks, and repair it"),
+    "cluster": _at("tree", "cluster", "Draw the cluster: its hosts and the networks through them"),
     "container": (CONTAINER, "Manage containers"),
     "image": (IMAGE, "Manage images"),
     "network": (NETWORK, "Manage networks"),

@@ -1,4 +1,4 @@
-"""`fairlead network tree`: a text picture of the networks and who is on them."""
+"""`fairlead network tree` and `fairlead cluster`: text pictures of networks and who is on them."""
 
 from __future__ import annotations
 
@@ -11,4 +11,10 @@ from fairlead.cli.remote import remote
 @command("", most=0)
 def tree(args: tuple[str, ...]) -> None:
     answer = remote().get("/fairlead/tree")
+    sys.stdout.write("".join(f"{line}\n" for line in answer["Lines"]))
+
+
+@command("", most=0)
+def cluster(args: tuple[str, ...]) -> None:
+    answer = remote().get("/fairlead/cluster")
     sys.stdout.write("".join(f"{line}\n" for line in answer["Lines"]))

@@ -41,12 +41,12 @@ def _stops(world: World, ends: tuple[Endpoint, ...]) -> Iterator[str]:
         addresses = " ".join(str(address.ip) for address in end.addresses)
         way = world.gateway(box.id)
         out = "  ──► out" if way is not None and way.id == end.id else ""
-        ports = f"  ◄── {_ports(box.ports)}" if out and box.ports else ""
+        opened = f"  ◄── {ports(box.ports)}" if out and box.ports else ""
         place = f"{end.inside} {addresses}".strip() or "no interface of its own"
-        yield f"  {branch}══ {box.name:<{width}}  {place}{out}{ports}"
+        yield f"  {branch}══ {box.name:<{width}}  {place}{out}{opened}"
 
 
-def _ports(ports: tuple[Port, ...]) -> str:
+def ports(published: tuple[Port, ...]) -> str:
     """Each port once, whatever addresses of the host it is published on."""
-    shown = (f"{port.host_port}→{port.container_port}/{port.protocol}" for port in ports)
+    shown = (f"{port.host_port}→{port.container_port}/{port.protocol}" for port in published)
     return ", ".join(dict.fromkeys(shown))

@@ -67,6 +67,8 @@ class Told:
 
     store: str
     advertised: str
+    address: IPAddress
+    """Where others send this host's frames."""
     hears: str
     """How hosts hear of each other."""
     hosts: tuple[str, ...]
@@ -166,6 +168,7 @@ class Member:
         return Told(
             store=self._place.store.name,
             advertised=str(self._who.node),
+            address=self.own,
             hears=in_use(self._gossip),
             hosts=tuple(sorted(map(str, self._alive | {self.own}))),
             networks=sum(net.shared for net in world.networks.values()),
