@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -68,6 +71,29 @@ class Host:
         """What a script on the host prints."""
         done = self.machine.shell(script, check=check)
         return done.stdout.strip()
+
+
+@contextmanager
+def pinging(host: Host, container: str, target: str) -> Iterator[None]:
+    """Pings from a container's network all the time; in the end nothing may have been lost.
+
+    The program is the host's, so that it has nothing to do with any daemon.
+    """
+    pid = host.docker("inspect", "-f", "{{.State.Pid}}", container)
+    command = ["nsenter", f"--net=/proc/{pid}/ns/net", "busybox", "ping", "-i", "0.1", target]
+    with host.machine.popen(command, stdout=subprocess.PIPE) as ping:
+        assert ping.stdout is not None
+        heard = [ping.stdout.readline(), ping.stdout.readline()]
+        yield
+        ping.send_signal(signal.SIGINT)
+        said = "".join(heard) + ping.stdout.read()
+    count = re.search(r"(\d+) packets transmitted, (\d+) packets received", said)
+    assert count is not None, said
+    # The signal may come between the last packet and its answer.
+    assert 0 <= int(count[1]) - int(count[2]) <= 1, said
+    answered = [int(number) for number in re.findall(r"seq=(\d+) ", said)]
+    assert len(answered) > 10
+    assert answered == list(range(len(answered))), "a packet in between was lost"
 
 
 class Cluster:

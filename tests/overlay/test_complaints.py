@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
-from tests.overlay.cluster import Cluster, Host, eventually
+from tests.overlay.cluster import Cluster, eventually, pinging
 
 pytestmark = pytest.mark.root
 
@@ -60,29 +54,6 @@ def test_names_of_other_hosts(cluster: Cluster, network: str) -> None:
     for name in ("guest", "visitor"):
         eventually(lambda name=name: not cluster.one.pings("web", name, wait=1))  # type: ignore[misc]
     cluster.two.docker("rm", "-f", "guest")
-
-
-@contextmanager
-def pinging(host: Host, container: str, target: str) -> Iterator[None]:
-    """Pings from a container's network all the time; in the end nothing may have been lost.
-
-    The program is the host's, so that it has nothing to do with any daemon.
-    """
-    pid = host.docker("inspect", "-f", "{{.State.Pid}}", container)
-    command = ["nsenter", f"--net=/proc/{pid}/ns/net", "busybox", "ping", "-i", "0.1", target]
-    with host.machine.popen(command, stdout=subprocess.PIPE) as ping:
-        assert ping.stdout is not None
-        heard = [ping.stdout.readline(), ping.stdout.readline()]
-        yield
-        ping.send_signal(signal.SIGINT)
-        said = "".join(heard) + ping.stdout.read()
-    count = re.search(r"(\d+) packets transmitted, (\d+) packets received", said)
-    assert count is not None, said
-    # The signal may come between the last packet and its answer.
-    assert 0 <= int(count[1]) - int(count[2]) <= 1, said
-    answered = [int(number) for number in re.findall(r"seq=(\d+) ", said)]
-    assert len(answered) > 10
-    assert answered == list(range(len(answered))), "a packet in between was lost"
 
 
 @pytest.mark.parametrize("way", ["stopped", "killed"])

@@ -20,7 +20,7 @@ from tests.overlay.tutorial import (
     edit_unit,
     found,
     registered,
-    restart_service,
+    restart_services,
     rows,
     tutorial,
 )
@@ -42,7 +42,8 @@ class TestOverlay:
         store = f"--cluster-store=consul://{hosts['57'].host.address}:8500"
         for stage in hosts.stages.values():
             edit_unit(stage, f"{store} --cluster-advertise=eth0:2376")
-            restart_service(stage)
+        restart_services(hosts)
+        for stage in hosts.stages.values():
             assert "centos" in stage.sh("docker images")
 
     def test_without_the_store(self, hosts: Hosts) -> None:

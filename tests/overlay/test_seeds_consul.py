@@ -18,6 +18,7 @@ from tests.overlay.tutorial import (
     edit_unit,
     registered,
     restart_service,
+    restart_services,
     rows,
     tutorial,
 )
@@ -39,7 +40,7 @@ class TestOverlayExperiment:
         for stage in hosts.stages.values():
             store = f"consul://{hosts['host2'].host.address}:8500"
             edit_unit(stage, f"--cluster-store={store} --cluster-advertise=eth0:2376")
-            restart_service(stage)
+        restart_services(hosts)
 
     def test_run_consul(self, hosts: Hosts) -> None:
         """docker run -d --network host -h consul --name=consul --restart=always -e … consul."""

@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab import Machine, Switch
 from tests.lab.stores import Server, consul, etcd, zookeeper
-from tests.overlay.cluster import Cluster, Host, eventually
+from tests.overlay.cluster import Cluster, Host, eventually, pinging
 
 pytestmark = pytest.mark.root
 
@@ -45,6 +45,11 @@ def test_the_story(cluster: Cluster) -> None:
     assert two.pings("db", web)
     assert one.pings("web", "store")
     assert two.pings("db", "web")
+
+    # Its own sign of life is made anew in between, by some stores after it was removed.
+    with pinging(one, "web", db):
+        two.daemon.restart()
+    assert one.pings("web", "store")
 
     assert re.search(r"is not known|has active endpoints|is in use", refused(one, "ov_net1"))
     one.docker("rm", "-f", "web")

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from tests.docker.stage import Stage
@@ -46,6 +47,12 @@ def edit_unit(stage: Stage, more: str) -> None:
     path = stage.host.path(UNIT)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(unit)
+
+
+def restart_services(hosts: Hosts) -> None:
+    """Does so on all of them at once."""
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(restart_service, hosts.stages.values()))
 
 
 def restart_service(stage: Stage) -> None:

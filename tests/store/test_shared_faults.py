@@ -116,6 +116,24 @@ async def test_a_lease_is_there_while_it_is_held(
     await until(gone)
 
 
+async def test_a_lease_that_is_cut_off_is_left_to_its_time(
+    shared: Shared, store: SharedStore, other: SharedStore
+) -> None:
+    """A daemon that stops does not say that its host is gone; ZooKeeper says it for it."""
+    held = asyncio.Event()
+
+    async def hold() -> None:
+        async with store.lease("nodes/a", b"here", shared.ttl_seconds):
+            held.set()
+            await asyncio.Event().wait()
+
+    holding = asyncio.create_task(hold())
+    await asyncio.wait_for(held.wait(), 30)
+    holding.cancel()
+    await asyncio.wait({holding})
+    assert (await other.get("nodes/a") is None) == shared.url.startswith("zk:")
+
+
 @pytest.mark.parametrize("running", REAL, indirect=True)
 async def test_a_server_that_is_down_is_passed_over(shared: Shared) -> None:
     """With several in the URL the first that answers serves, for changes and watches too."""
