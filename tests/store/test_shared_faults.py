@@ -131,7 +131,8 @@ async def test_a_lease_that_is_cut_off_is_left_to_its_time(
     await asyncio.wait_for(held.wait(), 30)
     holding.cancel()
     await asyncio.wait({holding})
-    assert (await other.get("nodes/a") is None) == shared.url.startswith("zk:")
+    gone = await other.get("nodes/a") is None
+    assert gone == store.name.startswith("zk:")
 
 
 @pytest.mark.parametrize("running", REAL, indirect=True)
