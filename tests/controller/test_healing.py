@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -12,6 +14,7 @@ import pytest
 from fairlead.controller.healing import Notice
 from fairlead.controller.maker import NetworkEvent
 from fairlead.kernel.port import Surroundings
+from fairlead.kernel.watch import Watch
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.facts import Hint
 from fairlead.model.network import NetworkRequest
@@ -99,3 +102,30 @@ async def test_a_route_that_comes_and_goes(machine: Machine) -> None:
         assert len(said) == count
     assert told[0].route == str(inside)
     assert controller.warnings == [said[0].text]
+
+
+class Quiet(Watch):
+    """A kernel that never tells of anything."""
+
+    def __init__(self) -> None:
+        """Listens to nothing."""
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        return ()
+
+
+@pytest.mark.parametrize("ticks", range(6))
+async def test_a_hint_at_the_very_end_keeps_nobody_from_stopping(
+    machine: Machine, ticks: int
+) -> None:
+    """However closely the end follows it."""
+    healer = machine.controller.healer
+    healer.open(Quiet(), 0)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    healer.hear([Hint("address", "192.0.2.1")])
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await healer.close()

@@ -147,10 +147,10 @@ class Healer:
             ends = list(self._patience.resting(now).values())
             if audit_seconds:
                 ends.append(audited + audit_seconds)
+            # Not wait_for: it forgets a cancellation that comes together with a hint.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._heard.wait(), max(0.0, min(ends) - now) if ends else None
-                )
+                async with asyncio.timeout(max(0.0, min(ends) - now) if ends else None):
+                    await self._heard.wait()
             try:
                 if self._heard.is_set():
                     await asyncio.sleep(DEBOUNCE_SECONDS)
