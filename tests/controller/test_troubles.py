@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,9 @@ from fairlead.dataplane.change import Change
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.fake import FakeKernel
 from fairlead.model.endpoint import EndpointRequest, PortRequest
-from fairlead.model.errors import FairleadError, Unavailable
+from fairlead.model.errors import Failed, FairleadError, Unavailable
 from fairlead.model.network import NetworkRequest
-from fairlead.model.state import Step
+from fairlead.model.state import Step, Veth
 from tests.controller.bench import FakeDataplane, Machine
 
 WEB = PortRequest("tcp", 80, host_port=8080)
@@ -124,3 +124,49 @@ def _refuse_after(kernel: FakeKernel, steps: int) -> None:
             raise Refused(step, errno.ENOMEM)
 
     kernel.fault = fault
+
+
+@pytest.mark.parametrize(
+    "trouble", [lambda step: Refused(step, errno.ENOMEM), lambda step: RuntimeError("a bug")]
+)
+async def test_names_that_were_told_too_early_are_taken_back(
+    machine: Machine, trouble: Callable[[Step], Exception]
+) -> None:
+    """They are told while the kernel is at work; if that fails, nobody resolves them."""
+    box = await machine.controller.open_sandbox(machine.box("a"), [("one", EndpointRequest())])
+    await machine.controller.create_network(NetworkRequest("two"))
+    entries, views = dict(machine.dataplane.entries), dict(machine.dataplane.views)
+
+    def fault(step: Step) -> None:
+        if isinstance(step.after, Veth):
+            raise trouble(step)
+
+    machine.kernel.fault = fault
+    with pytest.raises((Refused, RuntimeError)):
+        await machine.controller.join(box.id, "two", EndpointRequest(aliases=("early",)))
+    machine.kernel.fault = None
+
+    assert (machine.dataplane.entries, machine.dataplane.views) == (entries, views)
+    await machine.controller.join(box.id, "two", EndpointRequest(aliases=("early",)))
+    assert any("early" in entry.names for entry in machine.dataplane.entries.values())
+    await machine.controller.leave(box.id, "two")
+    assert (machine.dataplane.entries, machine.dataplane.views) == (entries, views)
+    machine.is_right()
+
+
+async def test_a_change_that_is_not_heard_is_none(machine: Machine) -> None:
+    """A dataplane that refuses names while the kernel is at work: the kernel takes it back."""
+    box = await machine.controller.open_sandbox(machine.box("a"), [("one", EndpointRequest())])
+    await machine.controller.create_network(NetworkRequest("two"))
+    before, apply = dict(machine.kernel.state), machine.dataplane.apply
+
+    async def fail(changes: Sequence[Change]) -> None:
+        raise Failed("no")
+
+    machine.dataplane.apply = fail  # type: ignore[method-assign]
+    with pytest.raises(Failed, match="no"):
+        await machine.controller.join(box.id, "two", EndpointRequest())
+    machine.dataplane.apply = apply  # type: ignore[method-assign]
+
+    assert machine.kernel.state == before
+    machine.is_right()

@@ -142,7 +142,7 @@ PAGES = (
         "Two networks of a user's",
         ("docker network create one", "docker network create two"),
         (
-            "The bridges stand in each chain in the order in which they were made, so that "
+            "The bridges stand in the isolation chains in the order in which they were made, so that "
             "`iptables -R DOCKER-ISOLATION-STAGE-2 2 -o br-one -j ACCEPT` opens the second.",
             "A rule that you replace there stays until fairlead has to change that chain.",
         ),

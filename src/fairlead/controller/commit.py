@@ -4,6 +4,9 @@
 
     intent on disk → steps in the kernel → dataplane → done on disk → the new world
 
+Names and views, which can be taken back, are told the dataplane while the kernel
+is at work; it is done when both have been done.
+
 All that blocks happens on one thread, the kernel thread: RTNL is one lock, and
 a thread that may stand in a foreign namespace must be one that nobody else
 uses. A refusal undoes the steps that were taken, in reverse. If the kernel was
@@ -14,32 +17,21 @@ once and the change tried again.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from fairlead.controller import documents, handover, serving, want
 from fairlead.controller.extent import Extent, extent
 from fairlead.controller.mending import View, mend, standing
 from fairlead.controller.serving import Serving
+from fairlead.controller.telling import Sockets, Telling, dataplane_changes
 from fairlead.controller.want import Claim
-from fairlead.dataplane.change import (
-    AddProxy,
-    AddResolver,
-    DropNames,
-    DropProxy,
-    DropResolver,
-    PointProxy,
-    PutNames,
-    SetView,
-)
-from fairlead.dataplane.change import Change as DataplaneChange
 from fairlead.dataplane.client import Dataplane
-from fairlead.firewall.policy import Policy, policy, published
+from fairlead.firewall.policy import Policy, policy
 from fairlead.firewall.renderer import Firewall
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Kernel
@@ -67,25 +59,6 @@ ROUNDS = 4
 """A repair looks again after it acted; more rounds than this never helped anybody."""
 
 
-@dataclass(slots=True)
-class Sockets:
-    """Sockets made on the kernel thread, on their way to the dataplane."""
-
-    ports: dict[str, socket.socket] = field(default_factory=dict)
-    resolvers: dict[str, tuple[socket.socket, socket.socket, int]] = field(default_factory=dict)
-
-    def close(self) -> None:
-        """Close our copies; the dataplane has its own."""
-        for held in self.ports.values():
-            held.close()
-        for udp, tcp, fd in self.resolvers.values():
-            udp.close()
-            tcp.close()
-            os.close(fd)
-        self.ports.clear()
-        self.resolvers.clear()
-
-
 class Committer:
     """Takes the host from one world to the next."""
 
@@ -103,6 +76,7 @@ class Committer:
         self.walls = walls
         self.host = host
         self._policies: tuple[tuple[World, Policy], ...] = ()
+        self._written: tuple[tuple[Policy, want.Host, tuple[Claim, ...]], ...] = ()
         self._thread = ThreadPoolExecutor(1, "fairlead-kernel")
         self._shaken = False
         self._number = max((number for number, _, _ in store.intents()), default=0)
@@ -125,7 +99,7 @@ class Committer:
         old = self._part(before, what, rules if everywhere else None)
         new = self._part(after, what, changed if everywhere else None)
         steps = diff(new, old)
-        effects = tuple(_effects(before, after, what.boxes))
+        effects = tuple(_effects(before, after, what.boxes, (rules, changed)))
         if not steps or not effects:
             return steps
         return (*steps[:-1], replace(steps[-1], then=effects))
@@ -161,9 +135,11 @@ class Committer:
             sockets = Sockets(ports=held or {})
             stack.callback(sockets.close)
 
+            telling = self._tell_early(had, has) if not held and not fresh else None
+
             def program() -> int | None:
                 number = self._program(before, after, change, fresh, sockets)
-                if held or fresh or had != has:
+                if held or fresh or (had != has and (telling is None or not telling.heard())):
                     return number
                 # Nobody else has to hear of it: one trip to the thread is enough.
                 try:
@@ -173,12 +149,20 @@ class Committer:
                     raise
                 return None
 
-            number = await self.on_thread(program)
+            try:
+                number = await self.on_thread(program)
+            except BaseException:
+                if telling is not None:
+                    await telling.take_back(dataplane_changes(has, had, sockets))
+                raise
             if number is None:
                 return after
             try:
                 try:
-                    await self.dataplane.apply(dataplane_changes(had, has, sockets))
+                    if telling is not None:
+                        await telling.task
+                    else:
+                        await self.dataplane.apply(dataplane_changes(had, has, sockets))
                 except Unavailable:
                     if revive is None:
                         raise
@@ -192,6 +176,16 @@ class Committer:
                 await asyncio.shield(undo)
                 raise
         return after
+
+    def _tell_early(self, had: Serving, has: Serving) -> Telling | None:
+        """Tell the dataplane while the kernel is at work, where it can be taken back.
+
+        Sockets cannot: they are made when their namespace is there, and closed for good.
+        """
+        same = had.views.keys() == has.views.keys() and had.ports.keys() == has.ports.keys()
+        if had == has or not same:
+            return None
+        return Telling(self.dataplane, dataplane_changes(had, has, Sockets()))
 
     def _undo(self, before: World, after: World, change: Change, number: int) -> None:
         """Take back a change that the kernel has made."""
@@ -334,9 +328,18 @@ class Committer:
         for id_, there in what.hosts:
             found += want.heard(world, id_, there, walls, host)
         if rules is not None:
-            found += want.firewall(world, walls, host, rules)
+            found += self._walled(world, rules)
         wanted, _ = want.states(found)
         return wanted
+
+    def _walled(self, world: World, rules: Policy) -> tuple[Claim, ...]:
+        """The rules that speak of everything; of the last two policies they are known."""
+        for known, host, claims in self._written:
+            if known is rules and host is self.host:
+                return claims
+        claims = tuple(want.firewall(world, self.walls, self.host, rules))
+        self._written = (*self._written[-1:], (rules, self.host, claims))
+        return claims
 
 
 def _of_host(resource: Resource) -> bool:
@@ -345,7 +348,9 @@ def _of_host(resource: Resource) -> bool:
     return not sandboxed and getattr(resource, "namespace", HOST) == HOST
 
 
-def _effects(before: World, after: World, boxes: Iterable[str]) -> Iterator[ForgetFlows]:
+def _effects(
+    before: World, after: World, boxes: Collection[str], rules: tuple[Policy, Policy]
+) -> Iterator[ForgetFlows]:
     """What the kernel should forget: flows to published ports that now lead elsewhere.
 
     A client that keeps its port would otherwise be sent the old way for minutes.
@@ -357,37 +362,7 @@ def _effects(before: World, after: World, boxes: Iterable[str]) -> Iterator[Forg
             left = {a.ip for e in before.in_sandbox(box) for a in e.addresses} - here
             yield from (ForgetFlows(address) for address in sorted(left, key=str))
     old, new = (
-        {p for p in published(world, boxes) if p.protocol == "udp"} for world in (before, after)
+        {p for box in boxes for p in known.ports.get(box, ()) if p.protocol == "udp"}
+        for known in rules
     )
     yield from (ForgetFlows(udp_port=n) for n in sorted({p.host_port for p in old ^ new}))
-
-
-def dataplane_changes(had: Serving, has: Serving, sockets: Sockets) -> list[DataplaneChange]:
-    """What the dataplane must do to serve `has` after `had`. Drops come first."""
-    changes: list[DataplaneChange] = []
-    changes += [DropResolver(box) for box in had.views.keys() - has.views.keys()]
-    changes += [DropProxy(id_) for id_ in had.ports.keys() - has.ports.keys()]
-    for zone, endpoint in had.names.keys() - has.names.keys():
-        changes.append(DropNames(zone, endpoint))
-    for (zone, endpoint), entry in has.names.items():
-        if had.names.get((zone, endpoint)) != entry:
-            changes.append(
-                PutNames(
-                    zone, endpoint, entry.names, entry.addresses, entry.target, entry.own,
-                    entry.project,
-                )
-            )  # fmt: skip
-    for box, view in has.views.items():
-        if box in sockets.resolvers:
-            udp, tcp, fd = sockets.resolvers[box]
-            changes.append(AddResolver(box, view, udp.fileno(), tcp.fileno(), fd))
-        elif had.views.get(box) != view:
-            changes.append(SetView(box, view))
-    for id_, target in has.ports.items():
-        if id_ in sockets.ports:
-            number = sockets.ports[id_].fileno()
-            port = target.port.container_port
-            changes.append(AddProxy(id_, target.protocol, target.address, port, number))
-        elif had.ports.get(id_) != target:
-            changes.append(PointProxy(id_, target.address, target.port.container_port))
-    return changes

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from fairlead.controller import want
+from fairlead.firewall.policy import FAMILY
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import HOST, Chain, Policy, Resource, Rule, Scope, State, Step
 from fairlead.model.world import World
@@ -44,7 +45,7 @@ def raise_walls(committer: Committer, world: World) -> None:
 def take_back(committer: Committer) -> None:
     """Let FORWARD pass again by policy where this backend has another way to say what may."""
     ours = {r.version for r in committer.walls.renderers if r.whole}
-    spoken = {want.FAMILY[version] for version in ours} if committer.host.firewall else set()
+    spoken = {FAMILY[version] for version in ours} if committer.host.firewall else set()
     kept = _kept(committer.store)
     for family in sorted(kept - spoken):
         verdict = Policy(family, "filter", "FORWARD", "ACCEPT")

@@ -81,8 +81,8 @@ class Maker:
         await asyncio.gather(*self._changes, return_exceptions=True)
         if self._reaper is not None:
             self._reaper.cancel()
-            await self._reap()
-        if self._reaping is not None:
+            await self._reap(self._reaping)
+        elif self._reaping is not None:
             await self._reaping
 
     async def _commit_sandbox(
@@ -188,7 +188,11 @@ class Maker:
 
     def _start_reaping(self) -> None:
         self._reaper = None
-        self._reaping = asyncio.ensure_future(self._reap())
+        self._reaping = asyncio.ensure_future(self._reap(self._reaping))
 
-    async def _reap(self) -> None:
-        await self._committer.on_thread(self._committer.kernel.reap)
+    async def _reap(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        rest = await self._committer.on_thread(self._committer.kernel.reaper)
+        # Tens of milliseconds, in which the kernel thread can make what is asked for next.
+        await asyncio.get_running_loop().run_in_executor(None, rest)

@@ -16,7 +16,7 @@ from fairlead.model.network import (
     PoolRequest,
     gateway_reserved,
 )
-from fairlead.model.options import MTU, USUAL_MTU, Mode, bridge_options
+from fairlead.model.options import MTU, NAME, USUAL_MTU, Mode, bridge_options
 from fairlead.model.parent import KINDS, ParentOptions, parent_options
 from fairlead.model.state import IPNetwork
 from fairlead.model.world import World
@@ -241,8 +241,11 @@ def check_bridge(world: World, net: Network, is_bridge: bool | None) -> Network:
     """A network whose bridge's name is nobody else's; a bridge of the user's is adopted."""
     if net.config_only or net.driver != "bridge":
         return net
+    ifname, own = net.ifname, NAME in net.options
     for other in world.networks.values():
-        if other.driver == "bridge" and other.ifname == net.ifname:
+        # Names that follow from ids are the same only if the ids begin alike.
+        alike = own or NAME in other.options or other.id[:12] == net.id[:12]
+        if alike and other.driver == "bridge" and other.ifname == ifname:
             raise Forbidden(
                 f"cannot create network {net.id} ({net.ifname}): conflicts with network "
                 f"{other.id} ({other.ifname}): networks have same bridge name"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fairlead.controller import serving
-from fairlead.controller.commit import Committer, Sockets, dataplane_changes
+from fairlead.controller.commit import Committer
 from fairlead.controller.serving import Serving
+from fairlead.controller.telling import Sockets, dataplane_changes
 from fairlead.dataplane.change import Change, DropNames, DropProxy, DropResolver
 from fairlead.dataplane.client import Proxy
 from fairlead.kernel.sockets import PortTaken

@@ -18,6 +18,7 @@ from fairlead.firewall import guard, tunnels
 from fairlead.firewall.policy import Policy, bridges, policy, published
 from fairlead.firewall.renderer import Firewall
 from fairlead.model.network import Network
+from fairlead.model.options import ANTISPOOF
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import (
@@ -36,7 +37,6 @@ from fairlead.model.world import World
 
 EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
-FAMILY = {4: "ip", 6: "ip6"}
 FIREWALL = "firewall"
 """The owner of what belongs to no single network or sandbox."""
 
@@ -193,7 +193,8 @@ def firewall(
 
 def guarded(net: Network) -> bool:
     """Whether containers of a network may speak for their own addresses only."""
-    return net.driver == "bridge" and net.bridge.antispoof
+    # Said by few, and asked of all for every change.
+    return net.driver == "bridge" and ANTISPOOF in net.options and net.bridge.antispoof
 
 
 def forwarded(world: World) -> frozenset[int]:

@@ -14,8 +14,11 @@ outside for a container's own address, before any NAT: a neighbour can add a
 route to our subnets, but gets nowhere. It lets pass what comes from our own
 bridges, because STAGE-2 judges that.
 
-New rules go to the top or above a fixed last line, so that a change is an
-insertion and the rest of a chain is not written anew.
+New rules go to the top, to the end, or above a fixed last line: elsewhere
+iptables reads the whole chain before it inserts one, and a chain may have a line
+for each of a thousand networks. So what stands on one side of another network's
+lines must not mind them: what closes a network may stand among what leads to
+STAGE-2, because neither lets anything pass.
 """
 
 from __future__ import annotations
@@ -25,16 +28,24 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from fairlead.firewall.kept import Kept
-from fairlead.firewall.policy import BridgePolicy, Habits, LinkPolicy, Mark, Policy, PortPolicy
+from fairlead.firewall.policy import (
+    FAMILY,
+    BridgePolicy,
+    Habits,
+    LinkPolicy,
+    Mark,
+    Policy,
+    PortPolicy,
+)
 from fairlead.model.marks import Marks
 from fairlead.model.options import Mode
 from fairlead.model.state import Chain, IPAddress, Resource, Rule
 from fairlead.model.state import Policy as Verdict
 
-FAMILY = {4: "ip", 6: "ip6"}
 RETURN = "-j RETURN"
 LOCAL = "-m addrtype --dst-type LOCAL"
 LED = "-m conntrack --ctstate DNAT"
+UNLED = "-m conntrack ! --ctstate DNAT"
 KNOWN = "-m conntrack --ctstate RELATED,ESTABLISHED"
 STRAY = "-m conntrack --ctstate INVALID"
 CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
@@ -53,21 +64,20 @@ class PortRules:
 class BridgeRules:
     """What one network has in each chain."""
 
-    internal: tuple[str, ...] = ()
-    routed: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
     """Of STAGE-1, as `second` is of STAGE-2."""
     second: tuple[str, ...] = ()
-    marked: tuple[str, ...] = ()
     arriving: tuple[str, ...] = ()
     leaving: tuple[str, ...] = ()
     last: tuple[str, ...] = ()
     """What becomes of packets for the network that no door let in."""
     returned: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
-    trusted: tuple[str, ...] = ()
     direct: tuple[str, ...] = ()
     clamped: tuple[str, ...] = ()
+
+
+NOTHING = BridgeRules()
 
 
 class IptablesRenderer:
@@ -87,7 +97,7 @@ class IptablesRenderer:
 
     def base(self, policy: Policy) -> Iterator[Resource]:
         """Every chain, and the jumps to them from the built-in ones."""
-        bridges = self._bridges.all(policy.bridges)
+        bridges = [made for made in self._bridges.all(policy.bridges) if made is not NOTHING]
         ports = self._ports.all(policy.ports)
         links = [link for linked in policy.links.values() for link in linked]
         linked = [r for link in links if link.server.version == self.version for r in _linked(link)]
@@ -137,7 +147,7 @@ class IptablesRenderer:
     def _bridge_rules(self, families: tuple[BridgePolicy, ...]) -> BridgeRules:
         bridge = next((b for b in families if b.subnet.version == self.version), None)
         if bridge is None:
-            return BridgeRules()
+            return NOTHING
         b, subnet = bridge.ifname, bridge.subnet
         # The bridge routes the host's loopback then; a container is not to reach it.
         unguarded = not self.habits.proxied and self.version == 4
@@ -148,30 +158,33 @@ class IptablesRenderer:
             clamped=tuple(f"-{way} {b} {CLAMP}" for way in "io") if bridge.mss_clamp else (),
         )
         if not bridge.direct and not bridge.answered and not self.habits.direct:
-            rules = replace(
-                rules,
-                trusted=tuple(f"-d {subnet} -i {name} {RETURN}" for name in bridge.trusted),
-                direct=(f"-d {subnet} -m addrtype ! --dst-type LOCAL -j DROP",),
-            )
+            trusted = (f"-d {subnet} -i {name} {RETURN}" for name in bridge.trusted)
+            closed = f"-d {subnet} -m addrtype ! --dst-type LOCAL -j DROP"
+            rules = replace(rules, direct=(*trusted, closed))
         if bridge.internal:
             # Neighbours find each other by multicast, which passes here if bridges are filtered.
             near, here = (f"! -i {b} ", f"! -o {b} ") if self.version == 6 else ("", "")
-            closed = (f"! -s {subnet} {near}-o {b} -j DROP", f"! -d {subnet} -i {b} {here}-j DROP")
-            return replace(rules, internal=closed)
+            out, in_ = f"! -s {subnet} {near}-o {b} -j DROP", f"! -d {subnet} -i {b} {here}-j DROP"
+            return replace(rules, first=(out, in_))
         return self._way_out(rules, bridge)
 
     def _way_out(self, rules: BridgeRules, bridge: BridgePolicy) -> BridgeRules:
         """What a network has in the chains because it is not internal."""
         b, p = bridge.ifname, self.prefix
+        # What other networks send to a routed one is judged by its door alone.
         routed = bridge.mode is Mode.ROUTED
-        answers = (f"-i {b} {KNOWN} -j ACCEPT", f"-o {b} {RETURN}")
+        # Without a proxy in between it is the kernel that leads from network to published port.
+        led = "" if self.habits.proxied else f" {UNLED}"
+        accepted = self.habits.accepted
+        passed = [f"! -i {b} -o {b} {_marked(accepted)} -j ACCEPT"] if accepted else []
         return replace(
             rules,
-            routed=answers if routed else (),
-            first=(f"-i {b} ! -o {b} -j {p}-ISOLATION-STAGE-2",),
-            second=(f"-o {b} -j DROP",),
-            marked=(f"! -i {b} -o {b}",),
-            arriving=(f"-o {b} {KNOWN} -j ACCEPT", f"-o {b} -j {p}"),
+            first=(
+                *([f"-i {b} {KNOWN} -j ACCEPT"] if routed else []),
+                f"-i {b} ! -o {b}{led} -j {p}-ISOLATION-STAGE-2",
+            ),
+            second=() if routed else (f"-o {b} -j DROP",),
+            arriving=(*passed, f"-o {b} {KNOWN} -j ACCEPT", f"-o {b} -j {p}"),
             leaving=(
                 # What belongs to no connection is not translated: it would leave as it is.
                 *([f"-i {b} ! -o {b} {STRAY} -j DROP"] if bridge.masquerade else []),
@@ -209,24 +222,15 @@ class IptablesRenderer:
         yield self._rule("filter", "FORWARD", f"-j {p}-USER", 1)
         yield self._rule("filter", "FORWARD", f"-j {p}-ISOLATION-STAGE-1", 2)
         yield self._rule("filter", "FORWARD", f"-j {p}-FORWARD", 3)
-        internal = [rule for b in bridges for rule in b.internal]
-        routed = [rule for b in bridges for rule in b.routed]
         first = [rule for b in bridges for rule in b.first]
-        # Without a proxy in between it is the kernel that leads from network to published port.
-        led = [] if self.habits.proxied else [f"{LED} {RETURN}"]
         second = [rule for b in bridges for rule in b.second]
-        yield self._chain(
-            "filter", "-ISOLATION-STAGE-1", [*internal, *routed, *led, *first, RETURN]
-        )
+        yield self._chain("filter", "-ISOLATION-STAGE-1", [*first, RETURN])
         yield self._chain("filter", "-ISOLATION-STAGE-2", [*second, RETURN])
-        accepted = self.habits.accepted
-        mark = _marked(accepted) if accepted else ""
-        passed = [f"{rule} {mark} -j ACCEPT" for b in bridges for rule in b.marked if mark]
         # Where a packet goes to judges before where it comes from: a routed network's door is
         # not opened by the other network's leave to go out.
-        arriving = [rule for b in bridges for rule in b.arriving]
+        arriving = [rule for b in reversed(bridges) for rule in b.arriving]
         leaving = [rule for b in bridges for rule in b.leaving]
-        yield self._chain("filter", "-FORWARD", [*passed, *arriving, *leaving])
+        yield self._chain("filter", "-FORWARD", [*arriving, *leaving])
         # One container port may be published twice: the door is the same.
         opened = list(dict.fromkeys(rule for port in reversed(ports) for rule in port.opened))
         last = [rule for b in bridges for rule in b.last]
@@ -248,14 +252,12 @@ class IptablesRenderer:
     def _raw(self, bridges: list[BridgeRules], ports: list[PortRules]) -> Iterator[Resource]:
         yield self._marker("raw")
         yield self._rule("raw", "PREROUTING", f"-j {self.prefix}-DIRECT")
-        # Rules of one kind stand together; a new one goes to the end of its block.
         looped = [rule for port in ports for rule in port.looped]
-        own = [rule for b in bridges for rule in b.own]
+        own = [rule for b in reversed(bridges) for rule in b.own]
         accepted = self.habits.accepted
         marked = [f"{_marked(accepted)} {RETURN}"] if accepted else []
-        trusted = [rule for b in bridges for rule in b.trusted]
         direct = [rule for b in bridges for rule in b.direct]
-        yield self._chain("raw", "-DIRECT", [*looped, *own, *marked, *trusted, *direct])
+        yield self._chain("raw", "-DIRECT", [*looped, *own, *marked, *direct])
 
     def _opened(self, port: PortPolicy) -> Iterator[str]:
         to, there = f"-d {_host(port.address)}", f"-o {port.ifname}"

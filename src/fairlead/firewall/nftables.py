@@ -22,7 +22,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from fairlead.firewall.policy import BridgePolicy, Habits, LinkPolicy, Mark, Policy, PortPolicy
+from fairlead.firewall.policy import (
+    FAMILY,
+    BridgePolicy,
+    Habits,
+    LinkPolicy,
+    Mark,
+    Policy,
+    PortPolicy,
+)
 from fairlead.firewall.ranges import Range, ranges
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
@@ -43,7 +51,7 @@ class NftablesRenderer:
     def __init__(self, marks: Marks, version: int, habits: Habits) -> None:
         self.habits = habits
         self.version = version
-        self.family = "ip" if version == 4 else "ip6"
+        self.family = FAMILY[version]
         self.table = marks.table
         self._comment = marks.alias
         self._type = f"ipv{version}_addr"

@@ -28,6 +28,9 @@ from fairlead.model.options import Mode
 from fairlead.model.state import IPAddress, IPNetwork
 from fairlead.model.world import World
 
+FAMILY = {4: "ip", 6: "ip6"}
+"""What the kernel's firewalls call the versions of IP."""
+
 
 @dataclass(frozen=True, slots=True)
 class BridgePolicy:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Literal
 
 from fairlead.ipam.bitmap import first_free, reserved
-from fairlead.ipam.room import room, spans
+from fairlead.ipam.room import Spans, room, spans
 from fairlead.model.errors import Failed, Forbidden, Invalid
 from fairlead.model.network import Pool, PoolRequest
 from fairlead.model.state import IPAddress, IPNetwork
@@ -130,9 +130,12 @@ def _spare(
 def _cut(bases: Sequence[Base], blocked: Iterable[IPNetwork]) -> IPNetwork | None:
     """The lowest free pool of the first base that has one."""
     known = list(blocked)
-    by_family = {4: spans(known, 4), 6: spans(known, 6)}
+    by_family: dict[int, Spans] = {}
     for base in bases:
-        found = room(base.range, base.size, by_family[base.range.version])
+        version = base.range.version
+        if version not in by_family:
+            by_family[version] = spans(known, version)
+        found = room(base.range, base.size, by_family[version])
         if found is not None:
             return found
     return None

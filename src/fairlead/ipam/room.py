@@ -24,7 +24,7 @@ def spans(taken: Iterable[IPNetwork], version: Literal[4, 6]) -> Spans:
     )
     merged: Spans = []
     for first, last in found:
-        if merged and first <= merged[-1][1]:
+        if merged and first <= merged[-1][1] + 1:
             merged[-1] = (merged[-1][0], max(merged[-1][1], last))
         else:
             merged.append((first, last))

@@ -134,6 +134,9 @@ class FakeKernel:
     def reap(self) -> None:
         """Nothing is slow here."""
 
+    def reaper(self) -> Callable[[], None]:
+        return self.reap
+
     def is_bridge(self, name: str) -> bool | None:
         found = self.state.get(("link", HOST, name))
         return None if found is None else isinstance(found, Bridge)

@@ -182,28 +182,61 @@ class _Lines:
 
     def _chain(self, before: Resource | None, after: Chain) -> None:
         rules = before.rules if isinstance(before, Chain) else ()
-        wanted = frozenset(after.rules)
-        stay = [rule for rule in rules if rule in wanted]
-        added = insertions(stay, after.rules) if isinstance(before, Chain) else None
+        gone: Sequence[str] = ()
+        added = insertions(rules, after.rules) if isinstance(before, Chain) else None
+        if added is None and isinstance(before, Chain):
+            wanted = frozenset(after.rules)
+            gone = [rule for rule in rules if rule not in wanted]
+            added = insertions([rule for rule in rules if rule in wanted], after.rules)
         if added is None:
             self.declare.append(f":{after.name} - [0:0]")
             self.fill.extend(f"-A {after.name} {rule}" for rule in after.rules)
         else:
-            gone = (rule for rule in rules if rule not in wanted)
             self.delete.extend(f"-D {after.name} {rule}" for rule in gone)
-            self.fill.extend(f"-I {after.name} {place} {rule}" for place, rule in added)
+            self.fill.extend(_inserted(after.name, added, len(after.rules)))
 
 
 def insertions(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, str]] | None:
     """Rules with their places that turn `before` into `after`; None if more than that changed."""
+    before, after = tuple(before), tuple(after)
     added: list[tuple[int, str]] = []
-    kept = 0
-    for place, rule in enumerate(after, start=1):
-        if kept < len(before) and before[kept] == rule:
-            kept += 1
-        else:
-            added.append((place, rule))
+    kept = place = 0
+    while place < len(after):
+        alike = _alike(before, kept, after, place)
+        kept, place = kept + alike, place + alike
+        if place < len(after):
+            added.append((place + 1, after[place]))
+            place += 1
     return added if kept == len(before) else None
+
+
+def _alike(one: Sequence[str], start: int, other: Sequence[str], begin: int) -> int:
+    """How many rules are the same from there on: thousands, mostly, so not looked at singly."""
+    found, size = 0, 1
+    most = min(len(one) - start, len(other) - begin)
+    while found < most and size:
+        size = min(size, most - found)
+        at, there = start + found, begin + found
+        if one[at : at + size] == other[there : there + size]:
+            found, size = found + size, size * 2
+        else:
+            size //= 2
+    return found
+
+
+def _inserted(chain: str, added: Sequence[tuple[int, str]], length: int) -> Iterator[str]:
+    """The lines that insert rules, given with their places in a chain that is to be that long.
+
+    At the top and at the end without a number: to count, iptables reads the whole chain.
+    """
+    top, end = 0, len(added)
+    while top < end and added[top][0] == top + 1:
+        top += 1
+    while end > top and added[end - 1][0] == length - (len(added) - end):
+        end -= 1
+    yield from (f"-I {chain} {rule}" for _, rule in reversed(added[:top]))
+    yield from (f"-I {chain} {place} {rule}" for place, rule in added[top:end])
+    yield from (f"-A {chain} {rule}" for _, rule in added[end:])
 
 
 class Iptables:

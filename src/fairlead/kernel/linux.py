@@ -78,6 +78,8 @@ class LinuxKernel:
         self._outside = Outside(self._host, marks)
         self._xfrm = Xfrm(marks)
         self._observer = Observer(self.namespaces, self._host, marks, self._rules, self._xfrm)
+        self._undertaker = Socket()
+        self._dying = False
         self._condemned: set[Key] = set()
         self._graves: set[str] = set()
         self._swept = False
@@ -85,6 +87,7 @@ class LinuxKernel:
 
     def close(self) -> None:
         self._host.close()
+        self._undertaker.close()
         self._netfilter.close()
         self._rules.close()
         self._xfrm.close()
@@ -168,6 +171,7 @@ class LinuxKernel:
         falling = {key for item in ground for key in (item.key, *item.provides)}
         again = {s.resource.key for s in steps if s.after is not None}
         self._condemned = {item.key for item in ground if item.key not in again}
+        self._dying = self._dying or bool(self._condemned)
         # The addresses of a bridge that waits are gone at once.
         falling -= {item.key for item in ground if isinstance(item, Bridge)} & self._condemned
         done: list[Step] = []
@@ -203,11 +207,31 @@ class LinuxKernel:
 
         The first time also what an earlier daemon was making when it was killed.
         """
+        self._sweep()
+        self._bury(self._host)
+        self._dying = False
+        self._reap_rest()
+
+    def reaper(self) -> Callable[[], None]:
+        """The host's links on a socket of their own: others are made while these go."""
+        self._sweep()
+        self._reap_rest()
+        if not self._dying:
+            return lambda: None
+        self._dying = False
+        return self._delete_dying
+
+    def _delete_dying(self) -> None:
+        self._undertaker.batch([rtnetlink.delete_group(self.marks.group)])
+
+    def _sweep(self) -> None:
         if not self._swept:
             self.namespaces.sweep()
             self._graves = {name for name in self.namespaces.names() if is_span(name)}
+            self._dying = any(row.alias == self.marks.dying for row in rtnetlink.links(self._host))
             self._swept = True
-        self._bury(self._host)
+
+    def _reap_rest(self) -> None:
         while self._graves:
             try:
                 with self.namespaces.entered(self._graves.pop()), Socket() as netlink:

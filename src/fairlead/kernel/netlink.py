@@ -153,6 +153,35 @@ class Socket:
                     answers[sequence] = _answer(flags, body)
         return [answers[first + i] for i in range(len(messages))]
 
+    def transaction(
+        self, begin: Message, messages: Sequence[Message], end: Message
+    ) -> list[Answer]:
+        """Messages that the kernel takes together or not at all; what it says of each.
+
+        A word about `begin` or `end` is one about all of them, and comes alone.
+        """
+        first = self._sequence + 1
+        raw = bytearray()
+        for message in (begin, *messages, end):
+            self._sequence += 1
+            # The ends are acknowledged by nobody unless something is wrong.
+            wanted = 0 if message is begin or message is end else NLM_F_ACK
+            flags = message.flags | NLM_F_REQUEST | wanted
+            length = HEADER.size + len(message.body)
+            raw += HEADER.pack(length, message.type, flags, self._sequence, 0)
+            raw += message.body + b"\0" * (-length % 4)
+        self._socket.send(raw)
+        answers: dict[int, Answer] = {}
+        while len(answers) < len(messages):
+            for kind, flags, sequence, body in self._receive():
+                if kind != NLMSG_ERROR or not first <= sequence <= self._sequence:
+                    continue
+                answer = _answer(flags, body)
+                if sequence in (first, self._sequence):
+                    return [answer] * len(messages)
+                answers[sequence] = answer
+        return [answers[first + 1 + i] for i in range(len(messages))]
+
     def ask(self, kind: int, body: bytes) -> bytes:
         """The one answer to a question. OSError when the kernel refuses it."""
         self._sequence += 1

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fairlead.kernel.sysctl import write_sysctl
 from fairlead.model.sandbox import ADOPTED
 
 CLONE_NEWNET = 0x40000000
@@ -186,6 +187,8 @@ def is_namespace(fd: int) -> bool:
 
 def _prepare() -> None:
     """In a new namespace: interfaces get IPv6 only when asked for."""
-    path = Path("/proc/sys/net/ipv6/conf/default/disable_ipv6")
-    if path.exists():
-        path.write_text("1")
+    try:
+        write_sysctl("net/ipv6/conf/default/disable_ipv6", "1")
+    except FileNotFoundError:
+        # This kernel has no IPv6 to turn off.
+        return

@@ -10,7 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fairlead.kernel.netlink import Socket
 from fairlead.kernel.nft import Context
+from fairlead.kernel.nftelements import messages
+from fairlead.kernel.nftnetlink import Refusal, failed, transact
 from fairlead.model.errors import Failed
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import Key, Resource, Step
@@ -143,10 +146,34 @@ class _Script:
         return (item.family, item.table) not in self.gone
 
 
-class Nftables:
-    """libnftables in the namespace that the calling thread is in at the first call."""
+def parts(steps: Sequence[Step]) -> list[list[Step]]:
+    """Steps as the transactions in which they are taken, one after the other.
 
-    def __init__(self, table: str, comment: str) -> None:
+    If chains only come or go, elements have one of their own, in which nobody reads sets:
+    chains stand before anything points at them, and go when nothing does. All else is one.
+    """
+    elements = [step for step in steps if isinstance(step.resource, NftElement)]
+    others = [step for step in steps if not isinstance(step.resource, NftElement)]
+    chains = all(isinstance(s.resource, NftChain) and None in (s.before, s.after) for s in others)
+    if not elements or not chains:
+        return [list(steps)]
+    try:
+        messages(elements)
+    except ValueError:
+        return [list(steps)]
+    come = [step for step in others if step.after is not None]
+    gone = [step for step in others if step.after is None]
+    return [part for part in (come, elements, gone) if part]
+
+
+class Nftables:
+    """libnftables in the namespace that the calling thread is in at the first call.
+
+    `netlink` speaks to the same namespace's nf_tables.
+    """
+
+    def __init__(self, table: str, comment: str, netlink: Socket) -> None:
+        self._netlink = netlink
         self._table = table
         self._comment = comment
         self._context: Context | None = None
@@ -183,13 +210,35 @@ class Nftables:
                 yield parse(family, self._table, self.run(f"list table {family} {self._table}"))
 
     def apply(self, steps: Sequence[Step]) -> None:
-        """Take steps as one transaction; if things were not as planned, from how they are.
+        """Take steps, all or none; if things were not as planned, from how they are.
 
         Raises Failed.
         """
+        done: list[Step] = []
         try:
-            self.run(render(steps))
+            for part in parts(steps):
+                self._write(part)
+                done += part
         except Failed:
             present: Mapping[Key, Resource] = self.observe()
             again = [Step(present.get(step.resource.key), step.after) for step in steps]
-            self.run(render([step for step in again if step.before != step.after]))
+            try:
+                self.run(render([step for step in again if step.before != step.after]))
+            except Failed:
+                self.run(render([step.undo() for step in reversed(done)]))
+                raise
+
+    def _write(self, steps: Sequence[Step]) -> None:
+        """One transaction."""
+        if not all(isinstance(step.resource, NftElement) for step in steps):
+            self.run(render(steps))
+            return
+        try:
+            found = messages(steps)
+        except ValueError:
+            self.run(render(steps))
+            return
+        try:
+            transact(self._netlink, found)
+        except Refusal as refusal:
+            raise failed(refusal) from refusal

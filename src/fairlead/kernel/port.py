@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,6 +83,12 @@ class Kernel(Protocol):
 
     def reap(self) -> None:
         """Finish off what `apply` left to die because the kernel is slow to delete it."""
+
+    def reaper(self) -> Callable[[], None]:
+        """The same in two parts: this one, and what it returns, which waits on any thread.
+
+        What it returns has to come to its end before the next is called.
+        """
 
     def is_bridge(self, name: str) -> bool | None:
         """Whether an interface of the host is a bridge; None when there is no such interface."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
+from fairlead.kernel.above import Above, fits
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.generation import Generation
 from fairlead.kernel.iptables import Half, Iptables, render
 from fairlead.kernel.merge import against, nft_against
 from fairlead.kernel.netlink import Socket
-from fairlead.kernel.nftables import Nftables
+from fairlead.kernel.nftables import Nftables, parts
 from fairlead.model.errors import Failed
 from fairlead.model.marks import Marks
 from fairlead.model.state import Chain, Key, Policy, Rule, Step
@@ -29,8 +30,9 @@ class Rules:
     def __init__(self, marks: Marks, netfilter: Socket) -> None:
         self.marks = marks
         self.generation = Generation(netfilter)
+        self._above = Above(netfilter)
         self.iptables = Iptables(("ip", "ip6"))
-        self.nftables = Nftables(marks.table, marks.alias)
+        self.nftables = Nftables(marks.table, marks.alias, netfilter)
 
     def close(self) -> None:
         self.iptables.close()
@@ -57,6 +59,7 @@ class Rules:
     def write_iptables(self, steps: Sequence[Step]) -> None:
         """Take steps in one restore a family. Raises Refused."""
         if self.generation.edited:
+            self._above.forget()
             steps = self._as_it_stands(steps)
         try:
             self._restore(steps)
@@ -82,7 +85,7 @@ class Rules:
             ]
             planned = [step for step in found if step.before != step.after]
         try:
-            with self.generation.writing(1):
+            with self.generation.writing(len(parts(planned))):
                 self.nftables.apply(planned)
         except Failed as error:
             raise Refused(steps[0], errno.EINVAL, (), str(error), error.hint) from error
@@ -100,7 +103,26 @@ class Rules:
         return [step for step in found if step.before != step.after]
 
     def _restore(self, steps: Sequence[Step]) -> None:
+        quick = [step for step in steps if fits(step)]
+        if quick:
+            with self.generation.writing(1):
+                taken = self._above.take(quick)
+            if taken:
+                steps = [step for step in steps if step not in quick]
+        else:
+            taken = False
+        try:
+            self._restore_only(steps)
+        except Half as half:
+            back = [step.undo() for step in quick if taken and _table(step) not in half.tables]
+            if back:
+                self._restore_only(back)
+            raise
+
+    def _restore_only(self, steps: Sequence[Step]) -> None:
         texts = render(steps)
+        if any("\n:" in text for text in texts.values()):
+            self._above.forget()
         with self.generation.writing(len(texts)):
             self.iptables.restore(texts)
 
