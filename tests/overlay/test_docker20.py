@@ -67,7 +67,7 @@ class Net:
         remove(self.cluster.one, self.name)
 
 
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(scope="class", params=MAKERS)
 def net(mixed: Mixed, request: pytest.FixtureRequest) -> Iterator[Net]:
     """A network that one of the hosts made."""
     made = Net(mixed, request.param)
@@ -119,60 +119,57 @@ def on(host: Host, network: str) -> dict[str, tuple[str, str]]:
     return {each["Name"]: (key, each["IPv4Address"]) for key, each in containers.items()}
 
 
-def test_it_is_everywhere(net: Net) -> None:
-    """Every host shows the network of any, with one id."""
-    assert {shown(host, net.name) for host in net.cluster.hosts} == {net.id}
+class TestOneNetwork:
+    """A network that any of them made, with a container on each."""
 
+    def test_it_is_everywhere(self, net: Net) -> None:
+        """Every host shows the network of any, with one id."""
+        assert {shown(host, net.name) for host in net.cluster.hosts} == {net.id}
 
-def test_by_address(net: Net) -> None:
-    """Everybody reaches everybody."""
-    for host, other in net.others():
-        heard(host, host.machine.name, net.addresses[other])
+    def test_by_address(self, net: Net) -> None:
+        """Everybody reaches everybody."""
+        for host, other in net.others():
+            heard(host, host.machine.name, net.addresses[other])
 
-
-def test_by_name(net: Net) -> None:
-    """Names, aliases, host names and names with the network lead to the same container."""
-    for host, other in net.others():
-        own, there = host.machine.name, net.addresses[other]
-        for name in (other, f"alias-{other}", f"{other}.{net.name}"):
-            eventually(
-                lambda host=host, own=own, name=name, there=there: (  # type: ignore[misc]
-                    lookup(host, own, name) == there
+    def test_by_name(self, net: Net) -> None:
+        """Names, aliases, host names and names with the network lead to the same container."""
+        for host, other in net.others():
+            own, there = host.machine.name, net.addresses[other]
+            for name in (other, f"alias-{other}", f"{other}.{net.name}"):
+                eventually(
+                    lambda host=host, own=own, name=name, there=there: (  # type: ignore[misc]
+                        lookup(host, own, name) == there
+                    )
                 )
-            )
 
+    def test_by_published_port(self, net: Net) -> None:
+        """A port that one host publishes is open to containers of the others."""
+        for host, other in net.others():
+            number = MAKERS.index(other) + 1
+            there = str(net.cluster.host(other).machine.address)
+            assert page(host, host.machine.name, there, 8080 + number) == other
 
-def test_by_published_port(net: Net) -> None:
-    """A port that one host publishes is open to containers of the others."""
-    for host, other in net.others():
-        number = MAKERS.index(other) + 1
-        there = str(net.cluster.host(other).machine.address)
-        assert page(host, host.machine.name, there, 8080 + number) == other
+    def test_by_stream(self, net: Net) -> None:
+        """A connection on the network works, by name."""
+        for host, other in net.others():
+            assert page(host, host.machine.name, other, 80) == other
 
+    def test_inspect(self, net: Net) -> None:
+        """Each host shows all three, those of others by their endpoints."""
+        for host in net.cluster.hosts:
+            eventually(lambda host=host: len(on(host, net.name)) == 3)  # type: ignore[misc]
+            for name, (key, address) in on(host, net.name).items():
+                assert address == f"{net.addresses[name]}/24"
+                assert key.startswith("ep-") == (name != host.machine.name)
 
-def test_by_stream(net: Net) -> None:
-    """A connection on the network works, by name."""
-    for host, other in net.others():
-        assert page(host, host.machine.name, other, 80) == other
-
-
-def test_inspect(net: Net) -> None:
-    """Each host shows all three, those of others by their endpoints."""
-    for host in net.cluster.hosts:
-        eventually(lambda host=host: len(on(host, net.name)) == 3)  # type: ignore[misc]
-        for name, (key, address) in on(host, net.name).items():
-            assert address == f"{net.addresses[name]}/24"
-            assert key.startswith("ep-") == (name != host.machine.name)
-
-
-def test_mtu(net: Net) -> None:
-    """Packets may have 1450 bytes, and those that have arrive."""
-    for host in net.cluster.hosts:
-        mtu = host.docker("exec", host.machine.name, "cat", "/sys/class/net/eth0/mtu")
-        assert mtu == "1450"
-    for host, other in net.others():
-        full = ("ping", "-c", "1", "-W", "10", "-s", str(1450 - 28), net.addresses[other])
-        host.docker("exec", host.machine.name, *full)
+    def test_mtu(self, net: Net) -> None:
+        """Packets may have 1450 bytes, and those that have arrive."""
+        for host in net.cluster.hosts:
+            mtu = host.docker("exec", host.machine.name, "cat", "/sys/class/net/eth0/mtu")
+            assert mtu == "1450"
+        for host, other in net.others():
+            full = ("ping", "-c", "1", "-W", "10", "-s", str(1450 - 28), net.addresses[other])
+            host.docker("exec", host.machine.name, *full)
 
 
 def test_several_subnets(mixed: Mixed) -> None:
