@@ -56,7 +56,7 @@ class Daemon:
         self, machine: Machine, *flags: str, command: Sequence[str | os.PathLike[str]] = ()
     ) -> None:
         self.machine = machine
-        self._command = (*(command or _fairlead()), *flags)
+        self._command = (*(command or fairlead_command()), *flags)
         self._process: Process | None = None
 
     def __enter__(self) -> Self:
@@ -205,7 +205,8 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _fairlead() -> Sequence[str | os.PathLike[str]]:
+def fairlead_command() -> Sequence[str | os.PathLike[str]]:
+    """The command of the daemon of this checkout, where the tests look for it."""
     return (
         PROGRAM,
         "daemon",

@@ -25,6 +25,8 @@ from fairlead.model.state import IPAddress, IPInterface
 EVENT = "jl"
 LOOKUP = "peerlookup"
 ACTIONS = {"join": True, "leave": False}
+ASKED = "dummy"
+"""Docker keeps what it learnt by a query as an endpoint with this id."""
 
 # Longer than any of ours: two ids of 64 letters and three IPv6 addresses.
 LONGEST = 512
@@ -75,8 +77,11 @@ def event_words(event: PeerEvent) -> tuple[str, bytes]:
 
 
 def is_event(name: str) -> bool:
-    """Whether a message of this name is about endpoints at all."""
-    return name.startswith(f"{EVENT} ")
+    """Whether a message of this name is about an endpoint.
+
+    What is about answers to queries concerns Docker alone, which keeps them.
+    """
+    return name.startswith(f"{EVENT} ") and not name.endswith(f" {ASKED}")
 
 
 def read_event(name: str, payload: bytes) -> PeerEvent:

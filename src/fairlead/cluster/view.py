@@ -141,6 +141,11 @@ class View:
         """The endpoints of a network that count, on whichever host, by id."""
         return self._peers.get(network, _NONE)
 
+    def at(self, network: str, address: IPAddress) -> Peer | None:
+        """The endpoint that has an address of a network."""
+        claimants = self._claims.get((network, address), ())
+        return self.endpoints(network).get(claimants[0][1]) if claimants else None
+
     def rivals(self, network: str, endpoint: str) -> frozenset[str]:
         """The other endpoints that claim an address or the MAC of an endpoint."""
         claims = _claimed(self._said.get(network, _NONE).get(endpoint))

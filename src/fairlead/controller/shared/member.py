@@ -21,11 +21,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from fairlead.cluster.gossip import Found, PeerEvent
+from fairlead.cluster.gossip import PeerEvent
 from fairlead.cluster.leaks import Leak, aged
 from fairlead.cluster.node import Node, encode_node
 from fairlead.cluster.view import View, changed
 from fairlead.controller.shared import fold
+from fairlead.controller.shared.asked import Asked
 from fairlead.controller.shared.fold import Sight
 from fairlead.controller.shared.history import History
 from fairlead.controller.shared.place import Place
@@ -122,6 +123,7 @@ class Member:
         self._who = who
         self._networks = networks
         self._gossip = gossip
+        self._asked = Asked(gossip, self.own, networks.warn)
         self._clock = clock
         self._history = History(clock)
         self._events: asyncio.Queue[tuple[str, Event]] = asyncio.Queue()
@@ -256,6 +258,7 @@ class Member:
         self._spare(before.hosts - self.view.hosts, self._who.heartbeat_seconds)
         for was, now in changed(before, self.view):
             self._remember(was, now)
+            await self._asked.changed(was, now, self._gossiped)
             if self.own in {peer.host for peer in (was, now) if peer is not None}:
                 self._untidy.set()
         alive = self._lives()
@@ -384,7 +387,9 @@ class Member:
             async for word in heard:
                 match word:
                     case Lookup():
-                        await self._answer(gossip, word)
+                        await self._asked.answer(
+                            word, self._networks.world, self.view, self._gossiped
+                        )
                     case MemberEvent():
                         await self._meet_again(word)
                     case PeerEvent():
@@ -400,13 +405,6 @@ class Member:
             self._gossiped.discard(address)
         if self.ready.is_set():
             await self._take_in(self.view, whole=False)
-
-    async def _answer(self, gossip: Gossip, lookup: Lookup) -> None:
-        """Tell who asks where an endpoint of ours is."""
-        for ep in self._networks.world.on_network(lookup.network):
-            for address in ep.addresses:
-                if address.ip == lookup.address:
-                    await gossip.answer(lookup, Found(ep.mac, address, self.own))
 
 
 def _after(view: View, folder: str, event: Event) -> View:

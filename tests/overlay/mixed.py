@@ -1,0 +1,97 @@
+"""A cluster of a Docker 20.10 daemon, a fairlead with serf, and a fairlead without.
+
+::
+
+    store 192.0.2.1 ── switch ── one 192.0.2.2 (Docker), two 192.0.2.3 (serf), three 192.0.2.4
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from tests.lab import Daemon, Machine, Switch
+from tests.lab.daemon import fairlead_command
+from tests.lab.debian import unpacked
+from tests.lab.docker20 import docker20
+from tests.lab.stores import Server, etcd
+from tests.overlay.cluster import Cluster, Host
+
+WEB = "mkdir -p /www; echo $0 >/www/index.html; exec httpd -f -p 80 -h /www"
+
+ASK = """
+import sys, urllib.request
+sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())
+"""
+
+
+class DockerHost(Host):
+    """A machine with Docker's own daemon."""
+
+    def up(self, stack: ExitStack, *flags: str) -> None:
+        """Starts it, a member of the cluster whose store the first flag names."""
+        store = flags[0].partition("=")[2]
+        self.daemon = stack.enter_context(docker20(self.machine, store))
+
+
+class FairleadHost(Host):
+    """A machine with fairlead, and serf on its PATH if wanted."""
+
+    def __init__(self, machine: Machine, *, serf: bool) -> None:
+        super().__init__(machine)
+        self._serf = serf
+
+    def up(self, stack: ExitStack, *flags: str) -> None:
+        """Starts it; it asks etcd as Docker does."""
+        path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+        if self._serf:
+            path = f"{unpacked('serf') / 'usr' / 'bin'}:{path}"
+        command = ("env", f"PATH={path}", *fairlead_command())
+        flags = (*flags, "--cluster-store-opt=kv.api=2")
+        self.daemon = stack.enter_context(Daemon(self.machine, *flags, command=command))
+        self.daemon.import_busybox()
+
+
+class Mixed(Cluster):
+    """The cluster, and what its store holds."""
+
+    def __init__(self, switch: Switch, server: Server, keeper: Machine) -> None:
+        self._keeper = keeper
+        hosts = (
+            DockerHost(switch.machine("one")),
+            FairleadHost(switch.machine("two"), serf=True),
+            FairleadHost(switch.machine("three"), serf=False),
+        )
+        super().__init__(switch, server, hosts)
+        for host in hosts:
+            # Nobody listens there, so that a name that is unknown is so at once.
+            host.machine.path("/etc/resolv.conf").write_text(f"nameserver {keeper.address}\n")
+
+    def host(self, name: str) -> Host:
+        """The host of that name."""
+        return next(host for host in self.hosts if host.machine.name == name)
+
+    def stored(self) -> dict[str, str]:
+        """Every key of the store that has a value."""
+        url = "http://127.0.0.1:2379/v2/keys/?recursive=true"
+        said = self._keeper.run([sys.executable, "-I", "-S", "-c", ASK, url]).stdout
+        found: dict[str, str] = {}
+        nodes = [json.loads(said)["node"]]
+        while nodes:
+            node = nodes.pop()
+            nodes += node.get("nodes", ())
+            if not node.get("dir"):
+                found[node["key"]] = node["value"]
+        return found
+
+
+@contextmanager
+def mixed_cluster() -> Iterator[Mixed]:
+    """The cluster, while it runs."""
+    with Switch() as switch:
+        keeper = switch.machine("store")
+        with etcd(keeper) as server, Mixed(switch, server, keeper) as made:
+            yield made
