@@ -27,6 +27,7 @@ from typing import TypeVar
 from fairlead.controller import documents, handover, serving, want
 from fairlead.controller.extent import Extent, extent
 from fairlead.controller.mending import View, mend, standing
+from fairlead.controller.news import news
 from fairlead.controller.serving import Serving
 from fairlead.controller.telling import Sockets, Telling, dataplane_changes
 from fairlead.controller.want import Claim
@@ -39,6 +40,7 @@ from fairlead.model.errors import Unavailable
 from fairlead.model.state import (
     HOST,
     Bridge,
+    Effect,
     ForgetFlows,
     IPAddress,
     Lent,
@@ -99,7 +101,10 @@ class Committer:
         old = self._part(before, what, rules if everywhere else None)
         new = self._part(after, what, changed if everywhere else None)
         steps = diff(new, old)
-        effects = tuple(_effects(before, after, what.boxes, (rules, changed)))
+        effects: tuple[Effect, ...] = (
+            *_effects(before, after, what.boxes, (rules, changed)),
+            *news(before, after, what, self.host),
+        )
         if not steps or not effects:
             return steps
         return (*steps[:-1], replace(steps[-1], then=effects))

@@ -17,6 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from fairlead.kernel import adoption, conntrack, encryption, lent, rtnetlink, sockets, underlay
+from fairlead.kernel.announce import announce
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.exam import exam
@@ -38,6 +39,7 @@ from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
     Address,
+    Announce,
     Bridge,
     Chain,
     ForgetFlows,
@@ -195,7 +197,10 @@ class LinuxKernel:
         arrived = {s.after.address.ip for s in done if isinstance(s.after, Address)}
         if any(effect.address in arrived for effect in self._forgotten):
             self._forget_now()
-        self._forgotten.update(effect for step in done for effect in step.then)
+        effects = [effect for step in done for effect in step.then]
+        self._forgotten.update(e for e in effects if isinstance(e, ForgetFlows))
+        if news := [e for e in effects if isinstance(e, Announce)]:
+            announce(self.namespaces, news)
 
     def _forget_now(self) -> None:
         if self._forgotten:

@@ -382,6 +382,20 @@ class ForgetFlows:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell those on a bridge who has an address now: they may remember somebody else."""
+
+    namespace: str
+    link: str
+    address: IPAddress
+    mac: str
+
+
+Effect = ForgetFlows | Announce
+"""What is done once after a step, and never undone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """From one resource to another; `None` stands for absence.
 
@@ -390,7 +404,7 @@ class Step:
 
     before: Resource | None
     after: Resource | None
-    then: tuple[ForgetFlows, ...] = ()
+    then: tuple[Effect, ...] = ()
 
     @property
     def resource(self) -> Resource:
