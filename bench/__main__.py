@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import (
+    clusters,
     commands,
     containers,
     floor,
@@ -56,6 +57,7 @@ BENCHMARKS = {
     "cli": Benchmark("A command that asks the daemon", commands.measure, 15, 3),
     "healing": Benchmark("Looking after the host", healing.measure, 3, 2),
     "stores": Benchmark("Stores that clusters share", stores.measure, 200, 20),
+    "clusters": Benchmark("From one host of a cluster to another", clusters.measure, 10, 2),
     "floor": Benchmark("An endpoint in the kernel alone", floor.measure, 10, 5),
 }
 """In the order they are taken: memory while both daemons are fresh."""
