@@ -23,6 +23,7 @@ from bench import (
     networks,
     ports,
     stores,
+    tunnel,
 )
 from bench.figures import Figure, table
 from bench.subjects import Subject, subjects
@@ -58,6 +59,7 @@ BENCHMARKS = {
     "healing": Benchmark("Looking after the host", healing.measure, 3, 2),
     "stores": Benchmark("Stores that clusters share", stores.measure, 200, 20),
     "clusters": Benchmark("From one host of a cluster to another", clusters.measure, 10, 2),
+    "tunnel": Benchmark("Between containers on two hosts", tunnel.measure, 15, 3),
     "floor": Benchmark("An endpoint in the kernel alone", floor.measure, 10, 5),
 }
 """In the order they are taken: memory while both daemons are fresh."""
