@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from http.client import HTTPConnection
 
+from tests.lab import Switch
 from tests.lab.machine import CHECKOUT
 
 from bench.client import UnixConnection
@@ -46,7 +47,7 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
             (SEEN, Goal(50)), (LOST, None), (FIRST, Goal(20)), (WHOLE, None), (START, None),
         )
     }  # fmt: skip
-    with pairs() as found:
+    with Switch() as switch, pairs(switch) as found:
         for pair in found:
             _prepare(pair)
         for number, pair in alternating(found, rounds + 1):

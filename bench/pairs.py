@@ -57,19 +57,18 @@ class Pair:
 
 
 @contextmanager
-def pairs(kinds: Sequence[Kind] = KINDS, *, docker: bool = True) -> Iterator[list[Pair]]:
+def pairs(switch: Switch, kinds: Sequence[Kind] = KINDS) -> Iterator[list[Pair]]:
     """Pairs that run and have the image; Docker's too if it can be had."""
-    with Switch() as switch, ExitStack() as stack:
+    with ExitStack() as stack:
         servers = {
             store: stack.enter_context(SERVERS[store](switch.machine(store.lower())))
             for store in dict.fromkeys(kind.store for kind in kinds)
         }
         found = [_pair(stack, switch, servers[kind.store], kind) for kind in kinds]
-        if docker:
-            try:
-                found.append(_dockers(stack, switch, servers["etcd"]))
-            except NoPackage as error:
-                print(f"Debian's Docker is not to be had here, so fairlead is alone: {error}")
+        try:
+            found.append(_dockers(stack, switch, servers["etcd"]))
+        except NoPackage as error:
+            print(f"Debian's Docker is not to be had here, so fairlead is alone: {error}")
         yield found
 
 
