@@ -60,9 +60,7 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
 def _prepare(pair: Pair) -> None:
     """A network with a container on the other host, from which will be asked."""
     pool = {"Config": [{"Subnet": SUBNET}]}
-    pair.here.ask(
-        "POST", "/networks/create", {"Name": NETWORK, "Driver": "overlay", "IPAM": pool}
-    )
+    pair.here.ask("POST", "/networks/create", {"Name": NETWORK, "Driver": "overlay", "IPAM": pool})
     _until(_connection(pair.there), NETWORK, there=True)
     pair.there.run("asker", ["sleep", "100000"], HostConfig={"NetworkMode": NETWORK})
 
@@ -84,9 +82,7 @@ def _join(pair: Pair, number: int) -> dict[str, float]:
         "Cmd": ["sleep", "100000"],
         "StopSignal": "SIGKILL",
         "HostConfig": {"NetworkMode": NETWORK},
-        "NetworkingConfig": {
-            "EndpointsConfig": {NETWORK: {"IPAMConfig": {"IPv4Address": TARGET}}}
-        },
+        "NetworkingConfig": {"EndpointsConfig": {NETWORK: {"IPAMConfig": {"IPv4Address": TARGET}}}},
     }
     made = pair.here.ask("POST", f"/containers/create?name=joins-{number}", body)["Id"]
     pid = pair.there.pid("asker")
