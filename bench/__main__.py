@@ -22,6 +22,7 @@ from bench import (
     names,
     networks,
     ports,
+    scale,
     stores,
     tunnel,
 )
@@ -60,6 +61,7 @@ BENCHMARKS = {
     "stores": Benchmark("Stores that clusters share", stores.measure, 200, 20),
     "clusters": Benchmark("From one host of a cluster to another", clusters.measure, 10, 2),
     "tunnel": Benchmark("Between containers on two hosts", tunnel.measure, 15, 3),
+    "scale": Benchmark("A cluster of many hosts, in one process", scale.measure, 2, 1),
     "floor": Benchmark("An endpoint in the kernel alone", floor.measure, 10, 5),
 }
 """In the order they are taken: memory while both daemons are fresh."""

@@ -288,7 +288,7 @@ async def _simulate(url: str, hosts: int) -> dict[str, list[float]]:
         host.begin()
     found: dict[str, list[float]] = {name: [] for name in UNITS}
     found["first: all know all"].append(await town.until(town.whole))
-    for _ in range(10):
+    for _ in range(5):
         await _join(town, found)
     await _death(town, found)
     await _restart(town, found, memory, real=bool(url))
@@ -303,7 +303,9 @@ async def _join(town: Town, found: dict[str, list[float]]) -> None:
     host, net = town.hosts[0], town.networks[0]
     cpu, asked, told = time.process_time(), _asked(town), _told(town)
     begun = time.perf_counter()
-    address = await request_address(host.place, PoolId(net.pools[0].subnet))
+    address = await request_address(
+        host.place, PoolId(net.pools[0].subnet), after=net.pools[0].gateway
+    )
     assert isinstance(address, IPv4Address)
     box, ep = town.endpoint(host, net, address)
     await put_endpoint(host.place, net, ep, box, host.address)

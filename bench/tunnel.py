@@ -66,9 +66,8 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
     with ExitStack() as stack:
         switch = stack.enter_context(Switch())
         found = stack.enter_context(pairs(switch, KINDS[:1]))
-        ways = []
-        for pair in found:
-            ways.append(stack.enter_context(_overlay(pair.name, pair.here, pair.there)))
+        overlays = (_overlay(pair.name, pair.here, pair.there) for pair in found)
+        ways = [stack.enter_context(overlay) for overlay in overlays]
         machines = (found[0].here.machine, found[0].there.machine)
         ways.append(stack.enter_context(_by_hand(BESIDE, *machines, vni=4242)))
         machines = (switch.machine("hand-a"), switch.machine("hand-b"))
