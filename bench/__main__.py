@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import (
+    clusters,
     commands,
     containers,
     floor,
@@ -21,7 +22,9 @@ from bench import (
     names,
     networks,
     ports,
+    scale,
     stores,
+    tunnel,
 )
 from bench.figures import Figure, table
 from bench.subjects import Subject, subjects
@@ -56,6 +59,9 @@ BENCHMARKS = {
     "cli": Benchmark("A command that asks the daemon", commands.measure, 15, 3),
     "healing": Benchmark("Looking after the host", healing.measure, 3, 2),
     "stores": Benchmark("Stores that clusters share", stores.measure, 200, 20),
+    "clusters": Benchmark("From one host of a cluster to another", clusters.measure, 10, 2),
+    "tunnel": Benchmark("Between containers on two hosts", tunnel.measure, 15, 3),
+    "scale": Benchmark("A cluster of many hosts, in one process", scale.measure, 2, 1),
     "floor": Benchmark("An endpoint in the kernel alone", floor.measure, 10, 5),
 }
 """In the order they are taken: memory while both daemons are fresh."""

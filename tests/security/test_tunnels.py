@@ -209,3 +209,26 @@ def spoken(seen: Seen) -> int:
     if seen.ports[1] != 4789 or len(seen.payload) < 8:
         return 0
     return int(struct.unpack_from("!I", seen.payload, 4)[0]) >> 8
+
+
+def test_packets_of_our_tunnels_are_no_connections(field: Field) -> None:
+    """They are not tracked; those of somebody else's tunnels are."""
+    field.rules(*known(field))
+    field.host.run(
+        ["nft", "-f", "-"],
+        stdin=f"""table inet judge {{
+            counter ours {{}}
+            counter theirs {{}}
+            chain enter {{
+                type filter hook input priority filter
+                ct state untracked udp dport 4789 @th,96,24 {OURS} counter name ours
+                ct state new,established udp dport 4789 @th,96,24 {THEIRS} counter name theirs
+            }}
+        }}""",
+    )
+
+    assert field.hears("known")
+
+    counters = field.host.shell("nft list counters table inet judge").stdout
+    assert counters.count("counter ") == 2
+    assert "packets 0 " not in counters

@@ -79,6 +79,8 @@ class View:
     _claims: Table[Claim, Claimants] = field(default_factory=Table, repr=False)
     _vnis: Table[int, tuple[str, ...]] = field(default_factory=Table, repr=False)
     """Networks by the VNIs that they claim."""
+    _raw: Table[str, bytes] = field(default_factory=Table, repr=False, compare=False)
+    """Every value as it was last heard: one that is heard again says nothing new."""
 
     @classmethod
     def of(
@@ -103,12 +105,15 @@ class View:
         if meaning is None:
             return self
         key = key.strip("/")
+        if value is not None and self._raw.get(key) == value:
+            return self
+        raw = self._raw.drop(key) if value is None else self._raw.put(key, value)
         found: object = None
         try:
             found = None if value is None else _decoded(meaning, value)
         except Invalid as error:
-            return replace(self, complaints=self.complaints.put(key, error.message))
-        view = replace(self, complaints=self.complaints.drop(key))
+            return replace(self, _raw=raw, complaints=self.complaints.put(key, error.message))
+        view = replace(self, _raw=raw, complaints=self.complaints.drop(key))
         match meaning:
             case NetworkKey(network):
                 return view._with_network(network, found)

@@ -9,6 +9,10 @@ table, which stands whatever the firewall backend is, judges what is for this ho
 - what this host sends on an encrypted one is marked, so that the policies of IPsec find it,
   and dropped when no SA of ours is about to take it.
 
+Packets of our tunnels are not tracked as connections: each judges itself by the table, and to
+track them halves what goes through a tunnel. A person's rule that asks for their state has to
+take `untracked` for `new`.
+
 VNIs that are not ours, other ports and what is only forwarded are nobody's business here.
 A verdict elsewhere, such as a person's ACCEPT, decides nothing: each table is asked.
 
@@ -35,6 +39,8 @@ SETS = {
     "s_hosts_ipv4": f"typeof {VNI} . ip saddr",
     "s_hosts_ipv6": f"typeof {VNI} . ip6 saddr",
 }
+UNTRACKED_IN = "type filter hook prerouting priority raw; policy accept;"
+UNTRACKED_OUT = "type filter hook output priority raw; policy accept;"
 # Before a conntrack entry is made. Not earlier: here IPv4 is whole again, and what is
 # translated to this host or forwarded has been told apart.
 ENTER = "type filter hook input priority raw; policy accept;"
@@ -56,7 +62,11 @@ def base(marks: Marks, port: int = PORT) -> Iterator[Resource]:
         yield NftSet(FAMILY, table, name, "set", spec)
     sealed = f"udp dport {port} {VNI} @s_sealed"
     judge = (f"{VNI} != @s_vnis accept", f"{VNI} @s_sealed goto c_unsealed", "goto c_known")
+    ours = f"udp dport {port} {VNI} @s_vnis"
     for name, rules, hook in (
+        # What is forwarded may be another's tunnel, whose source has to be translated.
+        ("c_arriving", (f"{ours} fib daddr type local notrack",), UNTRACKED_IN),
+        ("c_leaving", (f"{ours} notrack",), UNTRACKED_OUT),
         ("c_known", KNOWN, ""),
         ("c_unsealed", (f"ipsec in reqid {reqid(marks)} goto c_known", "drop"), ""),
         ("c_tunnel", judge, ""),

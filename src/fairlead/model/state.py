@@ -56,7 +56,8 @@ class Rank(IntEnum):
     """Order of creation; removal goes backwards.
 
     The firewall stands before the first link is up, so that no packet arrives
-    earlier than the rules that judge it.
+    earlier than the rules that judge it. Neighbours are known before the first address
+    answers: who cannot say at once where an answer goes asks by ARP, and asks again a second later.
     """
 
     NETNS = 0
@@ -67,9 +68,9 @@ class Rank(IntEnum):
     BRIDGE = 5
     LINK = 6
     SYSCTL = 7
-    ADDR = 8
-    ROUTE = 9
-    NEIGH = 10
+    NEIGH = 8
+    ADDR = 9
+    ROUTE = 10
 
 
 @runtime_checkable

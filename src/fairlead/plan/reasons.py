@@ -47,6 +47,8 @@ IPTABLES = (
 """Part of where a rule is, part of the rule, and why such rules exist; the first that fits."""
 
 NFTABLES = (
+    ("c_arriving", "", "packets of our tunnels are no connections to be tracked"),
+    ("c_leaving", "", "packets of our tunnels are no connections to be tracked"),
     ("c_enter", "", "VXLAN for this host is judged: it does not say who sent it"),
     ("c_tunnel", "accept", "it is of a network that is not ours"),
     ("c_tunnel", "s_sealed", "the network is encrypted"),

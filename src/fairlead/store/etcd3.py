@@ -1,8 +1,10 @@
 """etcd by its own API (v3), through the JSON gateway that every server has.
 
-The version of a key is its ``mod_revision``. Short calls are etcd3gw's; lists and watches are
+The version of a key is its ``mod_revision``. Leases are etcd3gw's; lists and watches are
 sent from here, because they need the revision a list is of, and a watch that ends with its
-caller: etcd3gw's tells nobody when it breaks off or when revisions were compacted away.
+caller: etcd3gw's tells nobody when it breaks off or when revisions were compacted away. So are
+reads and changes: through a thread and its client each would take twice as long, and a network
+is made by twenty of them, one after the other.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from fairlead.store.shared import (
 )
 from fairlead.store.threads import Threads
 from fairlead.store.tls import Files
-from fairlead.store.web import Request, Web
+from fairlead.store.web import Answer, Request, Web
 
 PAGE = 500
 """Keys in one answer to a list."""
@@ -64,9 +66,9 @@ class Etcd3Store:
 
     async def get(self, key: str) -> Entry | None:
         """What a key holds; None if it does not exist."""
-        found = await self._call(lambda client: client.get(key.encode(), metadata=True), again=True)
-        for value, about in found:
-            return Entry(key, value, int(about["mod_revision"]))
+        said = await self._asked("kv/range", {"key": _coded(key)}, again=True)
+        for pair in said.get("kvs", ()):
+            return _entry(pair)
         return None
 
     async def entries(self, prefix: str) -> tuple[Entry, ...]:
@@ -124,6 +126,11 @@ class Etcd3Store:
         except Etcd3Exception as error:
             raise Failed(f"etcd: {error.detail_text or error}".strip()) from error
 
+    async def _asked(self, path: str, body: object, *, again: bool) -> Any:
+        """What one of the servers says. Raises Away, and Failed if it refuses."""
+        answer, _ = await self._web.ask(_request(path, body), again=again)
+        return _granted(answer)
+
     async def _change(self, key: str, version: int, change: dict[str, Any]) -> int:
         """Does something to a key whose version is still that; the version it has then."""
         compare = {
@@ -133,7 +140,7 @@ class Etcd3Store:
             "mod_revision": str(version),
         }
         wanted = {"compare": [compare], "success": [change], "failure": []}
-        said: Any = await self._call(lambda client: client.transaction(wanted), again=False)
+        said = await self._asked("kv/txn", wanted, again=False)
         if not said.get("succeeded"):
             raise Changed(key)
         return int(said["header"]["revision"])
@@ -144,9 +151,7 @@ class Etcd3Store:
         ask = {"key": _coded(f"{prefix}/"), "range_end": _coded(_end(prefix)), "limit": PAGE}
         while True:
             answer, server = await self._web.ask(_request("kv/range", ask))
-            said = _said(answer.body)
-            if answer.status != 200:
-                raise Failed(f"etcd: {said.get('message') or said.get('error')}")
+            said = _granted(answer)
             found.extend(_entry(pair) for pair in said.get("kvs", ()))
             # All pages are of the moment of the first.
             ask.setdefault("revision", said["header"]["revision"])
@@ -225,6 +230,13 @@ def _end(prefix: str) -> str:
 
 def _request(path: str, body: object) -> Request:
     return Request("POST", f"{API}{path}", msgspec.json.encode(body), "application/json")
+
+
+def _granted(answer: Answer) -> Any:
+    said = _said(answer.body)
+    if answer.status != 200:
+        raise Failed(f"etcd: {said.get('message') or said.get('error')}")
+    return said
 
 
 def _said(text: bytes) -> Any:
