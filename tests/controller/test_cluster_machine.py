@@ -103,7 +103,9 @@ class Host:
             self.client.cut()
         who = Membership(Node(ip_address(self.place), 2376), TTL_SECONDS / 3, TTL_SECONDS)
         clock = asyncio.get_running_loop().time
-        self.member = Member(Place(self.client, pause=self.pause), who, self.machine.controller, clock=clock)
+        self.member = Member(
+            Place(self.client, pause=self.pause), who, self.machine.controller, clock=clock
+        )
         self.machine.controller.outside = self.member.says()
         self.machine.controller.committed.append(self.member.heed)
         self.task = asyncio.create_task(self.member.run(), name=f"member {self.name}")
@@ -181,7 +183,11 @@ class Cluster(RuleBasedStateMachine):
 
     host = st.integers(0, 3)
     pick = st.integers(0, 63)
-    deaths = st.none() | st.none() | st.tuples(st.sampled_from(["step", "before", "after"]), st.integers(0, 12))
+    deaths = (
+        st.none()
+        | st.none()
+        | st.tuples(st.sampled_from(["step", "before", "after"]), st.integers(0, 12))
+    )
 
     def do(
         self,
@@ -264,9 +270,7 @@ class Cluster(RuleBasedStateMachine):
         pick=pick,
         ip=st.sampled_from(["", "", "", "10.9.0.5"]),
     )
-    def run(
-        self, number: int, death: tuple[str, int] | None, pick: int, ip: str
-    ) -> None:
+    def run(self, number: int, death: tuple[str, int] | None, pick: int, ip: str) -> None:
         names = self.networks(self.at(number))
         if names:
             nets = [n for at, n in enumerate(names) if pick >> at & 1] or names[:1]
@@ -285,9 +289,7 @@ class Cluster(RuleBasedStateMachine):
             self.do(number, death, lambda host: host.machine.controller.close_sandbox(box))
 
     @rule(number=host, death=deaths, pick=pick)
-    def join_or_leave(
-        self, number: int, death: tuple[str, int] | None, pick: int
-    ) -> None:
+    def join_or_leave(self, number: int, death: tuple[str, int] | None, pick: int) -> None:
         host = self.at(number)
         boxes, names = self.boxes(host), self.networks(host)
         if boxes and names:

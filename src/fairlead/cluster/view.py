@@ -12,7 +12,7 @@ order things became known:
   claim an address or a MAC, the one that was known first has it (of those that became
   known at once, the one with the lowest key), until it goes or claims it no more.
 
-A network on which endpoints are stays what it is: a record of it with other pools, another
+A network on which such endpoints are stays what it is: a record of it with other pools, another
 driver or another name is refused like a value that is not sound.
 
 Two networks that claim one VNI would be one to every container in them: the first that
@@ -167,7 +167,7 @@ class View:
             networks = self.networks if record is None else self.networks.put(network, record)
             return replace(self, networks=networks)
         known = self.networks.get(network)
-        if record is not None and known is not None and network in self._said:
+        if record is not None and known is not None and network in self._peers:
             if record.removing:
                 # It goes as what it was: nobody is taken off it before it is gone.
                 record = replace(record, network=known.network, pools=known.pools)

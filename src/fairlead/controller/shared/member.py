@@ -44,7 +44,7 @@ from fairlead.model.world import Change, World
 from fairlead.store.shared import Entry, Event, Snapshot
 
 FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 2.0
 TIDY_SECONDS = 20.0
 REPAIR_SECONDS = 60.0
 LEAK_SECONDS = 300.0
