@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
@@ -432,16 +432,18 @@ async def test_the_size_of_packets_is_that_of_the_way_between_hosts(cluster: Clu
 ENDPOINT = "docker/network/v1.0/endpoint"
 
 
-def forged(cluster: Cluster, network: str, **changes: object) -> dict[str, object]:
+def forged(cluster: Cluster, network: str, changes: Mapping[str, object]) -> bytes:
     """The record of an endpoint that is sound, but for what is changed."""
     (entry, *_) = cluster.memory.below(f"{ENDPOINT}/{network}")
-    record: dict[str, object] = json.loads(entry.value)
-    iface = {**record["ep_iface"], "addr": "10.0.0.99/24", "mac": "02:42:0a:00:00:63"}  # type: ignore[dict-item]
-    iface |= {k: changes.pop(k) for k in ("addr", "mac") if k in changes}
-    return {**record, "ep_iface": iface, "locator": "192.0.2.12", "name": "evil", **changes}
+    record = json.loads(entry.value)
+    iface = {**record["ep_iface"], "addr": "10.0.0.99/24", "mac": "02:42:0a:00:00:63"}
+    iface |= {name: value for name, value in changes.items() if name in ("addr", "mac")}
+    rest = {name: value for name, value in changes.items() if name not in ("addr", "mac")}
+    own = {"ep_iface": iface, "locator": "192.0.2.12", "name": "evil", "id": "f" * 64}
+    return json.dumps({**record, **own, **rest}).encode()
 
 
-HOSTILE = {
+HOSTILE: dict[str, dict[str, object]] = {
     "our own address": {"locator": "192.0.2.11"},
     "loopback": {"locator": "127.0.0.1"},
     "multicast": {"locator": "224.0.0.1"},
@@ -451,7 +453,7 @@ HOSTILE = {
     "another's address": {"addr": None},
     "the gateway": {"addr": "10.0.0.1/24"},
     "out of the pool": {"addr": "198.51.100.7/24"},
-    "a group's MAC": {"mac": "ff:ff:ff:ff:ff:ff"},
+    "the MAC of all": {"mac": "ff:ff:ff:ff:ff:ff"},
     "a line for /etc/hosts": {"name": "evil\n6.6.6.6 bank.example"},
     "an end of a rule": {"name": 'x"; } delete table inet x; #'},
     "a path": {"name": "../../etc/passwd"},
@@ -473,8 +475,8 @@ async def test_a_hostile_endpoint_moves_nothing(cluster: Cluster, what: str) -> 
     changes = dict(HOSTILE[what])
     if "addr" in changes and changes["addr"] is None:
         changes["addr"] = f"{cluster.b.address(two, 'ov')}/24"
-    record = forged(cluster, net.id, id="f" * 64, **changes)
-    cluster.memory.write(f"{ENDPOINT}/{net.id}/{'f' * 64}", json.dumps(record).encode())
+    record = forged(cluster, net.id, changes)
+    cluster.memory.write(f"{ENDPOINT}/{net.id}/{'f' * 64}", record)
     # What is written after it has been heard, so has that.
     await cluster.c.run("three", "ov")
     await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 2)

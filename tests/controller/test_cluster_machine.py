@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,7 +138,8 @@ class Host:
             pass
         except BaseExceptionGroup as group:
             _, rest = group.split(Crash)
-            assert rest is None and self.dead, rest
+            assert rest is None, rest
+            assert self.dead
         with contextlib.suppress(Crash):
             await self.machine.controller.close()
         self.machine.store.close()
@@ -478,7 +479,7 @@ class Cluster(RuleBasedStateMachine):
         subnets = [pool.subnet for net in nets for pool in net.pools]
         for subnet in subnets:
             others = [s for s in subnets if s is not subnet and s.version == subnet.version]
-            assert not any(subnet.overlaps(other) for other in others)  # type: ignore[arg-type]
+            assert not any(subnet.overlaps(other) for other in others)
 
     def teardown(self) -> None:
         if not hasattr(self, "hosts"):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
 from tests.lab import Machine
@@ -42,11 +41,11 @@ class Etcd:
     """What lies in a store, from behind everybody's back."""
 
     def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+        self.machine = machine
 
     def _ask(self, *words: tuple[str, str, str]) -> str:
         argv = [sys.executable, "-I", "-S", "-c", ETCD]
-        return self._machine.run(argv, stdin=json.dumps(words)).stdout
+        return self.machine.run(argv, stdin=json.dumps(words)).stdout
 
     def below(self, prefix: str) -> dict[str, str]:
         """All keys below a prefix; values as Latin-1."""
@@ -186,13 +185,3 @@ def settled(cluster: Cluster, store: Etcd, network: str) -> None:
         return known == ends and agree(cluster, store, network)
 
     eventually(all_agree)
-
-
-def log_lines(host: Host, word: str) -> list[str]:
-    """The lines of a daemon's log with a word in it."""
-    return [line for line in host.daemon.log.splitlines() if word in line]
-
-
-def folder_of(machine: Machine) -> Callable[[str], Path]:
-    """Where the files of a machine are."""
-    return machine.path

@@ -28,7 +28,8 @@ from tests.overlay.faults import (
 
 pytestmark = pytest.mark.root
 
-TTL_SECONDS = 4
+TTL_SECONDS = 12
+"""Longer than a daemon takes to start again: till then others believe that its host lives."""
 
 
 @dataclass
@@ -63,7 +64,7 @@ def town() -> Iterator[Town]:
     """Three hosts, an etcd, a container on each."""
     flags = (
         f"--cluster-store-opt=discovery.ttl={TTL_SECONDS}",
-        "--cluster-store-opt=discovery.heartbeat=1",
+        "--cluster-store-opt=discovery.heartbeat=2",
     )
     with Switch() as switch:
         keeper = switch.machine("store")
@@ -92,6 +93,12 @@ def whole(town: Town) -> Iterator[None]:
 def losses(town: Town) -> dict[str, set[int]]:
     """What was lost so far."""
     return {name: each.lost for name, each in town.pings.items()}
+
+
+def unharmed(town: Town, before: dict[str, set[int]]) -> None:
+    """Nothing was lost since."""
+    more = {name: len(lost - before[name]) for name, lost in losses(town).items()}
+    assert not any(more.values()), f"pings that were lost: {more}"
 
 
 @pytest.mark.parametrize("how", ["stop", "kill", "freeze"])
@@ -125,7 +132,7 @@ def test_the_store_goes_and_comes(town: Town, how: str) -> None:
     town.settled()
     print(f"MEASURED store {how}: agreed after {time.monotonic() - began:.2f} s")
     two.docker("rm", "-f", "yy")
-    assert losses(town) == before
+    unharmed(town, before)
 
 
 def test_a_daemon_dies_and_others_go_on(town: Town) -> None:
@@ -146,7 +153,7 @@ def test_a_daemon_dies_and_others_go_on(town: Town) -> None:
     eventually(lambda: two.pings("bb", came))
     print(f"MEASURED daemon back: right after {time.monotonic() - began:.2f} s")
     three.docker("rm", "-f", "came")
-    assert losses(town) == before
+    unharmed(town, before)
 
 
 def test_a_link_between_two_hosts_is_cut(town: Town) -> None:
@@ -170,7 +177,7 @@ def test_a_link_between_two_hosts_is_cut(town: Town) -> None:
 def test_a_host_without_the_store(town: Town, ways: str) -> None:
     """It changes nothing of the cluster, the others do; healed, nobody has another's address."""
     one, two, three = town.hosts
-    keeper = town.store._machine
+    keeper = town.store.machine
     before = losses(town)
     cuts = {
         "both": lambda: apart(three.machine, keeper),
@@ -184,8 +191,9 @@ def test_a_host_without_the_store(town: Town, ways: str) -> None:
         fresh = two.run("yy", "ov")
         eventually(lambda: one.pings("aa", fresh))
         one.docker("network", "create", "-d", "overlay", "more")
-        # A time to live later the others take it for dead, and it takes nobody for that.
-        eventually(lambda: town.addresses["cc"] not in programmed(one, town.network))
+        if ways == "both":
+            # A time to live later the others take it for dead, and it takes nobody for that.
+            eventually(lambda: town.addresses["cc"] not in programmed(one, town.network))
         assert town.addresses["aa"] in programmed(three, town.network)
     began = time.monotonic()
     eventually(lambda: town.addresses["cc"] in programmed(one, town.network))
@@ -212,7 +220,7 @@ def test_a_store_that_lost_everything(town: Town) -> None:
     assert fresh not in town.addresses.values()
     eventually(lambda: one.pings("aa", fresh))
     three.docker("rm", "-f", "xx")
-    assert losses(town) == before
+    unharmed(town, before)
 
 
 def test_a_store_set_back_to_a_backup(town: Town) -> None:
@@ -232,7 +240,7 @@ def test_a_store_set_back_to_a_backup(town: Town) -> None:
     eventually(lambda: one.pings("aa", came))
     two.docker("rm", "-f", "came")
     three.docker("rm", "-f", "fresh")
-    assert losses(town) == before
+    unharmed(town, before)
 
 
 def test_everything_restarts_at_once(town: Town) -> None:
@@ -245,7 +253,7 @@ def test_everything_restarts_at_once(town: Town) -> None:
     for host in town.hosts:
         host.daemon.start()
     town.settled()
-    assert losses(town) == before
+    unharmed(town, before)
 
 
 def test_a_new_owner_never_hears_what_was_for_the_old_one(town: Town) -> None:
