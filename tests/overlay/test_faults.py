@@ -28,7 +28,7 @@ from tests.overlay.faults import (
 
 pytestmark = pytest.mark.root
 
-TTL_SECONDS = 12
+TTL_SECONDS = 20
 """Longer than a daemon takes to start again: till then others believe that its host lives."""
 
 
@@ -64,7 +64,7 @@ def town() -> Iterator[Town]:
     """Three hosts, an etcd, a container on each."""
     flags = (
         f"--cluster-store-opt=discovery.ttl={TTL_SECONDS}",
-        "--cluster-store-opt=discovery.heartbeat=2",
+        "--cluster-store-opt=discovery.heartbeat=5",
     )
     with Switch() as switch:
         keeper = switch.machine("store")
