@@ -52,6 +52,8 @@ def mtu_of(address: IPAddress) -> int:
             if address in rtnetlink.every_address(netlink, row.index):
                 return row.mtu
     return 0
+
+
 def has_address(address: IPAddress) -> bool:
     """Whether any interface of this namespace has an address."""
     with Socket() as netlink:
