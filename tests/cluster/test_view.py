@@ -128,14 +128,20 @@ def test_a_spoilt_value_takes_nothing_away() -> None:
         assert dict(spoilt.after(key, None).complaints) == dict(view.after(key, None).complaints)
 
 
-def test_a_network_that_moves_takes_only_what_fits() -> None:
-    """Endpoints outside of its new pools are refused until it is as it was."""
+def test_a_network_that_is_lived_in_stays_what_it_is() -> None:
+    """Other pools are refused, and change nothing, until nobody is on it."""
     view = View.of(DUMP.items())
-    other = DUMP[KEYS.network(OV1)].replace(b"10.0.0.", b"10.77.0.")
-    moved = view.after(KEYS.network(OV1), other)
-    assert dict(moved.endpoints(OV1)) == {}
-    assert "none of the network's pools" in moved.complaints[KEYS.endpoint(OV1, CA)]
-    assert moved.after(KEYS.network(OV1), DUMP[KEYS.network(OV1)]) == view
+    key = KEYS.network(OV1)
+    other = DUMP[key].replace(b"10.0.0.", b"10.77.0.")
+    moved = view.after(key, other)
+    assert dict(moved.endpoints(OV1)) == dict(view.endpoints(OV1)) != {}
+    assert moved.networks[OV1] == view.networks[OV1]
+    assert list(moved.complaints) == [key]
+    assert moved.after(key, DUMP[key]) == view
+    left = moved
+    for endpoint in view.endpoints(OV1):
+        left = left.after(KEYS.endpoint(OV1, endpoint), None)
+    assert left.after(key, other).networks[OV1] != view.networks[OV1]
 
 
 def test_two_networks_never_share_a_vni() -> None:

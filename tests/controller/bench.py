@@ -161,8 +161,8 @@ class Machine:
         """A sandbox of a container of that name."""
         return SandboxRequest(self.draw(32), self.draw(32), name, name)
 
-    async def boot(self) -> tuple[Step, ...]:
-        """Start a controller, whatever the last one left."""
+    async def boot(self, alive: bool = True) -> tuple[Step, ...]:
+        """Start a controller, whatever the last one left; its sandboxes are alive, or none is."""
         self.kernel.fault = None
         self.dataplane.dead = False
         self.store = DyingStore(self.path)
@@ -177,7 +177,7 @@ class Machine:
             committer, self.settings, Path("/run/netns"), self.resolv_conf, self.draw
         )
         self.controller.outside = self.outside
-        return await self.controller.start()
+        return await self.controller.start(lambda box: alive)
 
     async def halt(self) -> None:
         """The controller ends in good order."""

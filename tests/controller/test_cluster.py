@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
@@ -426,3 +427,109 @@ async def test_the_size_of_packets_is_that_of_the_way_between_hosts(cluster: Clu
     device = cluster.b.machine.kernel.state["link", space, "vxlan0"]
     assert isinstance(device, Vxlan)
     assert device.mtu == 8950
+
+
+ENDPOINT = "docker/network/v1.0/endpoint"
+
+
+def forged(cluster: Cluster, network: str, changes: Mapping[str, object]) -> bytes:
+    """The record of an endpoint that is sound, but for what is changed."""
+    (entry, *_) = cluster.memory.below(f"{ENDPOINT}/{network}")
+    record = json.loads(entry.value)
+    iface = {**record["ep_iface"], "addr": "10.0.0.99/24", "mac": "02:42:0a:00:00:63"}
+    iface |= {name: value for name, value in changes.items() if name in ("addr", "mac")}
+    rest = {name: value for name, value in changes.items() if name not in ("addr", "mac")}
+    own = {"ep_iface": iface, "locator": "192.0.2.12", "name": "evil", "id": "f" * 64}
+    return json.dumps({**record, **own, **rest}).encode()
+
+
+HOSTILE: dict[str, dict[str, object]] = {
+    "our own address": {"locator": "192.0.2.11"},
+    "loopback": {"locator": "127.0.0.1"},
+    "multicast": {"locator": "224.0.0.1"},
+    "broadcast": {"locator": "255.255.255.255"},
+    "no host": {"locator": "0.0.0.0"},
+    "a dead host": {"locator": "203.0.113.77"},
+    "another's address": {"addr": None},
+    "the gateway": {"addr": "10.0.0.1/24"},
+    "out of the pool": {"addr": "198.51.100.7/24"},
+    "the MAC of all": {"mac": "ff:ff:ff:ff:ff:ff"},
+    "a line for /etc/hosts": {"name": "evil\n6.6.6.6 bank.example"},
+    "an end of a rule": {"name": 'x"; } delete table inet x; #'},
+    "a path": {"name": "../../etc/passwd"},
+    "a thousand aliases": {"myAliases": [f"n{number}" for number in range(5000)]},
+    "a megabyte": {"name": "n" * 1_000_000},
+    "numbers": {"name": 7},
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+async def test_a_hostile_endpoint_moves_nothing(cluster: Cluster, what: str) -> None:
+    """No packet goes elsewhere, no name of it is told, and nothing stops."""
+    net = await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    one = await cluster.a.run("one", "ov")
+    two = await cluster.b.run("two", "ov")
+    await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 1)
+    before = dict(cluster.a.machine.kernel.state)
+    changes = dict(HOSTILE[what])
+    if "addr" in changes and changes["addr"] is None:
+        changes["addr"] = f"{cluster.b.address(two, 'ov')}/24"
+    record = forged(cluster, net.id, changes)
+    cluster.memory.write(f"{ENDPOINT}/{net.id}/{'f' * 64}", record)
+    # What is written after it has been heard, so has that.
+    await cluster.c.run("three", "ov")
+    await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 2)
+
+    assert "f" * 64 not in {p.id for p in cluster.a.machine.controller.world.peers.values()}
+    assert all(key in cluster.a.machine.kernel.state for key in before)
+    assert cluster.a.address(one, "ov") not in cluster.a.reaches("ov")
+    told = [w for w in cluster.a.machine.controller.warnings if "f" * 64 in w]
+    assert len(told) <= 1
+    assert not any("\n" in line or len(line) > 1000 for line in told)
+    for host in cluster.hosts:
+        await host.is_right()
+
+
+async def test_a_network_does_not_change_under_its_containers(cluster: Cluster) -> None:
+    """Other pools, another driver, a name, a VNI of another network: none is taken, ever."""
+    net = await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    other = await cluster.a.machine.controller.create_network(NetworkRequest("two", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov") and cluster.b.knows("two"))
+    await cluster.a.run("one", "ov", "two")
+    await cluster.b.run("two", "ov", "two")
+    await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 1)
+    await eventually(lambda: len(cluster.a.reaches("two")) == len(cluster.b.reaches("two")) == 1)
+    before = dict(cluster.a.machine.kernel.state)
+    root = "docker/network/v1.0"
+    key, lay = f"{root}/network/{net.id}", f"{root}/overlay/network/{net.id}"
+    sound = {each: cluster.memory.read(each) for each in (key, lay)}
+    record, segments = (json.loads(sound[each].value) for each in (key, lay))  # type: ignore[union-attr]
+    vni = cluster.a.machine.controller.network(other.id).vnis[0]
+    stolen = [{**segment, "Vni": vni} for segment in json.loads(json.dumps(segments["subnets"]))]
+    hostile = {
+        key: [
+            json.dumps({**record, "networkType": "bridge"}).encode(),
+            json.dumps({**record, "name": "two"}).encode(),
+            json.dumps(record).replace("10.0.0.", "10.88.0.").encode(),
+            json.dumps({**record, "inDelete": True}).encode(),
+        ],
+        lay: [json.dumps({**segments, "subnets": stolen}).encode()],
+    }
+    for where, values in hostile.items():
+        for value in values:
+            cluster.memory.write(where, value)
+            await asyncio.sleep(0.05)
+            assert cluster.a.machine.kernel.state == before, value
+            await cluster.a.down()
+            await cluster.a.up()
+            await cluster.a.member.ready.wait()
+            links = [k for k in before if k[0] in ("link", "netns", "addr")]
+            assert all(cluster.a.machine.kernel.state.get(k) == before[k] for k in links), value
+            cluster.memory.write(where, sound[where].value)  # type: ignore[union-attr]
+            await eventually(lambda: cluster.a.machine.kernel.state == before)
+    cluster.memory.remove(lay)
+    await eventually(lambda: cluster.memory.read(lay) is not None)
+    await eventually(lambda: cluster.a.machine.kernel.state == before)
+    for host in cluster.hosts:
+        await host.is_right()

@@ -99,10 +99,11 @@ def pinging(host: Host, container: str, target: str) -> Iterator[None]:
 class Cluster:
     """Hosts of one cluster, from `with` to the end of its block."""
 
-    def __init__(self, switch: Switch, server: Server, hosts: Sequence[Host]) -> None:
+    def __init__(self, switch: Switch, server: Server, hosts: Sequence[Host], *flags: str) -> None:
         self.switch = switch
         self.server = server
         self.hosts = hosts
+        self._flags = flags
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -112,6 +113,7 @@ class Cluster:
                     stack,
                     f"--cluster-store={self.server.url}",
                     f"--cluster-advertise={host.machine.address}:2376",
+                    *self._flags,
                 )
             self._stack = stack.pop_all()
         return self

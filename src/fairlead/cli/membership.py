@@ -27,7 +27,7 @@ from fairlead.gossip.agent import Agent
 from fairlead.gossip.gossip import node_name
 from fairlead.gossip.keys import OPTION, read_key
 from fairlead.gossip.process import Settings
-from fairlead.kernel.surroundings import address_on
+from fairlead.kernel.surroundings import address_on, has_address
 from fairlead.model.errors import Invalid
 from fairlead.model.state import IPAddress
 from fairlead.store.opening import open_store
@@ -53,6 +53,12 @@ def standing(cluster: Cluster) -> Standing:
     if told is None:
         return Standing(cluster, Node(_towards(cluster), PORT))
     if told.address is not None:
+        if not has_address(told.address):
+            # Two hosts that say they are at one address would take away each other's endpoints.
+            raise Invalid(
+                f"--cluster-advertise: no interface of this host has {told.address}",
+                hint="name an address or an interface of this host",
+            )
         return Standing(cluster, Node(told.address, told.port))
     address = address_on(told.interface)
     if address is None:

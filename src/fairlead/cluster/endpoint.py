@@ -16,8 +16,8 @@ from fairlead.cluster.text import (
     list_of,
     mac_of,
     name_of,
-    named,
     object_of,
+    plain,
     text_of,
 )
 from fairlead.model.endpoint import Endpoint, PortRequest
@@ -46,7 +46,7 @@ def decode_endpoint(network: str, id_: str, value: bytes) -> Peer:
         host=host_of(text_of(fields, "locator"), "locator"),
         mac=mac_of(text_of(iface, "mac"), "mac"),
         addresses=_addresses(iface),
-        name=name_of(fields, "name"),
+        name=plain(name_of(fields, "name"), "name"),
         aliases=tuple(dict.fromkeys(_alias(each) for each in aliases)),
         anonymous=flag_of(fields, "anonymous"),
     )
@@ -106,8 +106,8 @@ def encode_endpoint(
         },
         "id": endpoint.id,
         "locator": str(host),
-        "myAliases": [named(alias, "alias") for alias in aliases(endpoint, sandbox)],
-        "name": named(sandbox.name, "name"),
+        "myAliases": [plain(alias, "alias") for alias in aliases(endpoint, sandbox)],
+        "name": plain(sandbox.name, "name"),
         "sandbox": sandbox.id,
     }
     value = encoded(dict(sorted(fields.items())))
@@ -179,4 +179,4 @@ def _addresses(iface: Fields) -> tuple[IPInterface, ...]:
 def _alias(found: object) -> str:
     if not isinstance(found, str):
         raise Invalid("an alias is not text")
-    return named(found, "alias")
+    return plain(found, "alias")

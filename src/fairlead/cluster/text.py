@@ -40,6 +40,7 @@ _NOBODY: tuple[IPNetwork, ...] = (
     IPv6Network("ff00::/8"),
 )
 """Where no container's network can be: loopback and multicast."""
+_HARMFUL = frozenset(" \"'`;{}()#$&|<>*?,")
 _BROADCAST = IPv4Address("255.255.255.255")
 
 
@@ -145,6 +146,13 @@ def named(text: str, what: str) -> str:
         raise Invalid(f"{what} has {len(text)} characters, more than {MOST_NAME}")
     if "/" in text or "\\" in text or not text.isprintable():
         raise Invalid(f"{what} {text!a} has characters that no name has")
+    return text
+
+
+def plain(text: str, what: str) -> str:
+    """What a container is called: a name in which nothing means anything to a shell or a rule."""
+    if not _HARMFUL.isdisjoint(named(text, what)):
+        raise Invalid(f"{what} {_short(text)} has characters that no name has")
     return text
 
 

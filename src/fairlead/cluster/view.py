@@ -12,6 +12,9 @@ order things became known:
   claim an address or a MAC, the one that was known first has it (of those that became
   known at once, the one with the lowest key), until it goes or claims it no more.
 
+A network on which such endpoints are stays what it is: a record of it with other pools, another
+driver or another name is refused like a value that is not sound.
+
 Two networks that claim one VNI would be one to every container in them: the first that
 was known has it, the other one has none as long as that lasts.
 
@@ -168,6 +171,15 @@ class View:
         if record == self.networks.get(network):
             networks = self.networks if record is None else self.networks.put(network, record)
             return replace(self, networks=networks)
+        known = self.networks.get(network)
+        if record is not None and known is not None and network in self._peers:
+            if record.removing:
+                # It goes as what it was: nobody is taken off it before it is gone.
+                record = replace(record, network=known.network, pools=known.pools)
+            elif _essence(record) != _essence(known):
+                reason = "it is another network than it was, and endpoints are on it"
+                complaints = self.complaints.put(self.keys.network(network), reason)
+                return replace(self, complaints=complaints)
         networks = (
             self.networks.drop(network) if record is None else self.networks.put(network, record)
         )
@@ -311,6 +323,12 @@ def _claimed(peer: Peer | None) -> set[Claim]:
         return set()
     addresses: set[Claim] = {(peer.network, address.ip) for address in peer.addresses}
     return addresses | {(peer.network, peer.mac)}
+
+
+def _essence(record: NetworkRecord) -> object:
+    """What of a network cannot change while somebody is on it."""
+    net = record.network
+    return net.name, net.driver, net.pools, net.internal, net.encrypted
 
 
 def _vnis(overlay: Overlay | None) -> set[int]:

@@ -54,6 +54,14 @@ def mtu_of(address: IPAddress) -> int:
     return 0
 
 
+def has_address(address: IPAddress) -> bool:
+    """Whether any interface of this namespace has an address."""
+    with Socket() as netlink:
+        return any(
+            address in rtnetlink.every_address(netlink, index) for index, _ in socket.if_nameindex()
+        )
+
+
 class Outside:
     """The namespace that the thread is in when this is made."""
 

@@ -87,11 +87,27 @@ def network(view: View, world: World, id_: str) -> Network | None:
     record = view.networks.get(id_)
     if record is None or record.removing or record.network.driver != "overlay":
         return None
-    net = record.network
+    net, had = record.network, world.networks.get(id_)
+    lived_in = had is not None and had.shared and bool(world.on_network(id_))
+    if had is not None and lived_in and segments(had) != segments(net):
+        # Whatever the store says: nobody's network changes under their feet.
+        return had
     other = world.called(net.name)
     if other is not None and other.id != id_:
         return None
-    return replace(net, vnis=vnis(view, net))
+    found = vnis(view, net)
+    if had is not None and lived_in and not found:
+        # Lost, or claimed by another network: what runs keeps what it has.
+        found = had.vnis
+    elif not lived_in and _held(world, id_).intersection(found):
+        found = ()
+    return replace(net, vnis=found)
+
+
+def _held(world: World, but: str) -> set[int]:
+    """The VNIs of the networks, other than one, that somebody here is on."""
+    nets = (net for net in world.networks.values() if net.vnis and net.id != but)
+    return {vni for net in nets if world.on_network(net.id) for vni in net.vnis}
 
 
 def hidden(view: View, world: World) -> Iterator[Network]:

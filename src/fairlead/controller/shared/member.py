@@ -41,14 +41,16 @@ from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress, IPNetwork
 from fairlead.model.world import Change, World
-from fairlead.store.shared import Away, Entry, Event, Snapshot
+from fairlead.store.shared import Entry, Event, Snapshot
 
 FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 2.0
 TIDY_SECONDS = 20.0
 REPAIR_SECONDS = 60.0
 LEAK_SECONDS = 300.0
 """What lies in the store for nobody so long, nobody is busy with."""
+AGAIN_SECONDS = 5.0
+"""What could not be done here is tried again so much later."""
 SETTLE_SECONDS = 0.5
 """After a change that concerns this host: what is being written is mostly complete by then."""
 
@@ -117,8 +119,10 @@ class Member:
         """What the store says has been heard once."""
         self.met: list[Callable[[IPAddress, bool], None]] = []
         """Who hears of every host that came (True) or went."""
-        self.trouble = ""
-        """Why the store cannot be used at the moment."""
+        self._troubles: dict[str, str] = {}
+        """Why the store cannot be used at the moment, by what cannot be done."""
+        self._missed: float | None = None
+        """When to take in again what could not be done here."""
         self._place = place
         self._who = who
         self._networks = networks
@@ -138,6 +142,11 @@ class Member:
     def own(self) -> IPAddress:
         """The address by which other hosts reach this one."""
         return self._who.node.address
+
+    @property
+    def trouble(self) -> str:
+        """Why the store cannot be used at the moment."""
+        return next(iter(self._troubles.values()), "")
 
     def says(self) -> ClusterSays:
         """Who has a say in overlays."""
@@ -192,9 +201,11 @@ class Member:
         while True:
             try:
                 async with self._place.store.lease(key, value, self._who.ttl_seconds):
+                    self._well(key)
                     await asyncio.Event().wait()
-            except Away as error:
-                self._away(error)
+            except FairleadError as error:
+                # A store that refuses (it is full, it has no leader) is as good as none.
+                self._away(key, error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
@@ -206,20 +217,24 @@ class Member:
                     async for event in events:
                         self._events.put_nowait((folder, event))
                         pause = FIRST_PAUSE_SECONDS
-            except Away as error:
-                self._away(error)
+            except FairleadError as error:
+                self._away(folder, error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    def _away(self, error: Away) -> None:
+    def _away(self, what: str, error: FairleadError) -> None:
         if not self.trouble:
             self._networks.warn(
                 f"the cluster's store is away: {error.message}; what runs goes on, networks of "
                 "the cluster cannot be changed"
             )
-        self.trouble = error.message
+        self._troubles[what] = error.message
         # Others cannot say that they live, either.
         self._spare(self._alive)
+
+    def _well(self, what: str) -> None:
+        if self._troubles.pop(what, "") and not self.trouble:
+            self._networks.warn("the cluster's store is back")
 
     async def _fold(self, folders: int) -> None:
         heard: set[str] = set()
@@ -232,25 +247,26 @@ class Member:
                 whole = whole or isinstance(event, Snapshot)
                 if isinstance(event, Snapshot):
                     heard.add(folder)
+                    self._well(folder)
                 self.view = _after(self.view, folder, event)
-            if whole and self.trouble:
-                self._networks.warn("the cluster's store is back")
-                self.trouble = ""
             if len(heard) == folders:
                 await self._take_in(before, whole or not self.ready.is_set())
                 self.ready.set()
 
     async def _next(self) -> tuple[str, Event]:
-        """The next event; an empty one when a host's time is over."""
+        """The next event; what is due before it is done."""
         while True:
             now = self._clock()
             ends = [until for until in self._spared.values() if until > now]
+            if self._missed is not None:
+                ends.append(max(self._missed, now))
             try:
                 async with asyncio.timeout(min(ends) - now + 0.01 if ends else None):
                     return await self._events.get()
             except TimeoutError:
-                if self.ready.is_set() and not self.trouble:
-                    await self._take_in(self.view, whole=False)
+                missed = self._missed is not None and self._missed <= self._clock()
+                if self.ready.is_set() and (missed or not self.trouble):
+                    await self._take_in(self.view, whole=missed)
 
     async def _take_in(self, before: View, whole: bool) -> None:
         """Let the world be as the view says now."""
@@ -275,11 +291,14 @@ class Member:
         else:
             nets = fold.networks_between(before, self.view)
             members = fold.members_between(before, self.view)
+        self._missed = None if whole else self._missed
         if nets or members:
             try:
                 await self._networks.learn(lambda world: fold.change(world, sight, nets, members))
             except (FairleadError, ExceptionGroup) as error:
-                self._networks.warn(f"what the cluster says cannot be done here: {error}")
+                if self._missed is None:
+                    self._networks.warn(f"what the cluster says cannot be done here: {error}")
+                self._missed = self._clock() + AGAIN_SECONDS
         self._complain()
         if whole and self._gossip is not None:
             await self._meet(self._gossip)
@@ -360,8 +379,8 @@ class Member:
             ours = {*self._networks.world.endpoints, *self._networks.promised}
             try:
                 found = await repair(self._place, Mine(self.own, ours, old))
-            except Away as error:
-                self._away(error)
+            except FairleadError as error:
+                self._networks.warn(f"the cluster's store cannot be looked at: {error.message}")
                 continue
             seen, old = aged(seen, found.left, self._clock(), LEAK_SECONDS)
             for fault in found.faults:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from fairlead.cluster.endpoint import decode_endpoint, encode_endpoint
+from fairlead.cluster.overlay import encode_overlay, overlay_of
 from fairlead.cluster.pools import PoolId
 from fairlead.cluster.view import View
 from fairlead.controller.shared.allocate import obtain_vni, request_address, request_pool
@@ -32,7 +33,7 @@ class Untidy:
     """What the store should say otherwise of this host."""
 
     networks: tuple[Network, ...] = ()
-    """Networks that somebody here is on, and that are gone from the store."""
+    """Networks that somebody here is on, and that are gone from the store, or their VNIs are."""
     put: tuple[tuple[Network, Endpoint, Sandbox], ...] = ()
     """Endpoints that are missing there, or are not as they are here."""
     forget: tuple[tuple[str, str], ...] = ()
@@ -53,7 +54,8 @@ def untidy(world: World, view: View, own: IPAddress, promised: Collection[str]) 
         if any(rival < ep.id for rival in rivals):
             yielding.append(ep)
             continue
-        if net.id not in view.networks:
+        lost = view.keys.overlay(net.id) not in view.complaints and net.id not in view.overlays
+        if net.id not in view.networks or lost:
             networks[net.id] = net
         if _said(view, net, ep.id) != _expected(net, ep, box, own) and not rivals:
             put.append((net, ep, box))
@@ -85,7 +87,11 @@ async def _restore(place: Place, net: Network) -> None:
             # Taken already: by this very network, or by one that it now collides with,
             # which put_network finds.
             continue
-    await put_network(place, net)
+    if await place.value(place.keys.network(net.id)) is None:
+        await put_network(place, net)
+    else:
+        overlay = encode_overlay(overlay_of(net))
+        await place.alter(place.keys.overlay(net.id), lambda old: old or overlay)
     for pools, vni in zip(segments(net), net.vnis, strict=False):
         await obtain_vni(place, net.id, pools[0].subnet, after=vni - 1)
 
