@@ -24,7 +24,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar
 
-from fairlead.controller import documents, handover, serving, want
+from fairlead.controller import documents, handover, seals, serving, want
 from fairlead.controller.extent import Extent, extent
 from fairlead.controller.mending import View, mend, standing
 from fairlead.controller.serving import Serving
@@ -51,6 +51,7 @@ from fairlead.model.state import (
 )
 from fairlead.model.underlay import Underlay
 from fairlead.model.world import Change, World
+from fairlead.model.xfrm import XfrmState
 from fairlead.plan.diff import diff
 from fairlead.store.sqlite import Store
 
@@ -79,6 +80,8 @@ class Committer:
         self._written: tuple[tuple[Policy, want.Host, tuple[Claim, ...]], ...] = ()
         self._thread = ThreadPoolExecutor(1, "fairlead-kernel")
         self._shaken = False
+        self.unsealed = False
+        """SAs that this host sent by are gone, or were made twice: it has to be born again."""
         self._number = max((number for number, _, _ in store.intents()), default=0)
 
     async def on_thread(self, work: Callable[[], T]) -> T:
@@ -230,7 +233,7 @@ class Committer:
         except Refused:
             # All is undone; something of ours must have been gone. What people changed stays.
             self.kernel.reap()
-            mend(self.kernel, self._all(before), View())
+            mend(self.kernel, self.spared(self._all(before)), View())
         except ExceptionGroup:
             # What could not be undone, because its ground is gone as well, the repair restores.
             self._settle(before)
@@ -252,6 +255,7 @@ class Committer:
 
     def _take_back(self, steps: Sequence[Step]) -> None:
         self._shaken = True
+        self.unsealed = self.unsealed or any(isinstance(s.before, XfrmState) for s in steps)
         # What was removed comes back under its name, which a link that waits to go still has.
         self.kernel.reap()
         self.kernel.apply([step.undo() for step in reversed(steps)])
@@ -271,7 +275,7 @@ class Committer:
 
     def repair(self, world: World) -> tuple[Step, ...]:
         """Make the kernel what the world says it is; the steps that this took."""
-        wanted = standing(self.kernel, self._all(world))
+        wanted = self.spared(standing(self.kernel, self._all(world)))
         handover.note(self.store, wanted.values())
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         have = self.kernel.observe(scope)
@@ -301,6 +305,17 @@ class Committer:
         lost = {key for link in gone for key in (link.key, *link.provides)}
         return {k: r for k, r in wanted.items() if k not in lost and lost.isdisjoint(r.needs)}
 
+    def spared(self, wanted: State) -> State:
+        """A state without SAs that must not come back as they were. On the kernel thread."""
+        found = seals.spared(self.kernel, wanted, self.host.underlay)
+        self.unsealed = self.unsealed or found.keys() != wanted.keys()
+        return found
+
+    def unlike(self, world: World) -> bool:
+        """Whether somebody touched what encrypts. On the kernel thread."""
+        wanted = self.spared(seals.wanted(world, self.host))
+        return bool(wanted) and self.kernel.associations() != wanted
+
     def _again(self, scope: Scope, had: State, steps: Sequence[Step]) -> State:
         """What is there after steps; what they could not touch is not looked at once more."""
         if not all(_of_host(step.resource) for step in steps):
@@ -327,6 +342,8 @@ class Committer:
             found += want.peer(world, who, host)
         for id_, there in what.hosts:
             found += want.heard(world, id_, there, walls, host)
+        if what.seals:
+            found += want.sealed(world, host, what.seals)
         if rules is not None:
             found += self._walled(world, rules)
         wanted, _ = want.states(found)
