@@ -323,7 +323,9 @@ class Committer:
         inside = {
             k: r
             for k, r in had.items()
-            if not _of_host(r) and not isinstance(r, Bridge) and k not in scope.settings
+            if not _of_host(r)
+            and k not in scope.settings
+            and not (isinstance(r, Bridge) and r.namespace == HOST)
         }
         return {**inside, **self.kernel.observe(replace(scope, namespaces=frozenset({HOST})))}
 
