@@ -12,7 +12,14 @@ from tests.lab import Daemon, Machine, Switch
 pytest_plugins = ("tests.lab.in_vm",)
 
 # Files are run side by side: nobody is to wait for one of these at the end.
-LONG = ("test_crash", "test_dataplane_dies", "test_switching", "test_damage_", "test_texts")
+LONG = (
+    "test_encrypt",
+    "test_crash",
+    "test_dataplane_dies",
+    "test_switching",
+    "test_damage_",
+    "test_texts",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,186 +1,328 @@
-"""Encrypted overlays, whole: two daemons and an etcd, on a kernel that has IPsec.
+"""Encrypted overlays of two hosts, on a kernel that has IPsec: what is on the wire, and arrives.
 
 ::
 
-    store 192.0.2.1 ── switch ── one 192.0.2.2, two 192.0.2.3
-                                  a                b
+    a: secret, open ── host 1 ═══ wire ═══ host 2 ── b: secret, open
 
-a and b are sandboxes: what concerns networks is as with containers, and starts much quicker
-on an emulated processor.
+Each host has a controller of its own on a real kernel, in a namespace of its own; the store
+is in this process. Networks, namespaces, tunnels and SAs are all made by the controllers.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+import asyncio
+import socket
+import struct
+import subprocess
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
-from tests.lab import Daemon, Machine, Switch
-from tests.lab.stores import Server, etcd
-from tests.overlay.cluster import eventually
+from fairlead.cluster.node import Node
+from fairlead.controller import want
+from fairlead.controller.commit import Committer
+from fairlead.controller.controller import Controller
+from fairlead.controller.shared.member import Member, Membership
+from fairlead.controller.shared.place import Place as Shared
+from fairlead.controller.shared.seal import Pace
+from fairlead.controller.start import Settings
+from fairlead.kernel.fake import FakeKernel
+from fairlead.kernel.linux import LinuxKernel
+from fairlead.kernel.netns import CLONE_NEWNET, _call
+from fairlead.model.endpoint import EndpointRequest
+from fairlead.model.marks import Marks
+from fairlead.model.network import NetworkRequest, PoolRequest
+from fairlead.model.xfrm import XfrmPolicy, XfrmState
+from fairlead.store.memory import Memory
+from tests.controller.bench import DyingStore, Machine
 from tests.security.frames import UDP, Seen
-from tests.security.place import of_machine
+from tests.security.place import Place
 from tests.security.wire import Wire
 
 pytestmark = [pytest.mark.vm("qemu"), pytest.mark.root]
 
+T = TypeVar("T")
 ESP = 50
-SLOW_SECONDS = 120.0
-"""An emulated processor is slow, and may be one of two that others use as well."""
-PINGS = 40
+PORT = 7000
+PATIENCE_SECONDS = 60.0
+"""The processor is emulated, and its host has others to serve."""
+QUICK = Pace(tick_seconds=0.5, by_hand_seconds=0, pause_seconds=0.2)
+TTL_SECONDS = 300.0
+NETWORKS = {"secret": "10.77.0", "open": "10.77.1"}
 
 
-class Host:
-    """A machine with a daemon, and an ear on its wire."""
+class Host(Machine):
+    """A host on a real kernel."""
 
-    def __init__(self, machine: Machine, url: str, stack: ExitStack) -> None:
-        self.machine = machine
-        where = f"--cluster-advertise={machine.address}:2376"
-        self.daemon = Daemon(machine, f"--cluster-store={url}", where, "--iptables=false")
-        self.up()
-        stack.callback(self.daemon.kill9)
-        self.ear = stack.enter_context(Wire(of_machine(machine), outgoing=True))
+    def __init__(self, number: int, folder: Path, memory: Memory) -> None:
+        folder.mkdir()
+        super().__init__(folder, Settings(bridge="none"), "nftables", seed=str(number))
+        self.number = number
+        self.space = f"/run/netns/h{number}"
+        self.underlay = ip_address(f"192.0.2.{number}")
+        self.pins = folder / "netns"
+        self.marks = Marks(f"{number}0ffee00", "TEST")
+        self.linux: LinuxKernel
+        self.member: Member
+        self._memory = memory
+        self._task: asyncio.Task[None] | None = None
 
-    def up(self) -> None:
-        """Starts the daemon."""
-        self.daemon.start(patience_seconds=SLOW_SECONDS)
+    def _enter(self) -> LinuxKernel:
+        with open(self.space) as space:
+            _call("setns", space.fileno(), CLONE_NEWNET)
+        return LinuxKernel(self.pins, self.marks)
 
-    def sandbox(self, name: str) -> str:
-        """Makes a sandbox on the network; its address there."""
-        made = self.daemon.api(
-            "POST", "/fairlead/sandboxes", {"Name": name, "Networks": {"secret": {}}}
+    async def up(self) -> None:
+        """The daemon starts, and is a member."""
+        self.store = DyingStore(self.path)
+        host = want.Host(underlay=self.underlay, firewall=False, forwarding=False)
+        committer = Committer(self.store, FakeKernel(), self.dataplane, self.walls, host)  # type: ignore[arg-type]
+        committer.kernel = self.linux = await committer.on_thread(self._enter)
+        self.controller = Controller(
+            committer, self.settings, self.pins, self.resolv_conf, self.draw
         )
-        assert made.status == 201, made.body
-        found = self.daemon.api("GET", f"/fairlead/sandboxes/{name}").json
-        address: str = found["Networks"]["secret"]["IPv4"]["Address"]
-        return address.partition("/")[0]
+        await self.controller.start()
+        assert self.underlay is not None
+        who = Membership(Node(self.underlay, 2376), TTL_SECONDS / 3, TTL_SECONDS, None, QUICK)
+        self.member = Member(Shared(self._memory.client(self.space)), who, self.controller)
+        self.controller.outside = self.member.says()
+        self.controller.committed.append(self.member.heed)
+        self._task = asyncio.create_task(self.member.run())
 
-    def within(self, name: str, *words: str) -> list[str]:
-        """A command, as it is run in a sandbox."""
-        found = self.daemon.api("GET", f"/fairlead/sandboxes/{name}").json
-        return ["nsenter", f"--net={found['SandboxKey']}", *words]
+    async def down(self) -> None:
+        """The daemon ends."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+            await self.controller.close()
+            self.linux.close()
+            self.store.close()
 
-    def pings(self, name: str, target: str, count: int = 1) -> bool:
-        """Whether a sandbox hears from a target, each time."""
-        words = self.within(name, "ping", "-c", str(count), "-W", "5", target)
-        done = self.machine.run(words, check=False)
-        return done.returncode == 0 and " 0% packet loss" in done.stdout
+    async def kernel_thread(self, work: Callable[[], T]) -> T:
+        """Does something where its kernel is spoken to."""
+        return await self.controller._committer.on_thread(work)
 
-    def keys(self) -> dict[str, str]:
-        """The SAs of its kernel: what they lead to with their SPIs, and their secrets."""
-        said = self.machine.run(["ip", "xfrm", "state"]).stdout
-        rows = re.findall(
-            r"src (\S+) dst (\S+)\n\s+proto esp spi (\S+) .*?aead \S+ (\S+)", said, re.DOTALL
+    async def seals(self) -> set[XfrmState]:
+        """The SAs of its kernel."""
+        found = await self.kernel_thread(self.linux.associations)
+        return {item for item in found.values() if isinstance(item, XfrmState)}
+
+    async def sends_by(self) -> set[int]:
+        """The SPIs of what it sends."""
+        found = await self.kernel_thread(self.linux.associations)
+        return {item.spi for item in found.values() if isinstance(item, XfrmPolicy)}
+
+    async def damage(self, *words: str) -> None:
+        """Somebody runs a program on the host."""
+        command = ["ip", "netns", "exec", f"h{self.number}", *words]
+        await asyncio.to_thread(subprocess.run, command, check=True)
+
+
+class Pair:
+    """Two hosts, a container on each, and an ear on the wire between them."""
+
+    def __init__(self, folder: Path) -> None:
+        lines = ["netns add h1", "netns add h2"]
+        lines.append("-n h1 link add wire type veth peer name wire netns h2")
+        for number in (1, 2):
+            lines.append(f"-n h{number} link set lo up")
+            lines.append(f"-n h{number} addr add 192.0.2.{number}/24 dev wire")
+            lines.append(f"-n h{number} link set wire up")
+        for line in lines:
+            subprocess.run(["ip", *line.split()], check=True)
+        self.memory = Memory()
+        self.hosts = tuple(Host(n, folder / f"h{n}", self.memory) for n in (1, 2))
+        self.wire = Wire(Place("h1", Path("/run/netns/h1")), "wire", outgoing=True)
+        self.loop = asyncio.Runner()
+        self.boxes: tuple[Place, ...] = ()
+        self._marks = 0
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Does something while the hosts go on."""
+        return self.loop.run(work)
+
+    async def begin(self) -> None:
+        """The networks, and who is on them."""
+        for host in self.hosts:
+            await host.up()
+        one = self.hosts[0].controller
+        for name, subnet in NETWORKS.items():
+            options = {"encrypted": ""} if name == "secret" else {}
+            request = NetworkRequest(name, "overlay", options=options, internal=True)
+            await one.create_network(replace(request, pools=(PoolRequest(f"{subnet}.0/24"),)))
+        await eventually(
+            lambda: all(h.controller.world.called(name) for h in self.hosts for name in NETWORKS)
         )
-        return {f"{source} {target} {spi}": secret for source, target, spi, secret in rows}
+        places = []
+        for host in self.hosts:
+            joins = [
+                (name, EndpointRequest(ipv4=f"{net}.{100 + host.number}"))
+                for name, net in NETWORKS.items()
+            ]
+            box = await host.controller.open_sandbox(host.box(f"box{host.number}"), joins)
+            places.append(Place(box.id, host.controller.netns_path(box.id)))
+        self.boxes = tuple(places)
+        await eventually(lambda: all(len(h.controller.world.peers) == 2 for h in self.hosts))
 
-    def sends_by(self) -> str:
-        """The SPI of what it sends to the other host."""
-        said = self.machine.run(["ip", "xfrm", "policy"]).stdout
-        found = re.search(r"proto esp spi (\S+)", said)
-        return found[1] if found else ""
+    async def end(self) -> None:
+        for host in self.hosts:
+            await host.down()
+
+    async def passes(self, sender: int) -> bool:
+        """Whether a datagram of box 1's or 2's gets through the encrypted network.
+
+        What gets through the open network behind it shows that it had its chance.
+        """
+        self._marks += 1
+        mark = struct.pack("!I", self._marks)
+        loop = asyncio.get_running_loop()
+        with ExitStack() as stack:
+            there, behind, sealed, plainly = (
+                stack.enter_context(closing(self._socket(number, name)))
+                for number in (3 - sender, sender)
+                for name in NETWORKS
+            )
+            await loop.sock_sendto(sealed, mark, _place("secret", 3 - sender))
+            await loop.sock_sendto(plainly, mark, _place("open", 3 - sender))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert await loop.sock_recv(behind, 100) == mark
+            try:
+                return there.recv(100) == mark
+            except BlockingIOError:
+                return False
+
+    def _socket(self, number: int, network: str) -> socket.socket:
+        sock = self.boxes[number - 1].socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        sock.bind(_place(network, number))
+        return sock
+
+    async def reach(self) -> bool:
+        """Whether each hears the other."""
+        return await self.passes(1) and await self.passes(2)
 
     def heard(self) -> list[Seen]:
-        """What was on its wire since the last time."""
-        self.ear.listen()
-        found, self.ear.heard = self.ear.heard, []
+        """What was on the wire since the last time."""
+        self.wire.listen()
+        found, self.wire.heard = self.wire.heard, []
+        return found
+
+    def in_the_clear(self) -> set[int]:
+        """The VNIs of what anybody could read on the wire since the last time."""
+        return {_vni(seen) for seen in self.heard()} - {0}
+
+    def vni(self, network: str) -> int:
+        (found,) = self.hosts[0].controller.network(network).vnis
         return found
 
 
-@dataclass
-class Pair:
-    """Two hosts with a sandbox each on one encrypted network."""
+def _place(network: str, number: int) -> tuple[str, int]:
+    return f"{NETWORKS[network]}.{100 + number}", PORT
 
-    server: Server
-    one: Host
-    two: Host
-    a: str
-    b: str
 
-    def reach(self) -> bool:
-        """Whether each hears the other."""
-        return self.one.pings("a", self.b) and self.two.pings("b", self.a)
+def _vni(seen: Seen) -> int:
+    if seen.protocol != UDP or seen.ports[1] != 4789:
+        return 0
+    return int(struct.unpack_from("!I", seen.payload, 4)[0]) >> 8
+
+
+async def eventually(what: Callable[[], object]) -> None:
+    """Waits until it is so."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not what():  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.05)
+
+
+async def arrives(what: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+    """Waits until something that takes its time is so."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await what():  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
-    """All that takes long to make."""
-    with ExitStack() as stack:
-        switch = stack.enter_context(Switch())
-        server = stack.enter_context(etcd(switch.machine("store")))
-        one, two = (Host(switch.machine(name), server.url, stack) for name in ("one", "two"))
-        words = ("-d", "overlay", "--opt", "encrypted", "secret")
-        one.daemon.docker("network", "create", *words, timeout=SLOW_SECONDS)
-        eventually(lambda: two.daemon.api("GET", "/networks/secret").status == 200, SLOW_SECONDS)
-        found = Pair(server, one, two, one.sandbox("a"), two.sandbox("b"))
-        eventually(lambda: found.one.keys() and found.two.keys(), SLOW_SECONDS)
-        eventually(found.reach, SLOW_SECONDS)
-        yield found
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two hosts: making them takes longer than any test."""
+    found = Pair(tmp_path_factory.mktemp("hosts"))
+    found.run(found.begin())
+    yield found
+    found.run(found.end())
+    found.loop.close()
 
 
-def plain(seen: Seen) -> bool:
-    """Whether it is VXLAN that anybody could read."""
-    return seen.protocol == UDP and seen.ports[1] == 4789
-
-
-def test_only_esp_is_between_the_hosts(pair: Pair) -> None:
-    """From the first packet on; and both have the same keys."""
-    assert pair.reach()
-    heard = pair.one.heard() + pair.two.heard()
+def test_only_esp_of_it_is_on_the_wire(pair: Pair) -> None:
+    """Both ways, and from the first packet on; the other network is as ever."""
+    pair.run(arrives(pair.reach))
+    heard = pair.heard()
     assert any(seen.protocol == ESP for seen in heard)
-    assert not any(map(plain, heard))
-    one, two = pair.one.keys(), pair.two.keys()
+    assert {_vni(seen) for seen in heard} - {0} == {pair.vni("open")}
+    one, two = (pair.run(host.seals()) for host in pair.hosts)
     assert len(one) == len(two) == 5
-    assert len({*one.values(), *two.values()}) == 6
-    assert all(one[name] == two[name] for name in one.keys() & two.keys())
+    assert len({item.secret for item in one | two}) == 6
 
 
 def test_new_keys_lose_nothing(pair: Pair) -> None:
-    """While packets go to and fro; then they go by another SA."""
-    before = pair.one.sends_by()
-    words = ("ping", "-c", str(PINGS), "-i", "0.2", "-W", "10", pair.b)
-    with pair.one.machine.popen(pair.one.within("a", *words)) as pinging:
-        done = pair.two.daemon.fairlead("cluster", "rotate-keys", timeout=SLOW_SECONDS)
-        assert re.fullmatch(r"networks: generation \d+, on 2 hosts\n", done.stdout)
-        said, _ = pinging.communicate(timeout=SLOW_SECONDS)
-    assert " 0% packet loss" in said
-    eventually(lambda: pair.one.sends_by() != before, SLOW_SECONDS)
-    assert pair.reach()
+    """Packets go to and fro while the keyring is turned, and turned again."""
+
+    async def turning() -> None:
+        for host in (*pair.hosts, *pair.hosts):
+            before = await host.sends_by()
+            turned = asyncio.create_task(host.member.seal.turn())
+            while not turned.done():
+                assert await pair.reach()
+            generation = (await turned).generation
+            for other in pair.hosts:
+                ring = other.controller.world
+                while ring.ring is None or ring.ring.generation != generation:
+                    assert await pair.reach()
+                    ring = other.controller.world
+            assert await pair.reach()
+            assert await host.sends_by() != before
+
+    pair.run(turning())
+    assert pair.in_the_clear() == {pair.vni("open")}
 
 
 def test_a_restart_keeps_them(pair: Pair) -> None:
-    """With the store, and while that is away: packets go on by the same SAs, and are counted on."""
-    pair.server.stop()
-    before = pair.one.keys()
-    pair.one.daemon.stop(SLOW_SECONDS)
-    assert pair.reach()
-    pair.one.up()
-    assert pair.one.keys() == before
-    assert pair.reach()
-    pair.server.start()
+    """Also while the store is away: packets go by the same SAs, and are counted on."""
+
+    async def restarting() -> None:
+        one = pair.hosts[0]
+        before = await one.seals()
+        await one.down()
+        assert await pair.reach()
+        pair.memory.stop()
+        await one.up()
+        assert await one.seals() == before
+        assert await pair.reach()
+        pair.memory.start()
+        await eventually(one.member.ready.is_set)
+        assert await one.seals() == before
+        assert await pair.reach()
+
+    pair.run(restarting())
 
 
 def test_who_lost_them_is_born_again(pair: Pair) -> None:
     """Nothing is in the clear meanwhile, and no key is used again."""
-    before = {*pair.one.keys().values()}
-    pair.one.heard()
-    pair.one.machine.run(["ip", "xfrm", "state", "flush"])
-    assert not pair.one.pings("a", pair.b)
-    assert pair.one.daemon.api("POST", "/fairlead/doctor", timeout=SLOW_SECONDS).status == 200
-    eventually(pair.reach, SLOW_SECONDS)
-    assert not any(map(plain, pair.one.heard()))
-    assert not before & {*pair.one.keys().values()}
 
+    async def losing() -> None:
+        one = pair.hosts[0]
+        before = await one.seals()
+        await one.damage("ip", "xfrm", "state", "flush")
+        assert not await pair.passes(1)
+        await one.controller.healer.audit()
+        await arrives(pair.reach)
+        secrets = {item.secret for item in await one.seals()}
+        assert not secrets & {item.secret for item in before}
 
-def test_secrets_are_nobodys_business(pair: Pair) -> None:
-    """Neither in the log, nor in an explanation, nor for others to read on the disk."""
-    secrets = {secret.removeprefix("0x")[:16] for secret in pair.one.keys().values()}
-    said = pair.one.daemon.log
-    said += pair.one.daemon.fairlead("explain", "secret", timeout=SLOW_SECONDS).stdout
-    said += str(pair.one.daemon.api("GET", "/info").json)
-    assert not any(secret in said for secret in secrets)
-    for path in pair.one.machine.path("/var/lib/fairlead").glob("fairlead.db*"):
-        assert path.stat().st_mode & 0o777 == 0o600
+    pair.heard()
+    pair.run(losing())
+    assert pair.in_the_clear() == {pair.vni("open")}
