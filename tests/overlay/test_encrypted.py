@@ -31,6 +31,7 @@ from fairlead.controller.shared.member import Member, Membership
 from fairlead.controller.shared.place import Place as Shared
 from fairlead.controller.shared.seal import Pace
 from fairlead.controller.start import Settings
+from fairlead.firewall.backends import firewall
 from fairlead.kernel.fake import FakeKernel
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.netns import CLONE_NEWNET, _call
@@ -67,6 +68,7 @@ class Host(Machine):
         self.underlay = ip_address(f"192.0.2.{number}")
         self.pins = folder / "netns"
         self.marks = Marks(f"{number}0ffee00", "TEST")
+        self.walls = firewall("nftables", self.marks)
         self.linux: LinuxKernel
         self.member: Member
         self._memory = memory
