@@ -27,6 +27,7 @@ from fairlead.cluster.node import Node
 from fairlead.controller import want
 from fairlead.controller.commit import Committer
 from fairlead.controller.controller import Controller
+from fairlead.controller.seals import Seals
 from fairlead.controller.shared.member import Member, Membership
 from fairlead.controller.shared.place import Place as Shared
 from fairlead.controller.shared.seal import Pace
@@ -84,7 +85,9 @@ class Host(Machine):
         self.store = DyingStore(self.path)
         host = want.Host(underlay=self.underlay, firewall=False, forwarding=False)
         committer = Committer(self.store, FakeKernel(), self.dataplane, self.walls, host)  # type: ignore[arg-type]
+        # Only the kernel thread is where the host is.
         committer.kernel = self.linux = await committer.on_thread(self._enter)
+        committer.seals = Seals(self.linux, host)
         self.controller = Controller(
             committer, self.settings, self.pins, self.resolv_conf, self.draw
         )

@@ -24,9 +24,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar
 
-from fairlead.controller import documents, handover, seals, serving, want
+from fairlead.controller import documents, handover, serving, want
 from fairlead.controller.extent import Extent, extent
 from fairlead.controller.mending import View, mend, standing
+from fairlead.controller.seals import Seals
 from fairlead.controller.serving import Serving
 from fairlead.controller.telling import Sockets, Telling, dataplane_changes
 from fairlead.controller.want import Claim
@@ -51,7 +52,6 @@ from fairlead.model.state import (
 )
 from fairlead.model.underlay import Underlay
 from fairlead.model.world import Change, World
-from fairlead.model.xfrm import XfrmState
 from fairlead.plan.diff import diff
 from fairlead.store.sqlite import Store
 
@@ -80,8 +80,7 @@ class Committer:
         self._written: tuple[tuple[Policy, want.Host, tuple[Claim, ...]], ...] = ()
         self._thread = ThreadPoolExecutor(1, "fairlead-kernel")
         self._shaken = False
-        self.unsealed = False
-        """SAs that this host sent by are gone, or were made twice: it has to be born again."""
+        self.seals = Seals(kernel, host)
         self._number = max((number for number, _, _ in store.intents()), default=0)
 
     async def on_thread(self, work: Callable[[], T]) -> T:
@@ -233,7 +232,7 @@ class Committer:
         except Refused:
             # All is undone; something of ours must have been gone. What people changed stays.
             self.kernel.reap()
-            mend(self.kernel, self.spared(self._all(before)), View())
+            mend(self.kernel, self.seals.spared(self._all(before)), View())
         except ExceptionGroup:
             # What could not be undone, because its ground is gone as well, the repair restores.
             self._settle(before)
@@ -255,7 +254,7 @@ class Committer:
 
     def _take_back(self, steps: Sequence[Step]) -> None:
         self._shaken = True
-        self.unsealed = self.unsealed or any(isinstance(s.before, XfrmState) for s in steps)
+        self.seals.taken_back(steps)
         # What was removed comes back under its name, which a link that waits to go still has.
         self.kernel.reap()
         self.kernel.apply([step.undo() for step in reversed(steps)])
@@ -275,7 +274,7 @@ class Committer:
 
     def repair(self, world: World) -> tuple[Step, ...]:
         """Make the kernel what the world says it is; the steps that this took."""
-        wanted = self.spared(standing(self.kernel, self._all(world)))
+        wanted = self.seals.spared(standing(self.kernel, self._all(world)))
         handover.note(self.store, wanted.values())
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         have = self.kernel.observe(scope)
@@ -304,17 +303,6 @@ class Committer:
             return wanted
         lost = {key for link in gone for key in (link.key, *link.provides)}
         return {k: r for k, r in wanted.items() if k not in lost and lost.isdisjoint(r.needs)}
-
-    def spared(self, wanted: State) -> State:
-        """A state without SAs that must not come back as they were. On the kernel thread."""
-        found = seals.spared(self.kernel, wanted, self.host.underlay)
-        self.unsealed = self.unsealed or found.keys() != wanted.keys()
-        return found
-
-    def unlike(self, world: World) -> bool:
-        """Whether somebody touched what encrypts. On the kernel thread."""
-        wanted = self.spared(seals.wanted(world, self.host))
-        return bool(wanted) and self.kernel.associations() != wanted
 
     def _again(self, scope: Scope, had: State, steps: Sequence[Step]) -> State:
         """What is there after steps; what they could not touch is not looked at once more."""

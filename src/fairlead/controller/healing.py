@@ -227,7 +227,7 @@ class Look:
         """Look, and mend. On the kernel thread."""
         kernel, concern, world = committer.kernel, self.concern, self.world
         rules = concern.rules and RULES not in self.resting
-        rules = rules and (kernel.touched() or committer.unlike(world))
+        rules = rules and (kernel.touched() or committer.seals.touched(world))
         host = rules or concern.host
         if concern.routes:
             self.occupied = kernel.surroundings().routes
@@ -245,7 +245,7 @@ class Look:
             places |= {HOST, *(span(net.id) for net in tunnelled)}
         view = View(frozenset(places), rules)
         if rules:
-            wanted = committer.spared(wanted)
+            wanted = committer.seals.spared(wanted)
         self.steps = mend(kernel, wanted, view, self._flows(), vitals)
 
     def _flows(self) -> tuple[ForgetFlows, ...]:

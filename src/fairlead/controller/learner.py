@@ -23,7 +23,7 @@ class Learner(Asker):
     @property
     def unsealed(self) -> bool:
         """Whether SAs are gone that are not made again before this host is born again."""
-        return self._committer.unsealed
+        return self._committer.seals.lost
 
     @whole
     async def learn(self, make: Callable[[World], Change]) -> None:
@@ -34,7 +34,7 @@ class Learner(Asker):
                 return
             await self._commit(change)
             if any(isinstance(thing, Keyring) for thing in change.put):
-                self._committer.unsealed = False
+                self._committer.seals.lost = False
         for thing in change.put:
             if isinstance(thing, Network) and thing.id not in before.networks:
                 self._tell("create", thing)

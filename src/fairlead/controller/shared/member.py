@@ -18,7 +18,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from fairlead.cluster.gossip import PeerEvent
 from fairlead.cluster.leaks import Leak, aged
@@ -42,7 +42,7 @@ from fairlead.model.errors import FairleadError
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
-from fairlead.model.world import Change, World
+from fairlead.model.world import Change
 from fairlead.store.shared import Away, Entry, Event, Snapshot
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -358,7 +358,7 @@ class Member:
                 self._networks.warn(f"the cluster's store cannot be put right: {fault}")
 
     async def _learn_vnis(self, network: str, vnis: tuple[int, ...]) -> None:
-        await self._networks.learn(lambda world: _with_vnis(world, network, vnis))
+        await self._networks.learn(lambda world: fold.with_vnis(world, network, vnis))
 
     # Gossip
 
@@ -401,10 +401,3 @@ def _after(view: View, folder: str, event: Event) -> View:
     if isinstance(event, Snapshot):
         return view.renewed(folder, [(each.key, each.value) for each in event.entries])
     return view.after(event.key, event.value if isinstance(event, Entry) else None)
-
-
-def _with_vnis(world: World, network: str, vnis: tuple[int, ...]) -> Change:
-    net = world.networks.get(network)
-    if net is None or net.vnis == vnis:
-        return Change()
-    return Change(put=(replace(net, vnis=vnis),))
