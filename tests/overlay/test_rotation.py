@@ -1,4 +1,4 @@
-"""`fairlead cluster rotate-keys`, asked of a real daemon: what it says, and what it does to gossip."""
+"""`fairlead rotate-keys`, asked of a real daemon: what it says, and what it does to gossip."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def test_gossip_gets_a_new_key(host: tuple[Machine, Daemon]) -> None:
     machine, daemon = host
     ring = machine.path("/var/lib/fairlead/gossip/keyring.json")
     deadline = time.monotonic() + 60
-    done = daemon.fairlead("cluster", "rotate-keys", check=False)
+    done = daemon.fairlead("rotate-keys", check=False)
     while done.returncode != 0:
         assert time.monotonic() < deadline, done.stderr
         # The agent is about to start, or has not met itself yet.
         time.sleep(0.2)
-        done = daemon.fairlead("cluster", "rotate-keys", check=False)
+        done = daemon.fairlead("rotate-keys", check=False)
     assert done.stdout == "gossip: a new key\n"
     assert KEY not in ring.read_text()
     assert len(ring.read_text().split('"')) == 3
@@ -62,6 +62,6 @@ def test_gossip_gets_a_new_key(host: tuple[Machine, Daemon]) -> None:
 
 def test_without_anything_encrypted(machine: Machine, daemon: Daemon) -> None:
     """One line that says why not."""
-    done = daemon.fairlead("cluster", "rotate-keys", check=False)
+    done = daemon.fairlead("rotate-keys", check=False)
     assert done.returncode == 1
     assert "this host is in no cluster" in done.stderr

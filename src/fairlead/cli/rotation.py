@@ -1,4 +1,4 @@
-"""`fairlead cluster rotate-keys`: new keys for what goes between the hosts of a cluster."""
+"""`fairlead rotate-keys`: new keys for what goes between the hosts of a cluster."""
 
 from __future__ import annotations
 
