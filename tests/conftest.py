@@ -13,6 +13,7 @@ pytest_plugins = ("tests.lab.in_vm",)
 
 # Files are run side by side: nobody is to wait for one of these at the end.
 LONG = (
+    "test_encrypt",
     "test_crash",
     "test_dataplane_dies",
     "test_switching",

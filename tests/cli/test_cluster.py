@@ -64,3 +64,42 @@ def test_a_mistake_is_one_line(
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_keys_come_of_files(tmp_path: Path) -> None:
+    """Of networks and of gossip; what is in them is not shown with the rest."""
+    empty, overlay, gossip = (tmp_path / name for name in ("empty.json", "overlay", "gossip"))
+    empty.touch()
+    overlay.write_text("0123456789abcdef" * 4 + "\n")
+    gossip.write_text("MDEyMzQ1Njc4OWFiY2RlZg==\n")
+    flags = {
+        "cluster-store": "etcd://192.0.2.9",
+        "cluster-store-opt": (f"fairlead.overlay.key={overlay}", f"fairlead.gossip.key={gossip}"),
+    }
+    found = cluster(load(empty, flags))
+    assert found is not None
+    assert found.secret == b"0123456789abcdef" * 4
+    assert "0123456789abcdef" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "fairlead.overlay.key: {} cannot be read: No such file"),
+        ("tooshort", "the overlay key has 8 bytes, fewer than 32"),
+    ],
+)
+def test_a_bad_file_of_keys_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, said: str
+) -> None:
+    """It is known before anything is encrypted with it."""
+    empty, overlay = tmp_path / "empty.json", tmp_path / "overlay"
+    empty.touch()
+    if content is not None:
+        overlay.write_text(content)
+    words = ["daemon", "--validate", "--config-file", str(empty), "--cluster-store=etcd://h"]
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(main([*words, f"--cluster-store-opt=fairlead.overlay.key={overlay}"]))
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said.format(overlay) in line

@@ -22,6 +22,7 @@ import pytest
 from fairlead.cluster.node import Node
 from fairlead.controller.shared.member import Member, Membership
 from fairlead.controller.shared.place import Place
+from fairlead.controller.shared.seal import USUAL, Pace
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.errors import Forbidden, Unavailable
 from fairlead.model.network import NetworkRequest, PoolRequest, Scope, span
@@ -50,6 +51,8 @@ class Host:
     machine: Machine
     memory: Memory
     member: Member = field(init=False)
+    pace: Pace = USUAL
+    secret: bytes | None = None
     _task: asyncio.Task[None] | None = None
 
     async def up(self) -> None:
@@ -57,10 +60,11 @@ class Host:
         self.machine.underlay = ip_address(self.place)
         await self.machine.boot()
         node = Node(ip_address(self.place), 2376)
-        who = Membership(node, TTL / 3, TTL)
+        who = Membership(node, TTL / 3, TTL, self.secret, self.pace)
         place = Place(self.memory.client(self.name))
         self.member = Member(place, who, self.machine.controller)
         self.machine.controller.outside = self.member.says()
+        self.machine.controller.committed.append(self.member.heed)
         self._task = asyncio.create_task(self.member.run())
 
     async def down(self) -> None:

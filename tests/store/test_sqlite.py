@@ -152,3 +152,18 @@ def test_a_scribble_is_named(tmp_path: Path) -> None:
 
     assert store.load("network") == {"abcdef0123456789": b"scribble"}
     store.close()
+
+
+def test_nobody_else_reads_it(tmp_path: Path) -> None:
+    """Neither the file nor what SQLite puts beside it; also one that was open to all before."""
+    path = tmp_path / "fairlead.db"
+    store = Store(path)
+    store.put("keyring", "keyring", b"secret")
+    store.close()
+    path.chmod(0o644)
+    again = Store(path)
+    again.put("keyring", "keyring", b"secret")
+    modes = {found.name: found.stat().st_mode & 0o777 for found in tmp_path.iterdir()}
+    again.close()
+    assert set(modes) == {"fairlead.db", "fairlead.db-wal", "fairlead.db-shm"}
+    assert set(modes.values()) == {0o600}

@@ -20,6 +20,7 @@ import fairlead
 from fairlead.api import (
     archive,
     attach,
+    cluster,
     containers,
     doctor,
     events,
@@ -62,6 +63,7 @@ HOST_TROUBLE = {
 NOUNS = (
     system,
     doctor,
+    cluster,
     networks,
     sandboxes,
     containers,

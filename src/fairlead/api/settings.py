@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fairlead.controller.shared.member import Told
+from fairlead.controller.shared.seal import Rotated
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,5 +23,7 @@ class Settings:
     debug: bool = False
     cluster: Callable[[], Told] | None = None
     """What there is to say of the cluster that this host is in."""
+    rotate: Callable[[], Awaitable[Rotated]] | None = None
+    """New keys for that cluster."""
     warnings: tuple[str, ...] = ()
     """What was asked for in the configuration and is not so."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from fairlead.cli.config import Config
+from fairlead.cluster.keyring import secret_of
+from fairlead.gossip.keys import read_key
 from fairlead.model.errors import Invalid
 from fairlead.store.opening import (
+    GOSSIP_KEY,
+    OVERLAY_KEY,
     Advertised,
     Discovery,
     Place,
@@ -16,6 +21,8 @@ from fairlead.store.opening import (
     discovery,
     parse,
 )
+
+LONGEST_FILE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,8 @@ class Cluster:
     discovery: Discovery
     advertised: Advertised | None
     """How others reach this host; None: it is no member, and only looks."""
+    secret: bytes | None = field(default=None, repr=False)
+    """What keys of encrypted networks come of; None: what is drawn for them."""
 
 
 def cluster(config: Config) -> Cluster | None:
@@ -46,4 +55,20 @@ def cluster(config: Config) -> Cluster | None:
     if place.files is not None:
         place.files.context()
     told = advertised(config.cluster_advertise) if config.cluster_advertise else None
-    return Cluster(config.cluster_store, options, place, found, told)
+    if GOSSIP_KEY in options:
+        read_key(options[GOSSIP_KEY])
+    secret = _secret(options[OVERLAY_KEY]) if OVERLAY_KEY in options else None
+    return Cluster(config.cluster_store, options, place, found, told, secret)
+
+
+def _secret(path: str) -> bytes:
+    """What is in the file that keys of encrypted networks come of. Raises Invalid."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(LONGEST_FILE_BYTES)
+    except OSError as error:
+        raise Invalid(
+            f"{OVERLAY_KEY}: {path} cannot be read: {error.strerror}",
+            hint=f"make one: openssl rand -hex 32 >{path}",
+        ) from error
+    return secret_of(content)

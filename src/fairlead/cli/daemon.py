@@ -180,9 +180,9 @@ async def _put_together(
     await _start(controller, oci, store)
     controller.healer.notices.append(lambda notice: log.warning(notice.text, **notice.detail))
     controller.healer.open(Watch(), config.audit_interval)
-    member = None
+    belonging = None
     if known is not None:
-        member = await become_member(stack, config, controller, plugins, known, identity)
+        belonging = await become_member(stack, config, controller, plugins, known, identity)
     else:
         await forget(config.data_root / "gossip")
     images = Images(config.data_root / "images")
@@ -194,8 +194,8 @@ async def _put_together(
     await engine.start()
     stack.push_async_callback(engine.close)
     settings = api_settings(config, identity)
-    if member is not None:
-        settings = replace(settings, cluster=member.told)
+    if belonging is not None:
+        settings = replace(settings, cluster=belonging.member.told, rotate=belonging.rotate)
     api = Api(engine, controller, settings)
     api.traffic.tell = journal.request
     running = Running(config, load, identity, platform.node(), controller, engine, api, manager)

@@ -150,6 +150,9 @@ COMMANDS: Table = {
     "explain": _at("explain", "explain", "Show each kernel object of a network, and why it stands"),
     "doctor": _at("doctor", "doctor", "Show what is wrong with the host's networks, and repair it"),
     "cluster": _at("tree", "cluster", "Draw the cluster: its hosts and the networks through them"),
+    "rotate-keys": _at(
+        "rotation", "rotate_keys", "Let the cluster encrypt with new keys from now on"
+    ),
     "container": (CONTAINER, "Manage containers"),
     "image": (IMAGE, "Manage images"),
     "network": (NETWORK, "Manage networks"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import platform
+import secrets
 import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -22,17 +24,19 @@ from fairlead.controller.controller import Controller
 from fairlead.controller.plugins.plugins import Plugins
 from fairlead.controller.shared.member import Member, Membership
 from fairlead.controller.shared.place import Place
+from fairlead.controller.shared.seal import Rotated
 from fairlead.gossip import agent as serf
 from fairlead.gossip.agent import Agent
 from fairlead.gossip.gossip import node_name
 from fairlead.gossip.keys import OPTION, read_key
 from fairlead.gossip.process import Settings
 from fairlead.kernel.surroundings import address_on, has_address
-from fairlead.model.errors import Invalid
+from fairlead.model.errors import Invalid, NotFound
 from fairlead.model.state import IPAddress
 from fairlead.store.opening import open_store
 
 log = structlog.get_logger()
+GOSSIP_KEY_BYTES = 32
 PORT = 2376
 """What others are told if nobody says otherwise: Docker's port for its API with TLS."""
 READY_SECONDS = 5.0
@@ -69,6 +73,28 @@ def standing(cluster: Cluster) -> Standing:
     return Standing(cluster, Node(address, told.port))
 
 
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """What people ask of a membership."""
+
+    member: Member
+    gossip: Agent | None
+
+    async def rotate(self) -> Rotated:
+        """New keys for all that the cluster encrypts. Raises NotFound when that is nothing."""
+        encrypted = self.gossip is not None and self.gossip.encrypted
+        try:
+            ring = await self.member.seal.turn()
+        except NotFound:
+            if not encrypted:
+                raise
+            ring = None
+        if self.gossip is not None and encrypted:
+            drawn = base64.b64encode(secrets.token_bytes(GOSSIP_KEY_BYTES)).decode()
+            await self.gossip.rotate(drawn)
+        return Rotated(ring.generation if ring else 0, len(ring.members) if ring else 0, encrypted)
+
+
 async def become_member(
     stack: AsyncExitStack,
     config: Config,
@@ -76,7 +102,7 @@ async def become_member(
     plugins: Plugins,
     who: Standing,
     engine: str,
-) -> Member:
+) -> Belonging:
     """Follow the cluster from now on; what was opened is closed by the stack."""
     cluster = who.cluster
     store = open_store(cluster.url, cluster.options)
@@ -86,7 +112,9 @@ async def become_member(
         await _keep(stack, "gossip", gossip.run())
     discovery = cluster.discovery
     place = Place(store, Keys(nodes_path=discovery.path))
-    membership = Membership(who.node, discovery.heartbeat_seconds, discovery.ttl_seconds)
+    membership = Membership(
+        who.node, discovery.heartbeat_seconds, discovery.ttl_seconds, cluster.secret
+    )
     member = Member(place, membership, controller, gossip)
     controller.outside = Several(member.says(), controller.outside)
     controller.committed.append(member.heed)
@@ -101,7 +129,7 @@ async def become_member(
         log.warning("the cluster's store has not answered yet; the start goes on", store=store.name)
     told = member.told()
     log.info("member of a cluster", host=told.advertised, store=told.store, hears=told.hears)
-    return member
+    return Belonging(member, gossip)
 
 
 def _gossip(config: Config, who: Standing, engine: str) -> Agent | None:

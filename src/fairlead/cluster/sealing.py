@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 from fairlead.cluster.derive import derived
 from fairlead.model.keyring import Keyring
-from fairlead.model.state import IPAddress, Resource, State
+from fairlead.model.state import IPAddress, Key, Resource, State
 from fairlead.model.tunnel import PORT
 from fairlead.model.xfrm import SECRET_BYTES, XfrmBlock, XfrmPolicy, XfrmState
 
@@ -75,14 +75,15 @@ def spi(ring: Keyring, source: IPAddress, generation: int) -> int:
     return ring.members[source].number << 8 | generation & 0xFF
 
 
-def lost(want: State, have: State, here: IPAddress) -> bool:
-    """Whether SAs that this host was sending by are gone: it has to be born again.
+def lost(want: State, have: State, here: IPAddress) -> frozenset[Key]:
+    """The SAs that this host was sending by and that are gone: it has to be born again.
 
     After a boot they are, and after a flush by hand. Made anew they would count from 1
     again, which receivers take for old packets. `want` is what was there, not what is to
     come: an SA to a new host is not lost.
     """
-    return any(
-        isinstance(item, XfrmState) and item.source == here and key not in have
+    return frozenset(
+        key
         for key, item in want.items()
+        if isinstance(item, XfrmState) and item.source == here and have.get(key) != item
     )

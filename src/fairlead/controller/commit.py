@@ -28,6 +28,7 @@ from fairlead.controller import documents, handover, serving, want
 from fairlead.controller.extent import Extent, extent
 from fairlead.controller.mending import View, mend, standing
 from fairlead.controller.news import news
+from fairlead.controller.seals import Seals
 from fairlead.controller.serving import Serving
 from fairlead.controller.telling import Sockets, Telling, dataplane_changes
 from fairlead.controller.want import Claim
@@ -81,6 +82,7 @@ class Committer:
         self._written: tuple[tuple[Policy, want.Host, tuple[Claim, ...]], ...] = ()
         self._thread = ThreadPoolExecutor(1, "fairlead-kernel")
         self._shaken = False
+        self.seals = Seals(kernel, host)
         self._number = max((number for number, _, _ in store.intents()), default=0)
 
     async def on_thread(self, work: Callable[[], T]) -> T:
@@ -235,7 +237,7 @@ class Committer:
         except Refused:
             # All is undone; something of ours must have been gone. What people changed stays.
             self.kernel.reap()
-            mend(self.kernel, self._all(before), View())
+            mend(self.kernel, self.seals.spared(self._all(before)), View())
         except ExceptionGroup:
             # What could not be undone, because its ground is gone as well, the repair restores.
             self._settle(before)
@@ -257,6 +259,7 @@ class Committer:
 
     def _take_back(self, steps: Sequence[Step]) -> None:
         self._shaken = True
+        self.seals.taken_back(steps)
         # What was removed comes back under its name, which a link that waits to go still has.
         self.kernel.reap()
         self.kernel.apply([step.undo() for step in reversed(steps)])
@@ -276,7 +279,7 @@ class Committer:
 
     def repair(self, world: World) -> tuple[Step, ...]:
         """Make the kernel what the world says it is; the steps that this took."""
-        wanted = standing(self.kernel, self._all(world))
+        wanted = self.seals.spared(standing(self.kernel, self._all(world)))
         handover.note(self.store, wanted.values())
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         have = self.kernel.observe(scope)
@@ -313,7 +316,9 @@ class Committer:
         inside = {
             k: r
             for k, r in had.items()
-            if not _of_host(r) and not isinstance(r, Bridge) and k not in scope.settings
+            if not _of_host(r)
+            and k not in scope.settings
+            and not (isinstance(r, Bridge) and r.namespace == HOST)
         }
         return {**inside, **self.kernel.observe(replace(scope, namespaces=frozenset({HOST})))}
 
@@ -332,6 +337,8 @@ class Committer:
             found += want.peer(world, who, host)
         for id_, there in what.hosts:
             found += want.heard(world, id_, there, walls, host)
+        if what.seals:
+            found += want.sealed(world, host, what.seals)
         if rules is not None:
             found += self._walled(world, rules)
         wanted, _ = want.states(found)

@@ -6,6 +6,7 @@ an older file is read; a field that is unknown is left out.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from ipaddress import (
@@ -25,6 +26,7 @@ import msgspec
 
 from fairlead.model.endpoint import Endpoint, Port, PortRequest, StaticRoute
 from fairlead.model.errand import Due, Errand
+from fairlead.model.keyring import Keyring, Member
 from fairlead.model.network import Network, Pool, Scope
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
@@ -38,6 +40,7 @@ KINDS: Mapping[str, type[Thing]] = {
     "endpoint": Endpoint,
     "peer": Peer,
     "errand": Errand,
+    "keyring": Keyring,
 }
 
 
@@ -58,7 +61,15 @@ def encode(thing: object) -> bytes:
 
 def document(thing: Thing) -> Document:
     """A thing as the store keeps it."""
-    return Document(kind(thing), thing.id, encode(thing))
+    return Document(kind(thing), thing.id, encode(_raw(thing)))
+
+
+def _raw(thing: Thing) -> object:
+    """What JSON has a form for: the keys of a mapping are text there."""
+    if not isinstance(thing, Keyring):
+        return thing
+    found = {field.name: getattr(thing, field.name) for field in fields(thing)}
+    return {**found, "members": {str(host): who for host, who in thing.members.items()}}
 
 
 def documents(change: Change) -> list[Document]:
@@ -69,7 +80,7 @@ def documents(change: Change) -> list[Document]:
 
 def encode_things(things: tuple[Thing, ...]) -> bytes:
     """What an intent puts in, kind by kind."""
-    return encode([[kind(thing), thing] for thing in things])
+    return encode([[kind(thing), _raw(thing)] for thing in things])
 
 
 def encode_ids(things: tuple[Thing, ...]) -> bytes:
@@ -109,6 +120,10 @@ def _route(raw: Mapping[str, Any]) -> StaticRoute:
     return StaticRoute(ip_network(raw["destination"]), via)
 
 
+def _member(raw: Mapping[str, Any]) -> Member:
+    return Member(raw["number"], base64.b64decode(raw["birth"]))
+
+
 def _maybe(build: Callable[[Any], object]) -> Callable[[Any], object]:
     return lambda raw: None if raw is None else build(raw)
 
@@ -135,6 +150,8 @@ READERS: Mapping[str, Callable[[Any], object]] = {
     "ep": _maybe(lambda raw: _build("endpoint", raw)),
     "address": _maybe(ip_interface),
     "pool": _maybe(_pool),
+    "secrets": _each(base64.b64decode),
+    "members": lambda raw: {ip_address(text): _member(who) for text, who in raw.items()},
 }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fairlead.model.endpoint import Endpoint
+from fairlead.model.keyring import Keyring
 from fairlead.model.network import Network
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
@@ -29,6 +30,8 @@ class Extent:
     peers: frozenset[str]
     hosts: frozenset[Reach]
     walls: bool
+    seals: frozenset[IPAddress] = frozenset()
+    """The hosts to which other SAs may lead than before; with ourselves among them: all."""
 
 
 def extent(before: World, after: World, change: Change) -> Extent:
@@ -36,6 +39,7 @@ def extent(before: World, after: World, change: Change) -> Extent:
     nets, boxes, peers = set(), set(), set()
     walls = False
     settled: set[str] = set()
+    seals: set[IPAddress] = set()
     for thing in (*change.put, *change.drop):
         match thing:
             case Network():
@@ -52,6 +56,8 @@ def extent(before: World, after: World, change: Change) -> Extent:
                     settled.add(thing.network)
             case Peer():
                 peers.add(thing.id)
+            case Keyring():
+                seals |= _rekeyed(before.ring, after.ring)
     for id_ in settled:
         there = before.networks.get(id_) or after.networks.get(id_)
         if there is not None and there.driver == "overlay":
@@ -59,9 +65,21 @@ def extent(before: World, after: World, change: Change) -> Extent:
             walls = True
             nets.add(id_)
             peers.update(before.afar(id_), after.afar(id_))
+            if there.encrypted:
+                # With the first one that is encrypted come all SAs.
+                seals |= _rekeyed(before.ring, None) | _rekeyed(None, after.ring)
     found = (world.peers[id_] for world in (before, after) for id_ in peers if id_ in world.peers)
     hosts = frozenset((peer.network, peer.host) for peer in found)
-    return Extent(frozenset(nets), frozenset(boxes), frozenset(peers), hosts, walls)
+    ids = (frozenset(nets), frozenset(boxes), frozenset(peers))
+    return Extent(*ids, hosts, walls, frozenset(seals))
+
+
+def _rekeyed(old: Keyring | None, new: Keyring | None) -> set[IPAddress]:
+    """The hosts of which two keyrings do not say the same."""
+    was, now = (ring.members if ring is not None else {} for ring in (old, new))
+    if old is None or new is None or (old.generation, old.secrets) != (new.generation, new.secrets):
+        return {*was, *now}
+    return {host for host in was.keys() | now.keys() if was.get(host) != now.get(host)}
 
 
 def _sharing(world: World, net: Network) -> Iterator[str]:

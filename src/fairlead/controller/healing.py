@@ -226,7 +226,8 @@ class Look:
     def take(self, committer: Committer) -> None:
         """Look, and mend. On the kernel thread."""
         kernel, concern, world = committer.kernel, self.concern, self.world
-        rules = concern.rules and RULES not in self.resting and kernel.touched()
+        rules = concern.rules and RULES not in self.resting
+        rules = rules and (kernel.touched() or committer.seals.touched(world))
         host = rules or concern.host
         if concern.routes:
             self.occupied = kernel.surroundings().routes
@@ -243,6 +244,8 @@ class Look:
             )
             places |= {HOST, *(span(net.id) for net in tunnelled)}
         view = View(frozenset(places), rules)
+        if rules:
+            wanted = committer.seals.spared(wanted)
         self.steps = mend(kernel, wanted, view, self._flows(), vitals)
 
     def _flows(self) -> tuple[ForgetFlows, ...]:
@@ -279,6 +282,7 @@ class Look:
                     claims += [(net.id, c) for c in want.peer(world, peer, settings)]
             for id_, there in world.reach:
                 claims += [(id_, c) for c in want.heard(world, id_, there, walls, settings)]
+            claims += [(RULES, c) for c in want.sealed(world, settings)]
             known = None if rules else Policy()
             claims += [(HOST, c) for c in want.firewall(world, walls, settings, known)]
         found: list[Resource] = []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 
 from fairlead.controller.asker import Asker
 from fairlead.controller.maker import whole
+from fairlead.model.keyring import Keyring
 from fairlead.model.network import Network
 from fairlead.model.state import IPNetwork
 from fairlead.model.world import Change, World
@@ -19,6 +20,11 @@ class Learner(Asker):
         """The ids of what others are being asked for, and what is not in the world yet."""
         return self._promised.keys()
 
+    @property
+    def unsealed(self) -> bool:
+        """Whether SAs are gone that are not made again before this host is born again."""
+        return self._committer.seals.lost
+
     @whole
     async def learn(self, make: Callable[[World], Change]) -> None:
         """Commit what others have made of the world; `make` sees it as it is then."""
@@ -27,6 +33,8 @@ class Learner(Asker):
             if not change.put and not change.drop:
                 return
             await self._commit(change)
+            if any(isinstance(thing, Keyring) for thing in change.put):
+                self._committer.seals.lost = False
         for thing in change.put:
             if isinstance(thing, Network) and thing.id not in before.networks:
                 self._tell("create", thing)

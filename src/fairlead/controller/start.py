@@ -19,6 +19,7 @@ from fairlead.ipam.pool import DEFAULT_BASES, Base, choose, unique_local
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errand import Errand, parting
 from fairlead.model.errors import Conflict, Invalid
+from fairlead.model.keyring import Keyring
 from fairlead.model.network import Network, Pool
 from fairlead.model.options import (
     DEFAULT_BRIDGE,
@@ -144,7 +145,7 @@ def _load(
     ]
     # Whoever is on other hosts is reached while the store has not been asked yet.
     kept += [t for t in things if isinstance(t, Peer) and t.network in nets]
-    kept += [t for t in things if isinstance(t, Errand)]
+    kept += [t for t in things if isinstance(t, Errand | Keyring)]
     ended = [
         (nets[t.network], t)
         for t in things

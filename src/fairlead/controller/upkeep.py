@@ -22,7 +22,7 @@ def erase(committer: Committer) -> tuple[Step, ...]:
     steps = diff({}, committer.kernel.observe(Scope()))
     committer.kernel.apply(steps)
     committer.kernel.reap()
-    for kind in ("endpoint", "sandbox", "network"):
+    for kind in ("endpoint", "sandbox", "network", "peer", "keyring"):
         for id_ in committer.store.load(kind):
             committer.store.drop(kind, id_)
     return steps

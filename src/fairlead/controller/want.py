@@ -6,7 +6,7 @@ what is not in `want` should not be there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
@@ -77,6 +77,7 @@ def claims(world: World, walls: Firewall, host: Host) -> Iterator[Claim]:
         yield from heard(world, id_, there, walls, host)
     for box in world.sandboxes.values():
         yield from sandbox(world, box, walls, host)
+    yield from sealed(world, host)
     yield from firewall(world, walls, host)
 
 
@@ -131,6 +132,26 @@ def heard(
     if judged(world, net, host):
         for vni in net.vnis:
             yield from (Claim(r, net.id) for r in tunnels.of_peer(walls.marks, vni, there))
+
+
+def sealed(world: World, host: Host, among: Collection[IPAddress] | None = None) -> Iterator[Claim]:
+    """What encrypts between this host and the others of the keyring, if it has such networks.
+
+    All of them, not only those with which it shares one now: SAs that went with a last
+    container and came back with the next would count from 1 again (`model/xfrm.py`).
+    """
+    here, ring = host.underlay, world.ring
+    if here is None or ring is None or not sealing_here(world, host):
+        return
+    everybody = among is None or here in among
+    for there in ring.members:
+        if there != here and (everybody or there in (among or ())):
+            yield from (Claim(r, FIREWALL) for r in sealing.between(ring, here, there))
+
+
+def sealing_here(world: World, host: Host) -> bool:
+    """Whether anybody here is on an encrypted network."""
+    return any(net.encrypted and tunnelled(world, net, host) for net in world.networks.values())
 
 
 def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator[Claim]:

@@ -117,6 +117,11 @@ class Agent:
         for old in (await self.keys()).keys() - {key}:
             await self._ring("remove-key", old)
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether it has keys."""
+        return self._process.encrypted
+
     async def stop(self) -> None:
         """End the agent: others hear that we leave."""
         await self._process.stop()

@@ -38,6 +38,7 @@ from fairlead.model.state import (
 )
 from fairlead.model.tunnel import Vxlan
 from fairlead.model.underlay import Dummy, Sublink, Vlan
+from fairlead.model.xfrm import XfrmBlock, XfrmPolicy, XfrmState
 from fairlead.plan.damage import is_rule
 
 
@@ -166,6 +167,10 @@ class FakeKernel:
     def check_encryption(self, version: int) -> None:
         if version not in self.encrypts:
             raise CannotEncrypt("CONFIG_INET_ESP")
+
+    def associations(self) -> State:
+        ours = XfrmState | XfrmPolicy | XfrmBlock
+        return {key: item for key, item in self.state.items() if isinstance(item, ours)}
 
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
         if ("netns", namespace) not in self.state:

@@ -162,6 +162,9 @@ class LinuxKernel:
     def check_encryption(self, version: int) -> None:
         encryption.check(self.namespaces, self.marks, version)
 
+    def associations(self) -> State:
+        return {item.key: item for item in self._xfrm.observe()}
+
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
         return sockets.resolver(self.namespaces, namespace)
 

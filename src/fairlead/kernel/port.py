@@ -108,6 +108,9 @@ class Kernel(Protocol):
     def check_encryption(self, version: int) -> None:
         """Whether networks can be encrypted over hosts' IPv4 or IPv6. Raises CannotEncrypt."""
 
+    def associations(self) -> State:
+        """Ours of IPsec alone, quickly told."""
+
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
         """UDP, listening TCP and the namespace itself, for names asked for in there."""
 

@@ -37,3 +37,8 @@ class Keyring:
     members: Mapping[IPAddress, Member] = field(default_factory=lambda: MappingProxyType({}))
     origin: str = ""
     """A fingerprint of the file's secret; empty when the secrets are in the store."""
+
+    @property
+    def id(self) -> str:
+        """A host knows one."""
+        return "keyring"

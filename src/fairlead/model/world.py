@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errand import Errand
+from fairlead.model.keyring import Keyring
 from fairlead.model.network import Network
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
 
-Thing = Network | Sandbox | Endpoint | Peer | Errand
+Thing = Network | Sandbox | Endpoint | Peer | Errand | Keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class World:
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     peers: Mapping[str, Peer] = field(default_factory=dict)
     errands: Mapping[str, Errand] = field(default_factory=dict)
+    ring: Keyring | None = None
+    """What the keys of encrypted networks come of, while somebody here is on one."""
     _members: Mapping[str, tuple[Endpoint, ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -130,6 +133,7 @@ class _Draft:
         self.endpoints = dict(world.endpoints)
         self.peers = world.peers
         self.errands = world.errands
+        self.ring = world.ring
         self.members = dict(world._members)
         self.joins = dict(world._joins)
         self.taken = dict(world._taken)
@@ -146,6 +150,7 @@ class _Draft:
             self.endpoints,
             self.peers,
             self.errands,
+            self.ring,
             self.members,
             self.joins,
             self.taken,
@@ -158,6 +163,8 @@ class _Draft:
         self.sandboxes.pop(id_, None)
         if id_ in self.errands:
             self.errands = {k: v for k, v in self.errands.items() if k != id_}
+        if self.ring is not None and id_ == self.ring.id:
+            self.ring = None
         network = self.networks.pop(id_, None)
         if network is not None:
             self.named.pop(network.name, None)
@@ -179,6 +186,8 @@ class _Draft:
                 self.sandboxes[thing.id] = thing
             case Errand():
                 self.errands = {**self.errands, thing.id: thing}
+            case Keyring():
+                self.ring = thing
             case Endpoint():
                 before = self.endpoints.get(thing.id)
                 if before is not None:

@@ -34,7 +34,10 @@ LIBRARIES = {"etcd": "etcd3gw", "consul": "consul", "zk": "kazoo"}
 EXTRAS = {"etcd": "etcd", "consul": "consul", "zk": "zookeeper"}
 API, PATH = "kv.api", "kv.path"
 HEARTBEAT, TTL = "discovery.heartbeat", "discovery.ttl"
-OPTIONS = (API, PATH, tls.AUTHORITY, tls.CERTIFICATE, tls.KEY, HEARTBEAT, TTL)
+GOSSIP_KEY, OVERLAY_KEY = "fairlead.gossip.key", "fairlead.overlay.key"
+STORE_OPTIONS = (API, PATH, tls.AUTHORITY, tls.CERTIFICATE, tls.KEY, HEARTBEAT, TTL)
+OPTIONS = (*STORE_OPTIONS, GOSSIP_KEY, OVERLAY_KEY)
+"""The last two are the store's no more than the rest of fairlead's; Docker has no other place."""
 NODES = "docker/nodes"
 HEARTBEAT_SECONDS = 20
 BEATS = 3

@@ -10,6 +10,7 @@ Durable when a call returns: WAL with synchronous=FULL, about 0.3 ms.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -33,6 +34,10 @@ VERSION = 1
 T = TypeVar("T")
 
 
+PRIVATE = 0o600
+"""Of the files: the keyring of encrypted networks is in them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One thing on disk: its kind, its id, its JSON; no body when it is to go."""
@@ -42,6 +47,20 @@ class Document:
     body: bytes = b""
 
 
+def _keep_private(path: Path) -> None:
+    """Let nobody else read a file, and so what SQLite puts beside it, which takes its mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            if (found := path.with_name(name)).exists():
+                found.chmod(PRIVATE)
+    except OSError as error:
+        raise Unavailable(
+            f"the store {path} cannot be opened: {error.strerror}",
+            hint="is the disk full or mounted read-only?",
+        ) from error
+
+
 class Store:
     """A file of documents. May be called from any thread; calls are short."""
 
@@ -49,6 +68,7 @@ class Store:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
+        _keep_private(path)
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")

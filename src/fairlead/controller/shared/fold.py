@@ -132,3 +132,11 @@ def peer(sight: Sight, world: World, network: str, id_: str) -> Peer | None:
     if any(int(a.ip) in world.taken(network, a.version) for a in found.addresses):
         return None
     return found
+
+
+def with_vnis(world: World, network: str, vnis: tuple[int, ...]) -> Change:
+    """A network has its VNIs."""
+    net = world.networks.get(network)
+    if net is None or net.vnis == vnis:
+        return Change()
+    return Change(put=(replace(net, vnis=vnis),))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from fairlead.cluster import keyring
@@ -45,8 +45,16 @@ class Keys:
         assert found is not None, "it was just written"
         return found
 
-    async def turn(self, generation: int) -> Keyring | None:
-        """Turn the keyring if that is still its generation; None when there is none."""
+    async def find(self) -> Keyring | None:
+        """The keyring as it is; None when there is none. Raises Invalid, Conflict and Away."""
+        value = await self.place.value(self.place.keys.keyring)
+        return None if value is None else self.read(value)
+
+    async def turn(self, generation: int, dead: Collection[IPAddress] = ()) -> Keyring | None:
+        """Turn the keyring if that is still its generation; None when there is none.
+
+        Members who are `dead` take no part any more; who was not joins again.
+        """
         secret = self.secret or self.draw(keyring.SECRET_BYTES)
 
         def change(value: bytes | None) -> bytes | None:
@@ -55,6 +63,8 @@ class Keys:
             ring = self.read(value)
             if ring.generation != generation:
                 return value
+            for host in dead:
+                ring = keyring.left(ring, host)
             return keyring.encode(keyring.turned(ring, int(self.date()), secret))
 
         return await self._alter(change)

@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, field
 
 from fairlead.cluster.gossip import PeerEvent
 from fairlead.cluster.leaks import Leak, aged
@@ -29,9 +28,12 @@ from fairlead.controller.shared import fold
 from fairlead.controller.shared.asked import Asked
 from fairlead.controller.shared.fold import Sight
 from fairlead.controller.shared.history import History
+from fairlead.controller.shared.keyring import Keys
+from fairlead.controller.shared.networks import Networks
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.repair import Mine, repair
 from fairlead.controller.shared.say import ClusterSays, SharedLedger, SharedParty, cluster_say
+from fairlead.controller.shared.seal import USUAL, Pace, Seal
 from fairlead.controller.shared.tidy import tidy, untidy
 from fairlead.gossip.gossip import Gossip, Lookup, in_use
 from fairlead.gossip.roster import MemberEvent
@@ -39,8 +41,8 @@ from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import FairleadError
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import IPAddress, IPNetwork
-from fairlead.model.world import Change, World
+from fairlead.model.state import IPAddress
+from fairlead.model.world import Change
 from fairlead.store.shared import Entry, Event, Snapshot
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -62,6 +64,9 @@ class Membership:
     node: Node
     heartbeat_seconds: float = 20.0
     ttl_seconds: float = 60.0
+    secret: bytes | None = field(default=None, repr=False)
+    """Of the file that keys of encrypted networks come of, if they do."""
+    pace: Pace = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +86,6 @@ class Told:
     trouble: str
 
 
-class Networks(Protocol):
-    """What a member needs of the controller."""
-
-    @property
-    def world(self) -> World: ...
-    @property
-    def promised(self) -> Collection[str]:
-        """The ids of what is asked for at the moment and not in the world yet."""
-
-    async def learn(self, make: Callable[[World], Change]) -> None:
-        """Commit what becomes of the world as it is then."""
-
-    async def leave(self, sandbox: str, network: str) -> None:
-        """Take a sandbox off a network."""
-
-    async def occupied(self) -> Sequence[IPNetwork]:
-        """What this host reaches elsewhere, or has given to networks of its own."""
-
-    def warn(self, text: str) -> None:
-        """Say something to people."""
-
-
 class Member:
     """Follows the store of a cluster and keeps this host's part of it."""
 
@@ -119,6 +102,7 @@ class Member:
         """What the store says has been heard once."""
         self.met: list[Callable[[IPAddress, bool], None]] = []
         """Who hears of every host that came (True) or went."""
+        self.seal = Seal(Keys(place, who.node.address, who.secret), networks, self._dead, who.pace)
         self._troubles: dict[str, str] = {}
         """Why the store cannot be used at the moment, by what cannot be done."""
         self._missed: float | None = None
@@ -151,7 +135,8 @@ class Member:
     def says(self) -> ClusterSays:
         """Who has a say in overlays."""
         ledger = SharedLedger(self._place, self._history, self._networks.occupied)
-        party = SharedParty(self._place, ledger, self.own, self._tell, self._learn_vnis)
+        tell, learn, seal = self._tell, self._learn_vnis, self.seal.join
+        party = SharedParty(self._place, ledger, self.own, tell, learn, seal)
         return cluster_say(ledger, party)
 
     async def run(self) -> None:
@@ -165,6 +150,7 @@ class Member:
             tasks.create_task(self._fold(len(folders)))
             tasks.create_task(self._keep_tidy())
             tasks.create_task(self._repair())
+            tasks.create_task(self.seal.run())
             if self._gossip is not None:
                 tasks.create_task(self._listen(self._gossip))
 
@@ -172,6 +158,7 @@ class Member:
         """Something of this host's has changed: let the store say so soon."""
         if any(isinstance(thing, Sandbox | Endpoint) for thing in (*change.put, *change.drop)):
             self._untidy.set()
+            self.seal.heed()
 
     def told(self) -> Told:
         """What people are told of it."""
@@ -337,6 +324,9 @@ class Member:
         for host in hosts:
             self._spared[host] = max(until, self._spared.get(host, until))
 
+    def _dead(self, host: IPAddress) -> bool:
+        return self.ready.is_set() and not self.trouble and host not in self._lives()
+
     # This host's part
 
     async def _keep_tidy(self) -> None:
@@ -387,7 +377,7 @@ class Member:
                 self._networks.warn(f"the cluster's store cannot be put right: {fault}")
 
     async def _learn_vnis(self, network: str, vnis: tuple[int, ...]) -> None:
-        await self._networks.learn(lambda world: _with_vnis(world, network, vnis))
+        await self._networks.learn(lambda world: fold.with_vnis(world, network, vnis))
 
     # Gossip
 
@@ -430,10 +420,3 @@ def _after(view: View, folder: str, event: Event) -> View:
     if isinstance(event, Snapshot):
         return view.renewed(folder, [(each.key, each.value) for each in event.entries])
     return view.after(event.key, event.value if isinstance(event, Entry) else None)
-
-
-def _with_vnis(world: World, network: str, vnis: tuple[int, ...]) -> Change:
-    net = world.networks.get(network)
-    if net is None or net.vnis == vnis:
-        return Change()
-    return Change(put=(replace(net, vnis=vnis),))

@@ -158,12 +158,14 @@ class SharedParty:
         host: IPAddress,
         tell: Tell,
         learn: Learn,
+        seal: Callable[[], Awaitable[None]],
     ) -> None:
         self._place = place
         self._ledger = ledger
         self._host = host
         self._tell = tell
         self._learn = learn
+        self._seal = seal
 
     async def create(self, net: Network) -> Network:
         """Known to all hosts, with its VNIs."""
@@ -187,6 +189,8 @@ class SharedParty:
         """Known to all hosts before the first packet can leave it."""
         if not net.vnis:
             await self._learn(net.id, await self._vnis(net))
+        if net.encrypted:
+            await self._seal()
         published = replace(box, publish=tuple(publish))
         await put_endpoint(self._place, net, ep, published, self._host)
         self._ledger.written(ep.id)
