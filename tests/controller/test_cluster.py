@@ -61,6 +61,7 @@ class Host:
         place = Place(self.memory.client(self.name))
         self.member = Member(place, who, self.machine.controller)
         self.machine.controller.outside = self.member.says()
+        self.machine.controller.committed.append(self.member.heed)
         self._task = asyncio.create_task(self.member.run())
 
     async def down(self) -> None:

@@ -86,7 +86,9 @@ async def become_member(
         await _keep(stack, "gossip", gossip.run())
     discovery = cluster.discovery
     place = Place(store, Keys(nodes_path=discovery.path))
-    membership = Membership(who.node, discovery.heartbeat_seconds, discovery.ttl_seconds)
+    membership = Membership(
+        who.node, discovery.heartbeat_seconds, discovery.ttl_seconds, platform.node()
+    )
     member = Member(place, membership, controller, gossip)
     controller.outside = Several(member.says(), controller.outside)
     controller.committed.append(member.heed)

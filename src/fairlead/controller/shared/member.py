@@ -26,6 +26,7 @@ from fairlead.cluster.leaks import Leak, aged
 from fairlead.cluster.node import Node, encode_node
 from fairlead.cluster.view import View, changed
 from fairlead.controller.shared import fold
+from fairlead.controller.shared.access import Access
 from fairlead.controller.shared.asked import Asked
 from fairlead.controller.shared.fold import Sight
 from fairlead.controller.shared.history import History
@@ -35,10 +36,10 @@ from fairlead.controller.shared.say import ClusterSays, SharedLedger, SharedPart
 from fairlead.controller.shared.tidy import tidy, untidy
 from fairlead.gossip.gossip import Gossip, Lookup, in_use
 from fairlead.gossip.roster import MemberEvent
-from fairlead.model.endpoint import Endpoint
+from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import FairleadError
 from fairlead.model.peer import Peer
-from fairlead.model.sandbox import Sandbox
+from fairlead.model.sandbox import Sandbox, SandboxRequest
 from fairlead.model.state import IPAddress, IPNetwork
 from fairlead.model.world import Change, World
 from fairlead.store.shared import Entry, Event, Snapshot
@@ -62,6 +63,8 @@ class Membership:
     node: Node
     heartbeat_seconds: float = 20.0
     ttl_seconds: float = 60.0
+    name: str = ""
+    """What this host is called on networks that it has access to; empty: by its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,14 @@ class Networks(Protocol):
 
     async def leave(self, sandbox: str, network: str) -> None:
         """Take a sandbox off a network."""
+
+    async def open_sandbox(
+        self, request: SandboxRequest, joins: Sequence[tuple[str, EndpointRequest]] = ()
+    ) -> Sandbox:
+        """Make a sandbox with its endpoints."""
+
+    async def close_sandbox(self, sandbox: str) -> None:
+        """Leave every network."""
 
     async def occupied(self) -> Sequence[IPNetwork]:
         """What this host reaches elsewhere, or has given to networks of its own."""
@@ -132,6 +143,9 @@ class Member:
         self._history = History(clock)
         self._events: asyncio.Queue[tuple[str, Event]] = asyncio.Queue()
         self._untidy = asyncio.Event()
+        self._access = Access(
+            networks, who.name or str(who.node.address), self.ready, lambda: bool(self.trouble)
+        )
         self._gossiped: set[IPAddress] = set()
         self._spared: dict[IPAddress, float] = {}
         self._alive: frozenset[IPAddress] = frozenset()
@@ -164,6 +178,7 @@ class Member:
                 tasks.create_task(self._watch(folder))
             tasks.create_task(self._fold(len(folders)))
             tasks.create_task(self._keep_tidy())
+            tasks.create_task(self._access.run())
             tasks.create_task(self._repair())
             if self._gossip is not None:
                 tasks.create_task(self._listen(self._gossip))
@@ -172,6 +187,7 @@ class Member:
         """Something of this host's has changed: let the store say so soon."""
         if any(isinstance(thing, Sandbox | Endpoint) for thing in (*change.put, *change.drop)):
             self._untidy.set()
+            self._access.due.set()
 
     def told(self) -> Told:
         """What people are told of it."""
@@ -299,6 +315,7 @@ class Member:
                 if self._missed is None:
                     self._networks.warn(f"what the cluster says cannot be done here: {error}")
                 self._missed = self._clock() + AGAIN_SECONDS
+        self._access.due.set()
         self._complain()
         if whole and self._gossip is not None:
             await self._meet(self._gossip)
