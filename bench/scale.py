@@ -37,9 +37,9 @@ from fairlead.controller.shared.allocate import request_address, request_pool
 from fairlead.controller.shared.member import Member, Membership
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.register import put_endpoint
-from fairlead.model.endpoint import Endpoint
+from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.network import Network, Pool, Scope
-from fairlead.model.sandbox import Sandbox
+from fairlead.model.sandbox import Sandbox, SandboxRequest
 from fairlead.model.world import Change, World
 from fairlead.store.memory import Memory
 from fairlead.store.opening import open_store
@@ -161,6 +161,7 @@ class Host:
         self.place = Place(self.store)
         self.world = World()
         self.promised: tuple[str, ...] = ()
+        self.unsealed = False
         self.warnings: list[str] = []
         self.member = Member(self.place, Membership(Node(self.address, 2376)), self)
         self._heard = heard
@@ -170,6 +171,16 @@ class Host:
         """What others made of the world."""
         self.world = self.world.after(make(self.world))
         self._heard()
+
+    async def open_sandbox(
+        self, request: SandboxRequest, joins: Sequence[tuple[str, EndpointRequest]] = ()
+    ) -> Sandbox:
+        """No network here gives hosts access."""
+        raise NotImplementedError
+
+    async def close_sandbox(self, sandbox: str) -> None:
+        """Nor is there anything to close."""
+        raise NotImplementedError
 
     async def leave(self, sandbox: str, network: str) -> None:
         """Nobody here has to."""

@@ -15,6 +15,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 import pytest
 
 from fairlead.kernel.errors import Refused
+from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.port import Kernel
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
@@ -90,6 +91,10 @@ afar = Neighbour(SPAN, "vxlan0", ip_address("10.10.0.3"), "02:42:0a:0a:00:03")
 ipv6 = Sysctl(SPAN, "net/ipv6/conf/vxlan0/disable_ipv6", "0", "vxlan0")
 afar6 = Neighbour(SPAN, "vxlan0", ip_address("fd00:10::3"), "02:42:0a:0a:00:03")
 there = Fdb(SPAN, "vxlan0", "02:42:0a:0a:00:03", ip_address("192.0.2.12"))
+
+toward = Veth("vh", "br0", HOST, "fl-012345678901", "02:42:0a:0a:00:04", 1450, namespace=SPAN)
+on_host = Address(HOST, "fl-012345678901", ip_interface("10.10.0.4/24"))
+strict = Sysctl(HOST, "net/ipv4/conf/fl-012345678901/rp_filter", "1", "fl-012345678901")
 
 NETWORK: list[Resource] = [bridge, gateway]
 SPANNED: list[Resource] = [through, br0, span_gateway, vxlan, afar, there]
@@ -381,3 +386,49 @@ def test_the_bridge_of_a_span_goes_and_comes(kernel: Kernel) -> None:
     want = {r.key: r for r in ACROSS} | {other.key: other}
 
     assert converge(kernel, want) == want
+
+
+def test_a_cable_ends_on_the_host(kernel: Kernel) -> None:
+    """From the bridge of a span to an interface of the host, with an address and settings."""
+    want = [*SPANNED, toward, on_host, strict]
+    asked = Scope(settings=frozenset({strict.key}))
+
+    assert reach(kernel, want, asked) == state(want)
+    assert reach(kernel, [*ACROSS, *JOINED, toward, on_host]) == state(
+        [*ACROSS, *JOINED, toward, on_host]
+    )
+    assert reach(kernel, SPANNED) == state(SPANNED)
+    assert reach(kernel, want, asked) == state(want)
+
+
+def test_such_a_cable_goes_and_comes_at_once(kernel: Kernel) -> None:
+    """With its network: its name on the host is free, its address is nobody's."""
+    want = [*SPANNED, toward, on_host]
+    reach(kernel, [*NETWORK, *want])
+
+    assert reach(kernel, NETWORK) == state(NETWORK)
+    assert reach(kernel, want) == state(want)
+    kernel.reap()
+    assert kernel.observe(EVERYTHING) == state(want)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [replace(toward, mtu=1400), replace(toward, mac="02:42:0a:0a:00:97"), replace(br0, mtu=1400)],
+    ids=["mtu", "mac", "bridge"],
+)
+def test_such_a_cable_changes(kernel: Kernel, changed: Resource) -> None:
+    """In place; what stood on it is there again."""
+    reach(kernel, [*SPANNED, toward, on_host])
+    want = {**state([*SPANNED, toward, on_host]), changed.key: changed}
+
+    assert converge(kernel, want) == want
+
+
+@pytest.mark.root
+def test_such_a_cable_is_no_route_of_others(linux: LinuxKernel) -> None:
+    """What the host reaches by it is a network of ours: nobody is warned of it."""
+    before = linux.surroundings()
+    reach(linux, [*SPANNED, toward, on_host])
+
+    assert linux.surroundings() == before

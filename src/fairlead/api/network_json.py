@@ -180,7 +180,9 @@ def members(world: World, network: Network) -> Json:
     for endpoint in world.on_network(network.id):
         sandbox = world.sandboxes[endpoint.sandbox]
         name = gateway.name(sandbox) if endpoint.service else sandbox.name
-        found[sandbox.container] = _member(endpoint, name)
+        # The host itself is no container.
+        whose = f"ep-{endpoint.id}" if sandbox.access else sandbox.container
+        found[whose] = _member(endpoint, name)
     for peer in world.afar(network.id).values():
         found[f"ep-{peer.id}"] = _peer(peer)
     return dict(sorted(found.items()))

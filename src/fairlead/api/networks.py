@@ -47,7 +47,7 @@ def _of_type(filters: Filters, network: Network) -> bool:
 def _dangling(filters: Filters, network: Network, world: World) -> bool:
     if "dangling" not in filters:
         return True
-    unused = network.user_defined and not world.on_network(network.id)
+    unused = network.user_defined and not world.users(network.id)
     return unused is filters.flag("dangling", default=True)
 
 
@@ -73,7 +73,7 @@ def unused(world: World, filters: Filters, now: int) -> list[Network]:
         n
         for n in world.networks.values()
         if n.user_defined
-        and not world.on_network(n.id)
+        and not world.users(n.id)
         and all(n.created < limit for limit in before)
         and filters.label(n.labels)
         and filters.without_label(n.labels)

@@ -178,7 +178,8 @@ async def explain(call: Call) -> Reply:
     try:
         subject = named[0] if named else call.controller.network(ref).id
     except NotFound:
-        subject = call.engine.containers.find(ref).id
+        access = any(b.access and b.name == ref for b in call.controller.world.sandboxes.values())
+        subject = ref if access else call.engine.containers.find(ref).id
     return answer({"Lines": call.controller.explain(subject)})
 
 

@@ -113,7 +113,11 @@ async def become_member(
     discovery = cluster.discovery
     place = Place(store, Keys(nodes_path=discovery.path))
     membership = Membership(
-        who.node, discovery.heartbeat_seconds, discovery.ttl_seconds, cluster.secret
+        who.node,
+        discovery.heartbeat_seconds,
+        discovery.ttl_seconds,
+        name=platform.node(),
+        secret=cluster.secret,
     )
     member = Member(place, membership, controller, gossip)
     controller.outside = Several(member.says(), controller.outside)

@@ -101,7 +101,8 @@ def _world(world: World) -> Iterator[Metric]:
         networks.add_metric([driver], drivers.count(driver))
     yield networks
     yield _gauge("endpoints", "Interfaces of containers on networks", len(world.endpoints))
-    yield _gauge("sandboxes", "Network namespaces of containers", len(world.sandboxes))
+    namespaces = sum(not box.access for box in world.sandboxes.values())
+    yield _gauge("sandboxes", "Network namespaces of containers", namespaces)
     ports = GaugeMetricFamily(
         PREFIX + "published_ports", "Ports published on the host", labels=["protocol"]
     )

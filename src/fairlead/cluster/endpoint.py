@@ -29,6 +29,8 @@ from fairlead.model.state import IPAddress, IPInterface
 
 EXPOSED = "com.docker.network.endpoint.exposedports"
 PUBLISHED = "com.docker.network.portmap"
+ACCESS = "fairlead.host_access"
+"""Among what drivers know of an endpoint: that it is the host itself."""
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}
 SHORT_ID = 12
 
@@ -49,6 +51,7 @@ def decode_endpoint(network: str, id_: str, value: bytes) -> Peer:
         name=plain(name_of(fields, "name"), "name"),
         aliases=tuple(dict.fromkeys(_alias(each) for each in aliases)),
         anonymous=flag_of(fields, "anonymous"),
+        access=flag_of(object_of(fields, "generic"), ACCESS),
     )
 
 
@@ -103,6 +106,7 @@ def encode_endpoint(
             **object_of(rest or {}, "generic"),
             EXPOSED: exposed,
             PUBLISHED: published,
+            **({ACCESS: True} if sandbox.access else {}),
         },
         "id": endpoint.id,
         "locator": str(host),

@@ -108,7 +108,8 @@ class View:
         if meaning is None:
             return self
         key = key.strip("/")
-        if value is not None and self._raw.get(key) == value:
+        if value is not None and self._raw.get(key) == value and key not in self.complaints:
+            # What was refused may be right by now, as it is.
             return self
         raw = self._raw.drop(key) if value is None else self._raw.put(key, value)
         found: object = None

@@ -154,6 +154,9 @@ class Asker(Maker):
                         raise NotFound(f"sandbox {box.id} not found", hint="it ended meanwhile")
                     box = self.world.sandboxes[box.id]
                 before = self.world
+                for net, _ in found:
+                    if net.id not in before.networks:
+                        raise NotFound(f"network {net.name} not found", hint="it ended meanwhile")
                 endpoints = tuple([await self._fitted(net, ep) for net, ep in found])
                 box = await self._commit_sandbox(box, put=endpoints, drop=tuple(owed))
                 self._redeemed(promised, owed)

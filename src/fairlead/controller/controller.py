@@ -25,6 +25,7 @@ from fairlead.controller import (
     upstreams,
     want,
 )
+from fairlead.controller.access import without_access
 from fairlead.controller.ask import NOBODY, Say
 from fairlead.controller.asker import Draft
 from fairlead.controller.commit import Committer
@@ -181,9 +182,10 @@ class Controller(Learner):
         async with self._lock:
             net = self.network(ref)
             requests.check_removable(self._expected(), net)
-            owed = self._ending(net)
+            ends, boxes = without_access(self.world, net)
+            owed = (*self._parting(self.world, ends), *self._ending(net))
             self.courier.held.update(errand.id for errand in owed)
-            await self._commit(Change(put=owed, drop=(net,)))
+            await self._commit(Change(put=owed, drop=(*ends, *boxes, net)))
         self._reap_soon()
         await self.courier.run(owed)
         self._tell("destroy", net)
@@ -193,7 +195,8 @@ class Controller(Learner):
         """The steps that removing it would take."""
         net = self.network(ref)
         requests.check_removable(self.world, net)
-        change = Change(drop=(net,))
+        ends, boxes = without_access(self.world, net)
+        change = Change(drop=(*ends, *boxes, net))
         return self._committer.plan(self.world, self.world.after(change), change)
 
     async def _say_of(self, request: NetworkRequest) -> Say:
@@ -283,6 +286,7 @@ class Controller(Learner):
                 source=request.source,
                 identity=place.identity if place else "",
                 routed=place.routed if place else (),
+                access=request.access,
             )
             joiner = Joiner(
                 expected, box, self._draw, self.held, place.links if place else frozenset()
@@ -299,7 +303,7 @@ class Controller(Learner):
                 self._promise(box, *joiner.endpoints)
         if says:
             box, _ = await self._join_asked(box, drafts, self._folder / box.namespace, fresh=True)
-        for net in nets:
+        for net in nets if not box.access else ():
             self._tell("connect", net, box.container)
         return box
 
@@ -324,7 +328,7 @@ class Controller(Learner):
                 await self._commit(Change(put=owed, drop=(*gone, box)))
         self._reap_soon()
         await self.courier.run(owed)
-        for net in nets:
+        for net in nets if not box.access else ():
             self._tell("disconnect", net, box.container)
 
     @whole

@@ -49,6 +49,8 @@ def extent(before: World, after: World, change: Change) -> Extent:
                 nets.update(_sharing(before, thing), _sharing(after, thing))
             case Sandbox():
                 boxes.add(thing.id)
+                # With the first of these comes the table that keeps others out.
+                walls = walls or thing.access
             case Endpoint():
                 boxes.add(thing.sandbox)
                 # With the first on it a network that spans hosts comes to stand here.

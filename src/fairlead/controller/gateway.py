@@ -22,6 +22,8 @@ REQUEST = NetworkRequest(GATEWAY, options={NAME: GATEWAY, ICC: "false", MASQUERA
 
 def lacks_way_out(world: World, box: Sandbox) -> bool:
     """Whether none of the networks that a sandbox asked for leads to the world, though one may."""
+    if box.access:
+        return False
     ends = [e for e in world.joined(box.id) if e.cable]
     if any(_leads_out(e) and not world.networks[e.network].internal for e in ends):
         return False

@@ -13,6 +13,7 @@ from fairlead.model.errors import Failed, Forbidden
 from fairlead.model.hold import Holds
 from fairlead.model.network import Network
 from fairlead.model.options import ENDPOINT_IFNAME, interface_name
+from fairlead.model.parent import host_link
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress, IPInterface
 from fairlead.model.world import Change, World
@@ -100,6 +101,8 @@ class Joiner:
         return self._world.sandboxes[sandbox].name or endpoint[:12]
 
     def _inside(self, net: Network, request: EndpointRequest, mine: tuple[Endpoint, ...]) -> str:
+        if self._box.access:
+            return host_link(net.id)
         taken = {e.inside for e in mine} | self._links
         asked = request.options.get(ENDPOINT_IFNAME, "")
         if asked:

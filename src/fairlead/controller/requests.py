@@ -16,8 +16,8 @@ from fairlead.model.network import (
     PoolRequest,
     gateway_reserved,
 )
-from fairlead.model.options import MTU, NAME, USUAL_MTU, Mode, bridge_options
-from fairlead.model.parent import KINDS, ParentOptions, parent_options
+from fairlead.model.options import MTU, NAME, USUAL_MTU, Mode, bridge_options, flag
+from fairlead.model.parent import HOST_ACCESS, KINDS, ParentOptions, parent_options
 from fairlead.model.state import IPNetwork
 from fairlead.model.world import World
 
@@ -54,6 +54,8 @@ def check_request(world: World, request: NetworkRequest, foreign: bool = False) 
     if not request.enable_ipv4 and not request.enable_ipv6:
         raise Invalid("IPv4 or IPv6 must be enabled")
     _check_driver(request, foreign)
+    if request.driver == "overlay":
+        flag(request.options, HOST_ACCESS, False)
     if world.called(request.name) is not None:
         raise Conflict(
             f"network with name {request.name} already exists", hint="`network ls` shows it"
@@ -201,9 +203,7 @@ def allocated(world: World) -> Iterator[Network]:
 def holders(world: World) -> dict[IPNetwork, str]:
     """Who has which subnet, and whether anybody is there, for people to read."""
     return {
-        pool.subnet: net.name
-        if net.predefined or world.on_network(net.id)
-        else f"{net.name} (unused)"
+        pool.subnet: net.name if net.predefined or world.users(net.id) else f"{net.name} (unused)"
         for net in allocated(world)
         for pool in net.pools
     }
@@ -285,8 +285,8 @@ def check_removable(world: World, net: Network) -> None:
         raise Forbidden(
             f'error while removing network: configuration network "{net.name}" is in use'
         )
-    users = {e.id: world.sandboxes[e.sandbox].name for e in world.on_network(net.id)}
-    users |= {peer.id: peer.name for peer in world.afar(net.id).values()}
+    users = {e.id: world.sandboxes[e.sandbox].name for e in world.users(net.id)}
+    users |= {peer.id: peer.name for peer in world.afar(net.id).values() if not peer.access}
     if users:
         shown = ", ".join(f'name:"{name}" id:"{id_[:12]}"' for id_, name in users.items())
         raise Forbidden(

@@ -83,6 +83,9 @@ async def start(
     begun = Begun(World(), _unique_local(committer, draw))
 
     def lives(box: Sandbox) -> bool:
+        if box.access:
+            # The host is on networks of the cluster as long as it is a member.
+            return committer.host.underlay is not None
         if stands(committer.kernel, box):
             return alive(box)
         begun.warnings.append(f"sandbox {box.name} is gone: its namespace {box.source} is")

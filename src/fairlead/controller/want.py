@@ -14,7 +14,7 @@ from fairlead.cluster import sealing
 from fairlead.driver import interface
 from fairlead.driver.interface import driver
 from fairlead.driver.site import Site
-from fairlead.firewall import guard, tunnels
+from fairlead.firewall import access, guard, tunnels
 from fairlead.firewall.policy import Policy, bridges, policy, published
 from fairlead.firewall.renderer import Firewall
 from fairlead.model.network import Network
@@ -158,7 +158,8 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
     """What stands for a sandbox: its namespace, its endpoints, its ways out, its ports."""
     if box.host:
         return
-    yield Claim(Namespace(box.namespace, box.identity, box.source), box.id)
+    if not box.access:
+        yield Claim(Namespace(box.namespace, box.identity, box.source), box.id)
     if uses_resolver(world, box.id):
         yield Claim(DnsRedirect(box.namespace), box.id)
     for ep in world.in_sandbox(box.id):
@@ -170,6 +171,8 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
             yield Claim(replace(resource, hairpin=True) if back else resource, ep.id)  # type: ignore[type-var]
         if host.firewall and guarded(net):
             yield from (Claim(r, ep.id) for r in guard.of_endpoint(walls.marks, ep))
+        if host.firewall and box.access:
+            yield from (Claim(r, ep.id) for r in access.of_endpoint(walls.marks, net, ep))
         # In a namespace that we made IPv6 is off by default; this one is not ours to set up.
         off = Sysctl(box.namespace, f"net/ipv6/conf/{ep.inside}/disable_ipv6", "1", link=ep.inside)
         if box.adopted and ep.cable and off.key not in {r.key for r in resources}:
@@ -202,6 +205,8 @@ def firewall(
                 yield from (Claim(r, FIREWALL) for r in renderer.of_links(links))
         if any(guarded(net) for net in world.networks.values()):
             yield from (Claim(r, FIREWALL) for r in guard.base(walls.marks))
+        if any(box.access for box in world.sandboxes.values()):
+            yield from (Claim(r, FIREWALL) for r in access.base(walls.marks))
     nets = [net for net in world.networks.values() if judged(world, net, host)]
     if nets:
         yield from (Claim(r, FIREWALL) for r in tunnels.base(walls.marks))
@@ -228,7 +233,12 @@ def forwarded(world: World) -> frozenset[int]:
 
 
 def uses_resolver(world: World, sandbox: str) -> bool:
-    """Whether names are answered in a sandbox: it is on a network that a user made."""
+    """Whether names are answered in a sandbox: it is on a network that a user made.
+
+    The host asks whom it asked before.
+    """
+    if sandbox in world.sandboxes and world.sandboxes[sandbox].access:
+        return False
     nets = (world.networks[e.network] for e in world.in_sandbox(sandbox))
     return any(net.user_defined and driver(net).CABLE for net in nets)
 

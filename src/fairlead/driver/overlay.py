@@ -10,6 +10,9 @@ Nothing is learnt from traffic. For each endpoint on another host there are a
 forwarding entry (this MAC is on that host) and neighbour entries (this address has
 that MAC), with which the device answers ARP and neighbour solicitations by itself.
 A host on which nobody is on the network has none of it.
+
+A host that has access to the network is on it like a sandbox: one more cable from the
+bridge, that ends in the host's own namespace.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from fairlead.model.options import USUAL_MTU
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import (
+    HOST,
     Address,
     Bridge,
     IPInterface,
@@ -100,7 +104,23 @@ def endpoint(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[R
         mtu(net, site),
         namespace=span(net.id),
     )
+    if box.access:
+        yield from _on_host(ep)
     yield from interior(ep, box)
+
+
+def _on_host(ep: Endpoint) -> Iterator[Resource]:
+    """Settings of the host's own interface: it hears what is from its network and for it."""
+    usual = {"ipv4": {"rp_filter": "1", "arp_ignore": "1"}}
+    if ep.ipv6 is None:
+        usual["ipv6"] = {"disable_ipv6": "1"}
+    else:
+        # Else the first packet is lost while the address is unsure; the cluster gave it to
+        # nobody else.
+        usual["ipv6"] = {"accept_dad": "0"}
+    for family, settings in usual.items():
+        for name, value in settings.items():
+            yield Sysctl(HOST, f"net/{family}/conf/{ep.inside}/{name}", value, ep.inside)
 
 
 def peer(net: Network, who: Peer) -> Iterator[Resource]:

@@ -285,6 +285,8 @@ class Networking:
             if endpoint.service:
                 continue
             box = world.sandboxes[endpoint.sandbox]
+            if box.access:
+                continue
             known = ref in (box.name, box.container, f"ep-{endpoint.id}")
             if known or (len(ref) >= SHORT_ID and endpoint.id.startswith(ref)):
                 found.append(endpoint)

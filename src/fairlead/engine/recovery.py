@@ -116,7 +116,7 @@ class Recovery:
         used = {c.sandbox for c in self._shelf.all()}
         used |= {c.record.shares for c in self._shelf.all() if c.standing}
         for id, box in list(self._controller.world.sandboxes.items()):  # noqa: A001
-            if id not in used and not box.free:
+            if id not in used and not box.free and not box.access:
                 await self._controller.close_sandbox(id)
 
     async def _clear_directories(self) -> None:

@@ -135,8 +135,12 @@ class Encoder:
         if "mac" in names:
             values["mac"] = veth.mac
         up = veth.up if "up" in names else None
+        ready = rtnetlink.set_link(veth.peer, up=up, **values)
+        if step.before is None and veth.peer_namespace == HOST:
+            # Whoever looks through the host's links is to know it for one of ours.
+            ready = rtnetlink.mark(veth.peer, self._marks.far, veth.up)
         with self._namespaces.entered(veth.peer_namespace), Socket() as netlink:
-            answer = netlink.batch([rtnetlink.set_link(veth.peer, up=up, **values)])[0]
+            answer = netlink.batch([ready])[0]
         if answer.code:
             raise Refused(step, answer.code, (), answer.detail)
 

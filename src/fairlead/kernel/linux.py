@@ -175,7 +175,7 @@ class LinuxKernel:
         ground = [s.resource for s in steps if s.after is None and _is_ground(s.resource)]
         falling = {key for item in ground for key in (item.key, *item.provides)}
         again = {s.resource.key for s in steps if s.after is not None}
-        self._condemned = {item.key for item in ground if item.key not in again}
+        self._condemned = {item.key for item in ground if item.key not in again and _waits(item)}
         self._dying = self._dying or bool(self._condemned)
         # The addresses of a bridge that waits are gone at once.
         falling -= {item.key for item in ground if isinstance(item, Bridge)} & self._condemned
@@ -370,6 +370,11 @@ def _is_ground(resource: Resource) -> bool:
     if isinstance(resource, Namespace):
         return not resource.identity
     return isinstance(resource, (*WAVES, Lent))
+
+
+def _waits(item: Resource) -> bool:
+    """Whether it may be left to be reaped: what the host has an address on goes at once."""
+    return not (isinstance(item, Veth) and item.peer_namespace == HOST)
 
 
 def _falls(step: Step, falling: set[Key]) -> bool:

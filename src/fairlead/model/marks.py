@@ -30,6 +30,11 @@ class Marks:
         return f"{self.alias}:follows"
 
     @property
+    def far(self) -> str:
+        """The alias of a cable's far end where that is on the host."""
+        return f"{self.alias}:far"
+
+    @property
     def dying(self) -> str:
         """The alias of a link that waits to be deleted with others."""
         return f"{self.alias}:dying"

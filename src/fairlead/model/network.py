@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from fairlead.model.options import BridgeOptions, Mode, bridge_options
-from fairlead.model.parent import KINDS, ParentOptions, parent_name, parent_options
+from fairlead.model.options import TRUE, BridgeOptions, Mode, bridge_options
+from fairlead.model.parent import HOST_ACCESS, KINDS, ParentOptions, parent_name, parent_options
 from fairlead.model.state import IPAddress, IPNetwork
 
 
@@ -149,6 +149,13 @@ class Network:
         As with Docker the option only has to be there, whatever its value.
         """
         return self.driver == "overlay" and "encrypted" in self.options
+
+    @property
+    def host_access(self) -> bool:
+        """Whether each host has an address of it, and a way into it."""
+        if self.on_parent:
+            return self.underlay.host_access
+        return self.driver == "overlay" and self.options.get(HOST_ACCESS) in TRUE
 
     @property
     def user_defined(self) -> bool:

@@ -26,3 +26,5 @@ class Peer:
     aliases: tuple[str, ...] = ()
     anonymous: bool = False
     """It is known by its aliases only: nobody gave its container a name."""
+    access: bool = False
+    """It is the other host itself: nobody uses the network because of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fairlead.model.endpoint import Port, PortRequest
+from fairlead.model.state import HOST
 
 ADOPTED = "adopted"
 """Where, among the pins, those of namespaces are that somebody else made."""
@@ -31,6 +32,8 @@ class SandboxRequest:
     """No container is in it: it stays until whoever made it removes it."""
     source: str = ""
     """Where the namespace is found that it adopts; empty: one is made."""
+    access: bool = False
+    """It is the host itself, with its own way into one network that spans hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Sandbox:
     identity: str = ""
     routed: tuple[int, ...] = ()
     """The IP versions for which the adopted namespace has a way out of its own."""
+    access: bool = False
+    """It is the host itself, on one network that spans hosts: nobody's container, no user."""
 
     @property
     def adopted(self) -> bool:
@@ -69,5 +74,7 @@ class Sandbox:
 
     @property
     def namespace(self) -> str:
-        """The name under which its namespace is pinned."""
+        """The name under which its namespace is pinned; the host's has none."""
+        if self.access:
+            return HOST
         return f"{ADOPTED}/{self.id[:12]}" if self.adopted else self.id[:12]

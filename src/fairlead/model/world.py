@@ -84,6 +84,10 @@ class World:
         """The endpoints of a network, oldest first."""
         return self._members.get(network, ())
 
+    def users(self, network: str) -> tuple[Endpoint, ...]:
+        """Those of them that are not just the host's own way in."""
+        return tuple(e for e in self.on_network(network) if not self.sandboxes[e.sandbox].access)
+
     def afar(self, network: str) -> Afar:
         """The peers of a network: its endpoints on other hosts, by id."""
         return self._afar.get(network, {})

@@ -55,12 +55,16 @@ def _subject(world: World, ref: str) -> tuple[set[str], str]:
         for net in world.networks.values():
             if ref in (net.name, net.id) or (len(ref) >= least and net.id.startswith(ref)):
                 return {net.id}, f"network {net.name} ({net.driver}, {net.id[:12]})"
-        for box in world.sandboxes.values():
+        for box in (b for b in world.sandboxes.values() if not b.access):
             id = box.container  # noqa: A001
             if ref in (box.name, id) or (len(ref) >= least and id.startswith(ref)):
                 ends = {e.id for e in world.in_sandbox(box.id)}
                 what = "sandbox" if box.free else "container"
                 return {box.id, *ends}, f"{what} {box.name} (sandbox {box.namespace})"
+    mine = [box.id for box in world.sandboxes.values() if box.access and box.name == ref]
+    if mine:
+        found = {e.id for id_ in mine for e in world.in_sandbox(id_)}
+        return {*mine, *found}, f"{ref}: this host, on networks that span hosts"
     raise NotFound(
         f"no network or running container is called {ref}", hint="`network ls` and `ps` show them"
     )
@@ -97,7 +101,7 @@ def describe(resource: Resource) -> str:
         case Bridge():
             return f"bridge  {resource.name} ({resource.mac}, mtu {resource.mtu}){place}"
         case Veth():
-            far = f"{resource.peer} in {resource.peer_namespace}"
+            far = f"{resource.peer} in {resource.peer_namespace or 'the host'}"
             return f"veth    {resource.name} on {resource.master} to {far} ({resource.mac})"
         case Vxlan():
             wire = f"vni {resource.vni} from {resource.local}, mtu {resource.mtu}"
@@ -184,6 +188,8 @@ def _parent_reason(net: Network, resource: Resource) -> str:
 
 def _endpoint_reason(world: World, resource: Resource, endpoint: Endpoint) -> str:
     net, box = world.networks[endpoint.network], world.sandboxes[endpoint.sandbox]
+    if box.access:
+        return f"the host has access to network {net.name}"
     if isinstance(resource, Route) and not resource.namespace:
         return f"the host has access to {box.name} on network {net.name}"
     if isinstance(resource, Route):

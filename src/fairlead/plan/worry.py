@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 
+from fairlead.model.endpoint import Endpoint
 from fairlead.model.facts import Hint, LinkFact
 from fairlead.model.network import Network
 from fairlead.model.parent import HOST_ADDRESS, host_link
@@ -45,6 +46,10 @@ def worry(world: World, hints: Iterable[Hint]) -> Worry:
     accessed = [n for n in world.networks.values() if n.on_parent and n.underlay.host_access]
     grounds |= {host_link(net.id): net.parent for net in accessed}
     ways = dict(_ways(world, accessed))
+    reached = [ep for ep in world.endpoints.values() if world.sandboxes[ep.sandbox].access]
+    # The end that is on the host hangs on nothing: whatever is said of it is worth a look.
+    ends |= {ep.inside: ep.sandbox for ep in reached}
+    ways |= {text: (ep.sandbox,) for ep in reached for text in _held(ep)}
     subnets = {str(subnet) for subnet, _ in pools}
     gateways = {str(gateway) for _, gateway in pools if gateway is not None}
     gateways |= {str(p.auxiliary[HOST_ADDRESS]) for net in accessed for p in net.pools}
@@ -62,6 +67,7 @@ def worry(world: World, hints: Iterable[Hint]) -> Worry:
             host = True
         elif hint.kind == "address":
             host = host or hint.name in gateways
+            boxes.update(ways.get(hint.name, ()))
         elif hint.kind == "route" and hint.lost:
             host = host or hint.name in subnets
             boxes.update(ways.get(hint.name, ()))
@@ -119,6 +125,13 @@ def _ways(world: World, nets: Iterable[Network]) -> Iterator[tuple[str, tuple[st
         for ep in world.on_network(net.id):
             for address in ep.addresses:
                 yield str(ip_network(str(address.ip))), (ep.sandbox,)
+
+
+def _held(endpoint: Endpoint) -> Iterator[str]:
+    """The host's addresses on a network that spans hosts, and what they lead to."""
+    for address in endpoint.addresses:
+        yield str(address.ip)
+        yield str(address.network)
 
 
 def _overlaps(text: str, subnet: IPNetwork) -> bool:

@@ -138,6 +138,28 @@ def test_an_endpoint_written_again_is_counted_once_and_told() -> None:
     assert content.entries[KEYS.count(network.id)].version != version
 
 
+def test_a_network_goes_with_the_hosts_that_only_have_access() -> None:
+    """Those that are not alive, or do not leave, are taken off it, with their addresses."""
+    content = Content()
+    place = Host(content).place
+    network = run(make(place, id_of(1)))
+    for number, host in ((7, HOST_A), (8, HOST_B)):
+        ep = run(join(place, network, id_of(number), host))
+        box = Sandbox("5" * 64, "", "host_a", "", access=True)
+        run(put_endpoint(place, network, ep, box, host))
+    user = run(join(place, network, id_of(9), HOST_A))
+    before = content.pairs()
+    with pytest.raises(Forbidden) as error:
+        run(remove_network(place, network.id))
+    assert error.value.hint == "c on 192.0.2.11"
+    assert content.pairs() == before
+    run(remove_endpoint(place, network, user))
+    # One says that it is alive; it is waited for, but not for ever.
+    content.write(f"{KEYS.nodes}/{HOST_A}:2376", f"{HOST_A}:2376".encode())
+    run(remove_network(place, network.id))
+    assert not [key for key in content.pairs() if network.id in key or "/data/" in key]
+
+
 def test_a_docker_host_marked_it_as_going() -> None:
     """Nobody joins it any more; the removal can be finished by whoever comes."""
     content = Content()

@@ -3,7 +3,7 @@
 The store is the truth about networks and about endpoints on other hosts; this host is the
 truth about its own. So a network that is gone from the store stays here as long as anybody
 here is on it (and is written there again), and a peer never takes what an endpoint of
-ours has.
+ours has. The host's own way into a network is no reason to keep it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from fairlead.cluster.overlay import NO_VNI
 from fairlead.cluster.view import View, changed, remote
+from fairlead.controller.access import without_access
 from fairlead.driver.overlay import segments
 from fairlead.model.network import Network
 from fairlead.model.peer import Peer
@@ -66,8 +67,9 @@ def change(world: World, sight: Sight, nets: Iterable[str], members: Members) ->
         if now is not None and now != had:
             put.append(now)
             more |= every_member(sight.view, world, (id_,)) if had is None else set()
-        elif now is None and had is not None and had.shared and not world.on_network(id_):
-            drop += [*world.afar(id_).values(), had]
+        elif now is None and had is not None and had.shared and not world.users(id_):
+            ends, boxes = without_access(world, had)
+            drop += [*world.afar(id_).values(), *ends, *boxes, had]
     there = {*world.networks, *(t.id for t in put)} - {t.id for t in drop}
     for net, id_ in sorted(more):
         who, known = peer(sight, world, net, id_), world.peers.get(id_)

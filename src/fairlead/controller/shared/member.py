@@ -25,6 +25,7 @@ from fairlead.cluster.leaks import Leak, aged
 from fairlead.cluster.node import Node, encode_node
 from fairlead.cluster.view import View, changed
 from fairlead.controller.shared import fold
+from fairlead.controller.shared.access import Access
 from fairlead.controller.shared.asked import Asked
 from fairlead.controller.shared.fold import Sight
 from fairlead.controller.shared.history import History
@@ -67,6 +68,8 @@ class Membership:
     secret: bytes | None = field(default=None, repr=False)
     """Of the file that keys of encrypted networks come of, if they do."""
     pace: Pace = USUAL
+    name: str = ""
+    """What this host is called on networks that it has access to; empty: by its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,9 @@ class Member:
         self._history = History(clock)
         self._events: asyncio.Queue[tuple[str, Event]] = asyncio.Queue()
         self._untidy = asyncio.Event()
+        self._access = Access(
+            networks, who.name or str(who.node.address), self.ready, lambda: bool(self.trouble)
+        )
         self._gossiped: set[IPAddress] = set()
         self._spared: dict[IPAddress, float] = {}
         self._alive: frozenset[IPAddress] = frozenset()
@@ -149,6 +155,7 @@ class Member:
                 tasks.create_task(self._watch(folder))
             tasks.create_task(self._fold(len(folders)))
             tasks.create_task(self._keep_tidy())
+            tasks.create_task(self._access.run())
             tasks.create_task(self._repair())
             tasks.create_task(self.seal.run())
             if self._gossip is not None:
@@ -159,6 +166,7 @@ class Member:
         if any(isinstance(thing, Sandbox | Endpoint) for thing in (*change.put, *change.drop)):
             self._untidy.set()
             self.seal.heed()
+            self._access.due.set()
 
     def told(self) -> Told:
         """What people are told of it."""
@@ -286,6 +294,7 @@ class Member:
                 if self._missed is None:
                     self._networks.warn(f"what the cluster says cannot be done here: {error}")
                 self._missed = self._clock() + AGAIN_SECONDS
+        self._access.due.set()
         self._complain()
         if whole and self._gossip is not None:
             await self._meet(self._gossip)

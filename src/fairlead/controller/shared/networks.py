@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from fairlead.model.endpoint import EndpointRequest
+from fairlead.model.sandbox import Sandbox, SandboxRequest
 from fairlead.model.state import IPNetwork
 from fairlead.model.world import Change, World
 
@@ -27,6 +29,14 @@ class Networks(Protocol):
 
     async def leave(self, sandbox: str, network: str) -> None:
         """Take a sandbox off a network."""
+
+    async def open_sandbox(
+        self, request: SandboxRequest, joins: Sequence[tuple[str, EndpointRequest]] = ()
+    ) -> Sandbox:
+        """Make a sandbox with its endpoints."""
+
+    async def close_sandbox(self, sandbox: str) -> None:
+        """Leave every network."""
 
     async def occupied(self) -> Sequence[IPNetwork]:
         """What this host reaches elsewhere, or has given to networks of its own."""

@@ -5,10 +5,12 @@ The order of writes is what keeps others from using half of something:
 - a network is written last, when its pools, its overlay record and its count are there;
 - an endpoint counts (``endpoint_count``) after it is written; a network that is no longer
   there, or that is going, has no count, and the endpoint is taken back;
-- a network is marked as going (Docker hosts no longer show it), then loses its count, by
-  compare-and-swap from the value under which nobody was on it; from there on nobody can
-  join it. Its VNIs are given back by the one host that removed its overlay record, its
-  pools by the one that removed the network itself: whoever comes second gives nothing back.
+- a network is marked as going (Docker hosts no longer show it): hosts that are on it only
+  for access leave it then, and those that do not within moments are taken off it. Then it
+  loses its count, by compare-and-swap from the value under which nobody was on it; from
+  there on nobody can join it. Its VNIs are given back by the one host that removed its
+  overlay record, its pools by the one that removed the network itself: whoever comes second
+  gives nothing back.
 
 A host that dies in between leaves what `fairlead.cluster.leaks` lists.
 """
@@ -16,12 +18,14 @@ A host that dies in between leaves what `fairlead.cluster.leaks` lists.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from fairlead.cluster.endpoint import decode_endpoint, encode_endpoint
 from fairlead.cluster.keys import EndpointKey, NetworkKey
 from fairlead.cluster.leaks import Leak, LostAddress, LostPool, LostVni, Remains, WrongCount
 from fairlead.cluster.network import NetworkRecord, decode_network, encode_network, marked
+from fairlead.cluster.node import decode_node
 from fairlead.cluster.overlay import NO_VNI, decode_overlay, encode_overlay, overlay_of
 from fairlead.cluster.pools import PoolId
 from fairlead.cluster.text import decoded, encoded, number_of
@@ -30,6 +34,7 @@ from fairlead.controller.shared.place import MOST_TRIES, Contended, Place, Unsur
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Conflict, FairleadError, Forbidden, Invalid, NotFound
 from fairlead.model.network import Network, PoolRequest
+from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
 from fairlead.store.shared import Away, Changed
@@ -37,6 +42,8 @@ from fairlead.store.shared import Away, Changed
 MOST_COUNT = (1 << 63) - 1
 MOST_TOLD = 10
 MOST_WAITS = 12
+MOST_PARTINGS = 60
+"""Pauses, which make three seconds: so long hosts have to leave a network that goes."""
 
 
 async def put_network(
@@ -251,22 +258,29 @@ async def _alone(place: Place, network: Network) -> None:
 async def _close(place: Place, id_: str, record: NetworkRecord) -> None:
     """Mark a network as going, and see to it that nobody can join it. Raises Forbidden."""
     keys = place.keys
-    marked_by_us = False
+    going, waited = record.removing, 0
     for attempt in range(MOST_TRIES):
         count = await place.store.get(keys.count(id_))
-        if count is None and (record.removing or marked_by_us):
+        if count is None and going:
             return
-        users = await _users(place, id_)
-        if users or (count is not None and _number(count.value) > 0):
-            if marked_by_us or record.removing:
+        there = await _there(place, id_)
+        counted = count is not None and _number(count.value) > 0
+        # A host that leaves is counted a moment longer than it is there.
+        unknown = counted and not there.hosts and not 0 < waited < MOST_PARTINGS
+        if there.users or unknown:
+            if going:
                 await place.alter(keys.network(id_), partial(_marked, removing=False))
-            told = ", ".join(users[:MOST_TOLD]) + (" …" if len(users) > MOST_TOLD else "")
-            raise Forbidden(f"network {record.network.name} has active endpoints", hint=told)
-        if not (marked_by_us or record.removing):
-            marked_by_us = True
+            raise _in_use(record.network, there.users)
+        if not going:
+            going = True
             await place.alter(keys.network(id_), partial(_marked, removing=True))
         if count is None:
             return
+        if counted:
+            waited += 1
+            await _part(place, id_, there.hosts, waited >= MOST_PARTINGS)
+            await place.pause(attempt)
+            continue
         try:
             await place.store.delete(keys.count(id_), count.version)
         except Changed:
@@ -277,18 +291,57 @@ async def _close(place: Place, id_: str, record: NetworkRecord) -> None:
     raise Contended(f"network {record.network.name} is never quiet", hint="try again")
 
 
-async def _users(place: Place, id_: str) -> list[str]:
-    """A network's endpoints, as people know them."""
-    found: list[str] = []
+async def _part(place: Place, id_: str, hosts: Sequence[Peer], late: bool) -> None:
+    """Take hosts off a network that goes: those that are dead, or (if it is late) all."""
+    alive = set() if late else await _alive(place)
+    for peer in hosts:
+        if peer.host not in alive:
+            await forget_endpoint(place, id_, peer.id)
+
+
+async def _alive(place: Place) -> set[IPAddress]:
+    """The hosts that say that they are alive."""
+    found: set[IPAddress] = set()
+    for entry in await place.store.entries(place.keys.nodes):
+        try:
+            found.add(
+                decode_node(entry.key.removeprefix(f"{place.keys.nodes}/"), entry.value).address
+            )
+        except Invalid:
+            # Nobody believes it, so nobody waits for it.
+            continue
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """Who is on a network: users as people know them, and hosts that only have access."""
+
+    users: tuple[str, ...]
+    hosts: tuple[Peer, ...]
+
+
+async def _there(place: Place, id_: str) -> There:
+    users: list[str] = []
+    hosts: list[Peer] = []
     for entry in await place.store.entries(place.keys.endpoints(id_)):
         meaning = place.keys.meaning(entry.key)
         if isinstance(meaning, EndpointKey) and entry.value:
             try:
                 peer = decode_endpoint(id_, meaning.endpoint, entry.value)
-                found.append(f"{peer.name} on {peer.host}")
             except Invalid:
-                found.append(f"{meaning.endpoint[:12]}, whose record is not readable")
-    return sorted(found)
+                users.append(f"{meaning.endpoint[:12]}, whose record is not readable")
+                continue
+            if peer.access:
+                hosts.append(peer)
+            else:
+                users.append(f"{peer.name} on {peer.host}")
+    return There(tuple(sorted(users)), tuple(hosts))
+
+
+def _in_use(network: Network, users: Sequence[str]) -> Forbidden:
+    told = ", ".join(users[:MOST_TOLD]) + (" …" if len(users) > MOST_TOLD else "")
+    return Forbidden(f"network {network.name} has active endpoints", hint=told)
 
 
 def _taken(network: Network) -> Conflict:

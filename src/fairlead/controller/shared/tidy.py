@@ -55,8 +55,11 @@ def untidy(world: World, view: View, own: IPAddress, promised: Collection[str]) 
             yielding.append(ep)
             continue
         lost = view.keys.overlay(net.id) not in view.complaints and net.id not in view.overlays
-        if net.id not in view.networks or lost:
+        if (net.id not in view.networks or lost) and not box.access:
             networks[net.id] = net
+        if box.access and (net.id not in view.networks or view.networks[net.id].removing):
+            # It goes with its network, and keeps none.
+            continue
         if _said(view, net, ep.id) != _expected(net, ep, box, own) and not rivals:
             put.append((net, ep, box))
     forget = tuple(
