@@ -11,6 +11,8 @@ import selectors
 from collections.abc import Callable
 from typing import Any
 
+from fairlead.controller import telling
+
 
 class _Selector(selectors.DefaultSelector):
     """Instead of waiting, lets the time pass."""
@@ -44,8 +46,12 @@ class Loop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[Any]:
         """Work that belongs on a thread, done here and now: every run is the same."""
         future = self.create_future()
+        # Nobody in there can wait for what this very loop has to do.
+        waits, telling.HEARD_SECONDS = telling.HEARD_SECONDS, 0.0
         try:
             future.set_result(func(*args))
         except BaseException as error:  # noqa: BLE001  # whoever waits for it gets it
             future.set_exception(error)
+        finally:
+            telling.HEARD_SECONDS = waits
         return future
