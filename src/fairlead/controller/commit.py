@@ -24,7 +24,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar
 
-from fairlead.controller import documents, handover, serving, want
+from fairlead.controller import documents, dropping, serving, want
 from fairlead.controller.extent import Extent, extent
 from fairlead.controller.mending import View, mend, standing
 from fairlead.controller.news import news
@@ -212,7 +212,7 @@ class Committer:
         self._number += 1
         number = self._number
         put, gone = documents.encode_things(change.put), documents.encode_ids(change.drop)
-        handover.note(self.store, (step.after for step in steps))
+        dropping.note(self.store, (step.after for step in steps))
         self.store.begin(number, put, gone)
         try:
             self._apply(steps, before)
@@ -280,7 +280,7 @@ class Committer:
     def repair(self, world: World) -> tuple[Step, ...]:
         """Make the kernel what the world says it is; the steps that this took."""
         wanted = self.seals.spared(standing(self.kernel, self._all(world)))
-        handover.note(self.store, wanted.values())
+        dropping.note(self.store, wanted.values())
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         have = self.kernel.observe(scope)
         wanted = self._possible(wanted, have)

@@ -5,29 +5,22 @@ would take them for its own, know of no such connection, and reset it. While bot
 needs the leave of both, and both decide alike, so nothing is open meanwhile that is not after.
 
 FORWARD's policy outlives us, and where one backend has it the other says the same by a rule.
-Which policies are ours is kept on disk, written before the kernel is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from fairlead.controller import want
+from fairlead.controller import dropping, want
+from fairlead.controller.commit import Committer
 from fairlead.firewall.policy import FAMILY
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import HOST, Chain, Policy, Resource, Rule, Scope, State, Step
 from fairlead.model.world import World
 from fairlead.plan.diff import diff
-from fairlead.store.sqlite import Store
-
-if TYPE_CHECKING:
-    from fairlead.controller.commit import Committer
 
 BY_IPTABLES = (Chain, Rule, Policy)
 BY_NFTABLES = (NftTable, NftSet, NftChain, NftElement)
-FACT = "dropping"
-"""Families whose FORWARD drops by policy because of us."""
 
 
 def raise_walls(committer: Committer, world: World) -> None:
@@ -46,28 +39,12 @@ def take_back(committer: Committer) -> None:
     """Let FORWARD pass again by policy where this backend has another way to say what may."""
     ours = {r.version for r in committer.walls.renderers if r.whole}
     spoken = {FAMILY[version] for version in ours} if committer.host.firewall else set()
-    kept = _kept(committer.store)
+    kept = dropping.kept(committer.store)
     for family in sorted(kept - spoken):
         verdict = Policy(family, "filter", "FORWARD", "ACCEPT")
         found = committer.kernel.observe(Scope(frozenset({verdict.key}), frozenset()))
         committer.kernel.apply(diff({verdict.key: verdict}, found))
-    _keep(committer.store, kept & spoken)
-
-
-def note(store: Store, resources: Iterable[Resource | None]) -> None:
-    """Remember the policies that are about to be set, for the day when they are taken back."""
-    ours = {r.family for r in resources if isinstance(r, Policy) and r.verdict == "DROP"}
-    if ours:
-        _keep(store, _kept(store) | ours)
-
-
-def _kept(store: Store) -> set[str]:
-    return set(store.load("fact").get(FACT, b"").decode().split())
-
-
-def _keep(store: Store, families: set[str]) -> None:
-    if families != _kept(store):
-        store.put("fact", FACT, " ".join(sorted(families)).encode())
+    dropping.keep(committer.store, kept & spoken)
 
 
 def _rules(state: State, family: str) -> Iterator[tuple[tuple[str, ...], Resource]]:
