@@ -43,12 +43,13 @@ from fairlead.driver.overlay import segments
 from fairlead.ipam.bitmap import parse
 from fairlead.ipam.pool import Base
 from fairlead.model.endpoint import Endpoint, EndpointRequest, PortRequest
-from fairlead.model.errors import Failed, Invalid, NotFound
+from fairlead.model.errors import Failed, Invalid, NotFound, Unsupported
 from fairlead.model.network import Network, NetworkRequest, Pool, Scope
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress, IPInterface, IPNetwork
 from fairlead.store.shared import Away
 
+ENCAPSULATION, VXLAN = "fairlead.encapsulation", "vxlan"
 Tell = Callable[[PeerEvent], Awaitable[None]]
 Learn = Callable[[str, tuple[int, ...]], Awaitable[None]]
 """Takes the VNIs of a network into the world."""
@@ -255,6 +256,12 @@ class ClusterSays:
             raise Invalid(
                 f"an overlay network's addresses are the cluster's, not of {net.ipam_driver}",
                 hint="leave --ipam-driver out",
+            )
+        wrapping = net.options.get(ENCAPSULATION, VXLAN)
+        if wrapping != VXLAN:
+            raise Unsupported(
+                f"{ENCAPSULATION}={wrapping} is not there: overlays travel in VXLAN",
+                hint="leave the option out",
             )
         return self._say
 
