@@ -178,6 +178,9 @@ class Server:
     def _signal(self, sent: signal.Signals) -> None:
         assert self._process is not None, "it was never started"
         self._process.send_signal(sent)
+        if sent == signal.SIGCONT:
+            # nsenter, which may stand between, has stopped with its child, and waits for no one.
+            subprocess.Popen.send_signal(self._process, sent)
 
     def _end(self, sent: signal.Signals) -> None:
         assert self._process is not None, "it was never started"
