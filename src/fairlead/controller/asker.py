@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fairlead.controller import facts
+from fairlead.controller import facts, requests
 from fairlead.controller.ask import Alone, Declined, Outside, Say
 from fairlead.controller.commit import Committer
 from fairlead.controller.courier import Courier
@@ -49,9 +49,7 @@ class Asker(Maker):
     ) -> None:
         super().__init__(committer, settings, resolv_conf)
         self.outside: Outside = Alone()
-        self.courier = Courier(
-            lambda: self.outside, lambda: self.world, self._strike, self._warn_of
-        )
+        self.courier = Courier(lambda: self.outside, lambda: self.world, self._strike, self.warn)
         self._draw = draw
         self._promised: dict[str, Thing] = {}
         self._questions: set[asyncio.Future[Any]] = set()
@@ -75,7 +73,11 @@ class Asker(Maker):
         return found
 
     def _known(self, ref: str) -> Network | None:
-        raise NotImplementedError
+        try:
+            return requests.lookup(self.world, ref)
+        except FairleadError:
+            # Whoever takes the lock says what is wrong with it.
+            return None
 
     def _resume(self) -> None:
         """After a start: tell others what there is, and what is owed to them."""
@@ -316,7 +318,3 @@ class Asker(Maker):
             there = tuple(e for e in done if e.id in self.world.errands)
             if there:
                 await self._commit(Change(drop=there))
-
-    def _warn_of(self, text: str) -> None:
-        for warn in self.warners:
-            warn(text)

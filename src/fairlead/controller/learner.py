@@ -50,9 +50,3 @@ class Learner(Asker):
         routes = (await self._committer.on_thread(kernel.surroundings)).routes
         taken = (pool.subnet for net in self._expected().networks.values() for pool in net.pools)
         return (*routes, *taken)
-
-    def warn(self, text: str) -> None:
-        """Say something to whoever listens, and keep it among the warnings."""
-        self._warn(text)
-        for listener in self.warners:
-            listener(text)

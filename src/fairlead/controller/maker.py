@@ -164,9 +164,7 @@ class Maker:
             for name, text in names.contested(self.world, endpoint):
                 if (endpoint.network, name) not in self._contested:
                     self._contested.add((endpoint.network, name))
-                    self.warnings.append(text)
-                    for warn in self.warners:
-                        warn(text)
+                    self.warn(text)
 
     def _tell(self, action: str, net: Network, container: str = "") -> None:
         for listener in self.listeners:
@@ -175,6 +173,12 @@ class Maker:
     def _tell_overlap(self, net: Network, route: str) -> None:
         for listener in self.listeners:
             listener(NetworkEvent("overlap", net, route=route))
+
+    def warn(self, text: str) -> None:
+        """Say something to whoever listens, and keep it among the warnings."""
+        self._warn(text)
+        for listener in self.warners:
+            listener(text)
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:

@@ -19,7 +19,7 @@ from fairlead.controller.learner import Learner
 from fairlead.controller.maker import whole
 from fairlead.controller.start import Settings
 from fairlead.ipam.pool import unique_local
-from fairlead.model.errors import FairleadError, Unsupported
+from fairlead.model.errors import Unsupported
 from fairlead.model.network import Network, NetworkRequest, Pool, bridge_name
 from fairlead.model.options import bridge_options
 from fairlead.model.state import Step
@@ -125,13 +125,6 @@ class Networks(Learner):
             )
             return parents.checked(world, net, footing)
         return requests.check_bridge(world, net, there)
-
-    def _known(self, ref: str) -> Network | None:
-        try:
-            return self.network(ref)
-        except FairleadError:
-            # Whoever takes the lock says what is wrong with it.
-            return None
 
     async def _check_encryption(self, *nets: Network) -> None:
         """Whether this host can encrypt what it is asked to. Raises CannotEncrypt."""
