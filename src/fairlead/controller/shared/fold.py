@@ -8,7 +8,7 @@ ours has. The host's own way into a network is no reason to keep it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from fairlead.cluster.overlay import NO_VNI
@@ -44,6 +44,13 @@ def members_between(before: View, after: View) -> Members:
     """The endpoints that two views do not see alike."""
     pairs = ((was or now) for was, now in changed(before, after))
     return frozenset((peer.network, peer.id) for peer in pairs if peer is not None)
+
+
+def members_on(view: View, hosts: Collection[IPAddress]) -> Members:
+    """The endpoints on some hosts that a view has."""
+    nets = view.networks if hosts else ()
+    ends = ((net, peer) for net in nets for peer in view.endpoints(net).values())
+    return frozenset((net, peer.id) for net, peer in ends if peer.host in hosts)
 
 
 def every_network(view: View, world: World) -> frozenset[str]:

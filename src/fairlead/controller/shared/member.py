@@ -15,21 +15,24 @@ known last goes on, and so do the peers of hosts whose lives nobody could tell o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from fairlead.cluster.gossip import PeerEvent
 from fairlead.cluster.leaks import Leak, aged
-from fairlead.cluster.node import Node, encode_node
+from fairlead.cluster.node import Node
 from fairlead.cluster.view import View, changed
 from fairlead.controller.shared import fold
 from fairlead.controller.shared.access import Access
 from fairlead.controller.shared.asked import Asked
+from fairlead.controller.shared.contact import Contact, Heard
 from fairlead.controller.shared.fold import Sight
 from fairlead.controller.shared.history import History
 from fairlead.controller.shared.keyring import Keys
+from fairlead.controller.shared.lives import Lives
 from fairlead.controller.shared.networks import Networks
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.repair import Mine, repair
@@ -46,8 +49,6 @@ from fairlead.model.state import IPAddress
 from fairlead.model.world import Change
 from fairlead.store.shared import Entry, Event, Snapshot
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 2.0
 TIDY_SECONDS = 20.0
 REPAIR_SECONDS = 60.0
 LEAK_SECONDS = 300.0
@@ -99,6 +100,7 @@ class Member:
         networks: Networks,
         gossip: Gossip | None = None,
         clock: Callable[[], float] = time.monotonic,
+        history: History | None = None,
     ) -> None:
         self.view = View(place.keys)
         self.ready = asyncio.Event()
@@ -106,8 +108,6 @@ class Member:
         self.met: list[Callable[[IPAddress, bool], None]] = []
         """Who hears of every host that came (True) or went."""
         self.seal = Seal(Keys(place, who.node.address, who.secret), networks, self._dead, who.pace)
-        self._troubles: dict[str, str] = {}
-        """Why the store cannot be used at the moment, by what cannot be done."""
         self._missed: float | None = None
         """When to take in again what could not be done here."""
         self._place = place
@@ -116,15 +116,14 @@ class Member:
         self._gossip = gossip
         self._asked = Asked(gossip, self.own, networks.warn)
         self._clock = clock
-        self._history = History(clock)
-        self._events: asyncio.Queue[tuple[str, Event]] = asyncio.Queue()
+        self._history = history if history is not None else History(clock)
+        self._lives = Lives(who.ttl_seconds, clock)
+        self._alive: frozenset[IPAddress] = frozenset()
+        self._contact = Contact(place, who.node, who.ttl_seconds, networks.warn, self._lost)
         self._untidy = asyncio.Event()
         self._access = Access(
             networks, who.name or str(who.node.address), self.ready, lambda: bool(self.trouble)
         )
-        self._gossiped: set[IPAddress] = set()
-        self._spared: dict[IPAddress, float] = {}
-        self._alive: frozenset[IPAddress] = frozenset()
         self._hidden: set[str] = set()
         self._complaints: set[tuple[str, str]] = set()
 
@@ -136,7 +135,7 @@ class Member:
     @property
     def trouble(self) -> str:
         """Why the store cannot be used at the moment."""
-        return next(iter(self._troubles.values()), "")
+        return self._contact.trouble
 
     def says(self) -> ClusterSays:
         """Who has a say in overlays."""
@@ -147,13 +146,10 @@ class Member:
 
     async def run(self) -> None:
         """Be a member; returns only when cancelled."""
-        self._spare(peer.host for peer in self._networks.world.peers.values())
-        folders = self._folders()
+        self._lives.spare(peer.host for peer in self._networks.world.peers.values())
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._live())
-            for folder in folders:
-                tasks.create_task(self._watch(folder))
-            tasks.create_task(self._fold(len(folders)))
+            tasks.create_task(self._contact.run())
+            tasks.create_task(self._fold())
             tasks.create_task(self._keep_tidy())
             tasks.create_task(self._access.run())
             tasks.create_task(self._repair())
@@ -184,80 +180,29 @@ class Member:
 
     # The store
 
-    def _folders(self) -> tuple[str, ...]:
-        keys = self._place.keys
-        top = keys.root.split("/", 1)[0]
-        return (top,) if keys.nodes.startswith(f"{top}/") else (top, keys.nodes)
+    def _lost(self) -> None:
+        """Others cannot say that they live, either."""
+        self._lives.spare(self._alive)
 
-    async def _live(self) -> None:
-        """Say that this host lives, whenever the store is there."""
-        pause = FIRST_PAUSE_SECONDS
-        key, value = f"{self._place.keys.nodes}/{self._who.node}", encode_node(self._who.node)
+    async def _fold(self) -> None:
         while True:
-            try:
-                async with self._place.store.lease(key, value, self._who.ttl_seconds):
-                    self._well(key)
-                    await asyncio.Event().wait()
-            except FairleadError as error:
-                # A store that refuses (it is full, it has no leader) is as good as none.
-                self._away(key, error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-    async def _watch(self, folder: str) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                async with aclosing(self._place.store.watch(folder)) as events:
-                    async for event in events:
-                        self._events.put_nowait((folder, event))
-                        pause = FIRST_PAUSE_SECONDS
-            except FairleadError as error:
-                self._away(folder, error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-    def _away(self, what: str, error: FairleadError) -> None:
-        if not self.trouble:
-            self._networks.warn(
-                f"the cluster's store is away: {error.message}; what runs goes on, networks of "
-                "the cluster cannot be changed"
-            )
-        self._troubles[what] = error.message
-        # Others cannot say that they live, either.
-        self._spare(self._alive)
-
-    def _well(self, what: str) -> None:
-        if self._troubles.pop(what, "") and not self.trouble:
-            self._networks.warn("the cluster's store is back")
-
-    async def _fold(self, folders: int) -> None:
-        heard: set[str] = set()
-        while True:
-            batch = [await self._next()]
-            while not self._events.empty():
-                batch.append(self._events.get_nowait())
-            before, whole = self.view, False
+            batch = await self._next()
+            before = self.view
             for folder, event in batch:
-                whole = whole or isinstance(event, Snapshot)
-                if isinstance(event, Snapshot):
-                    heard.add(folder)
-                    self._well(folder)
                 self.view = _after(self.view, folder, event)
-            if len(heard) == folders:
+            if self._contact.complete:
+                whole = any(isinstance(event, Snapshot) for _, event in batch)
                 await self._take_in(before, whole or not self.ready.is_set())
                 self.ready.set()
 
-    async def _next(self) -> tuple[str, Event]:
-        """The next event; what is due before it is done."""
+    async def _next(self) -> list[Heard]:
+        """What was heard next; what is due before it is done."""
         while True:
-            now = self._clock()
-            ends = [until for until in self._spared.values() if until > now]
-            if self._missed is not None:
-                ends.append(max(self._missed, now))
+            due = [end for end in (self._lives.next_end(), self._missed) if end is not None]
             try:
-                async with asyncio.timeout(min(ends) - now + 0.01 if ends else None):
-                    return await self._events.get()
+                wait = max(0.0, min(due) - self._clock()) + 0.01 if due else None
+                async with asyncio.timeout(wait):
+                    return await self._contact.next()
             except TimeoutError:
                 missed = self._missed is not None and self._missed <= self._clock()
                 if self.ready.is_set() and (missed or not self.trouble):
@@ -266,38 +211,47 @@ class Member:
     async def _take_in(self, before: View, whole: bool) -> None:
         """Let the world be as the view says now."""
         # A daemon that is started again makes its key anew, in some stores after removing it.
-        self._spare(before.hosts - self.view.hosts, self._who.heartbeat_seconds)
+        self._lives.spare(before.hosts - self.view.hosts, self._who.heartbeat_seconds)
         for was, now in changed(before, self.view):
             self._remember(was, now)
-            await self._asked.changed(was, now, self._gossiped)
+            await self._asked.changed(was, now, self._lives.gossiping)
             if self.own in {peer.host for peer in (was, now) if peer is not None}:
                 self._untidy.set()
-        alive = self._lives()
-        whole = whole or alive != self._alive
-        for host in sorted(alive ^ self._alive, key=str):
-            for listener in self.met:
-                listener(host, host in alive)
-        self._alive = alive
-        sight = Sight(self.view, self.own, alive)
+        met = self._meet_hosts()
         if whole:
             nets = fold.every_network(self.view, self._networks.world)
             members = fold.every_member(self.view, self._networks.world, nets)
-            self._untidy.set()
         else:
             nets = fold.networks_between(before, self.view)
-            members = fold.members_between(before, self.view)
+            members = fold.members_between(before, self.view) | fold.members_on(self.view, met)
+        if whole or nets:
+            self._untidy.set()
         self._missed = None if whole else self._missed
         if nets or members:
-            try:
-                await self._networks.learn(lambda world: fold.change(world, sight, nets, members))
-            except (FairleadError, ExceptionGroup) as error:
-                if self._missed is None:
-                    self._networks.warn(f"what the cluster says cannot be done here: {error}")
-                self._missed = self._clock() + AGAIN_SECONDS
+            await self._learn(nets, members)
         self._access.due.set()
         self._complain()
-        if whole and self._gossip is not None:
-            await self._meet(self._gossip)
+        if (whole or met) and self._gossip is not None:
+            await self._join(self._gossip)
+
+    def _meet_hosts(self) -> frozenset[IPAddress]:
+        """The hosts that came or went since, after telling who asked to hear of them."""
+        alive = self._lives.with_those(self.view.hosts)
+        met = alive ^ self._alive
+        self._alive = alive
+        for host in sorted(met, key=str):
+            for listener in self.met:
+                listener(host, host in alive)
+        return met
+
+    async def _learn(self, nets: frozenset[str], members: fold.Members) -> None:
+        sight = Sight(self.view, self.own, self._alive)
+        try:
+            await self._networks.learn(lambda world: fold.change(world, sight, nets, members))
+        except (FairleadError, ExceptionGroup) as error:
+            if self._missed is None:
+                self._networks.warn(f"what the cluster says cannot be done here: {error}")
+            self._missed = self._clock() + AGAIN_SECONDS
 
     def _remember(self, was: Peer | None, now: Peer | None) -> None:
         had = frozenset(was.addresses if was is not None else ())
@@ -320,38 +274,26 @@ class Member:
             )
         self._hidden = names
 
-    # Who lives
-
-    def _lives(self) -> frozenset[IPAddress]:
-        now = self._clock()
-        self._spared = {host: until for host, until in self._spared.items() if until > now}
-        return self.view.hosts | self._gossiped | self._spared.keys()
-
-    def _spare(self, hosts: Iterable[IPAddress], seconds: float = 0.0) -> None:
-        """Hosts that are taken to be alive until they had time to say so."""
-        until = self._clock() + (seconds or self._who.ttl_seconds)
-        for host in hosts:
-            self._spared[host] = max(until, self._spared.get(host, until))
-
     def _dead(self, host: IPAddress) -> bool:
-        return self.ready.is_set() and not self.trouble and host not in self._lives()
+        alive = self._lives.with_those(self.view.hosts)
+        return self.ready.is_set() and not self.trouble and host not in alive
 
     # This host's part
 
     async def _keep_tidy(self) -> None:
         await self.ready.wait()
+        wait = TIDY_SECONDS
         while True:
-            try:
-                async with asyncio.timeout(TIDY_SECONDS):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
                     await self._untidy.wait()
-                await asyncio.sleep(SETTLE_SECONDS)
-            except TimeoutError:
-                pass
+            await asyncio.sleep(SETTLE_SECONDS)
             self._untidy.clear()
-            if not self.trouble:
-                await self._tidy()
+            done = self.trouble or await self._tidy()
+            wait = TIDY_SECONDS if done else AGAIN_SECONDS
 
-    async def _tidy(self) -> None:
+    async def _tidy(self) -> bool:
+        """Whether the store says of this host what it should."""
         networks = self._networks
         what = untidy(networks.world, self.view, self.own, networks.promised)
         for ep in what.yielding:
@@ -364,7 +306,7 @@ class Member:
                 await networks.leave(box.id, net.id)
             except FairleadError as error:
                 networks.warn(f"{box.name} could not leave network {net.name}: {error.message}")
-        await tidy(self._place, what, self.own, networks.warn)
+        return await tidy(self._place, what, self.own, networks.warn)
 
     async def _repair(self) -> None:
         """Give back, now and then, what hosts that died have left; one host does it for all."""
@@ -394,7 +336,7 @@ class Member:
         if self._gossip is not None:
             await self._gossip.tell(event)
 
-    async def _meet(self, gossip: Gossip) -> None:
+    async def _join(self, gossip: Gossip) -> None:
         try:
             await gossip.join(self.view.hosts - {self.own})
         except FairleadError as error:
@@ -406,21 +348,20 @@ class Member:
                 match word:
                     case Lookup():
                         await self._asked.answer(
-                            word, self._networks.world, self.view, self._gossiped
+                            word, self._networks.world, self.view, self._lives.gossiping
                         )
                     case MemberEvent():
-                        await self._meet_again(word)
+                        await self._gossip_of(word)
                     case PeerEvent():
                         # The store says the same, and is the truth.
                         continue
 
-    async def _meet_again(self, event: MemberEvent) -> None:
+    async def _gossip_of(self, event: MemberEvent) -> None:
         """Somebody came or went: whoever gossips lives, whatever became of its daemon."""
-        address = event.member.address
         if event.member.alive:
-            self._gossiped.add(address)
+            self._lives.gossiping.add(event.member.address)
         else:
-            self._gossiped.discard(address)
+            self._lives.gossiping.discard(event.member.address)
         if self.ready.is_set():
             await self._take_in(self.view, whole=False)
 

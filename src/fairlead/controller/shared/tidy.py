@@ -71,14 +71,17 @@ def untidy(world: World, view: View, own: IPAddress, promised: Collection[str]) 
     return Untidy(tuple(networks.values()), tuple(put), forget, tuple(yielding))
 
 
-async def tidy(place: Place, what: Untidy, own: IPAddress, warn: Callable[[str], None]) -> None:
-    """Write it. What cannot be written now is warned of and found again the next time."""
+async def tidy(place: Place, what: Untidy, own: IPAddress, warn: Callable[[str], None]) -> bool:
+    """Write it. Whether all could be written; what could not is warned of."""
+    done = True
     for net in what.networks:
-        await _trying(_restore(place, net), f"network {net.name}", warn)
+        done &= await _trying(_restore(place, net), f"network {net.name}", warn)
     for network, endpoint in what.forget:
-        await _trying(forget_endpoint(place, network, endpoint), f"endpoint {endpoint[:12]}", warn)
+        step = forget_endpoint(place, network, endpoint)
+        done &= await _trying(step, f"endpoint {endpoint[:12]}", warn)
     for net, ep, box in what.put:
-        await _trying(_register(place, net, ep, box, own), f"endpoint of {box.name}", warn)
+        done &= await _trying(_register(place, net, ep, box, own), f"endpoint of {box.name}", warn)
+    return done
 
 
 async def _restore(place: Place, net: Network) -> None:
@@ -109,13 +112,17 @@ async def _register(place: Place, net: Network, ep: Endpoint, box: Sandbox, own:
     await put_endpoint(place, net, ep, box, own)
 
 
-async def _trying(step: Awaitable[None], what: str, warn: Callable[[str], None]) -> None:
+async def _trying(step: Awaitable[None], what: str, warn: Callable[[str], None]) -> bool:
     try:
         await step
     except FairleadError as error:
-        warn(f"the cluster's store does not know {what} as it is: {error.message}")
+        fault = error.message
     except ExceptionGroup as group:
-        warn(f"the cluster's store does not know {what} as it is: {group.exceptions[0]}")
+        fault = str(group.exceptions[0])
+    else:
+        return True
+    warn(f"the cluster's store does not know {what} as it is: {fault}")
+    return False
 
 
 def _ours(world: World) -> Iterator[tuple[Network, Endpoint, Sandbox]]:
