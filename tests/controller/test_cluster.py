@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.cluster.node import Node
+from fairlead.controller.shared.history import History
 from fairlead.controller.shared.member import Member, Membership
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.seal import USUAL, Pace
@@ -30,6 +31,7 @@ from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import Address, Namespace, Neighbour, Veth
 from fairlead.model.tunnel import Fdb, Vxlan
 from fairlead.store.memory import Memory
+from fairlead.store.trail import Trail
 from tests.controller.bench import Machine
 
 TTL = 0.6
@@ -62,7 +64,9 @@ class Host:
         node = Node(ip_address(self.place), 2376)
         who = Membership(node, TTL / 3, TTL, self.secret, self.pace)
         place = Place(self.memory.client(self.name))
-        self.member = Member(place, who, self.machine.controller)
+        trail = Trail(self.machine.path.with_name("addresses"), self.machine.controller.warn)
+        history = History(trail=trail)
+        self.member = Member(place, who, self.machine.controller, history=history)
         self.machine.controller.outside = self.member.says()
         self.machine.controller.committed.append(self.member.heed)
         self._task = asyncio.create_task(self.member.run())
@@ -275,6 +279,42 @@ async def test_an_address_rests_before_it_is_given_again(cluster: Cluster) -> No
     end = cluster.b.machine.controller.world.in_sandbox(again.id)[0]
     assert (str(end.ipv4.ip) if end.ipv4 else "") == first
     assert end.mac != mac
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_an_address_rests_over_a_restart(cluster: Cluster, seen: bool) -> None:
+    """A daemon remembers what it saw go, and finds what went while it was away."""
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    stays = await cluster.b.run("stays", "ov")
+    gone = await cluster.a.run("gone", "ov")
+    last = cluster.a.address(gone, "ov")
+    await eventually(lambda: len(cluster.b.peers("ov")) == 1)
+    if seen:
+        await cluster.a.machine.controller.close_sandbox(gone.id)
+        await eventually(lambda: not cluster.b.peers("ov"))
+        await cluster.b.down()
+    else:
+        await cluster.b.down()
+        await cluster.a.machine.controller.close_sandbox(gone.id)
+    await cluster.b.up()
+    await cluster.b.member.ready.wait()
+
+    box = await cluster.b.run("next", "ov")
+    assert cluster.b.address(box, "ov") not in (last, cluster.b.address(stays, "ov"))
+
+
+async def test_what_the_store_refused_is_told_again(cluster: Cluster) -> None:
+    """A store that takes no endpoint for a while has it a few seconds after it takes them."""
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    box = await cluster.a.run("one", "ov")
+    (key,) = (e.key for e in cluster.memory.below("docker/network/v1.0/endpoint"))
+    cluster.memory.refused = key
+    cluster.memory.remove(key)
+    said = f"does not know endpoint of {box.name}"
+    await eventually(lambda: any(said in text for text in cluster.a.machine.controller.warnings))
+    cluster.memory.refused = ""
+    await eventually(lambda: cluster.memory.read(key))
 
 
 async def test_an_address_that_is_taken_elsewhere_is_refused(cluster: Cluster) -> None:

@@ -22,6 +22,7 @@ from fairlead.cluster.node import Node
 from fairlead.controller.ask import Several
 from fairlead.controller.controller import Controller
 from fairlead.controller.plugins.plugins import Plugins
+from fairlead.controller.shared.history import History
 from fairlead.controller.shared.member import Member, Membership
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.seal import Rotated
@@ -34,6 +35,7 @@ from fairlead.kernel.surroundings import address_on, has_address
 from fairlead.model.errors import Invalid, NotFound
 from fairlead.model.state import IPAddress
 from fairlead.store.opening import open_store
+from fairlead.store.trail import Trail
 
 log = structlog.get_logger()
 GOSSIP_KEY_BYTES = 32
@@ -119,7 +121,8 @@ async def become_member(
         name=platform.node(),
         secret=cluster.secret,
     )
-    member = Member(place, membership, controller, gossip)
+    trail = Trail(config.data_root / "cluster" / "addresses", controller.warn)
+    member = Member(place, membership, controller, gossip, history=History(trail=trail))
     controller.outside = Several(member.says(), controller.outside)
     controller.committed.append(member.heed)
     hosts: asyncio.Queue[tuple[IPAddress, bool]] = asyncio.Queue()

@@ -30,6 +30,8 @@ class Memory:
         self.name = name
         self.away = False
         """Nobody reaches it; what it holds stays, leases included."""
+        self.refused = ""
+        """A key that nobody may write: the store is full, or has no leader for it."""
         self.delay_seconds = 0.0
         """How long every answer takes."""
         self._entries: dict[str, Entry] = {}
@@ -111,6 +113,8 @@ class MemoryStore:
         """Write a key whose version is still that."""
         writable(key, value)
         await self._reach()
+        if key == self._memory.refused:
+            raise Away("the store refuses")
         if self._memory.version(key) != version:
             raise Changed(key)
         return self._memory.write(key, value)

@@ -212,8 +212,11 @@ class Member:
         """Let the world be as the view says now."""
         # A daemon that is started again makes its key anew, in some stores after removing it.
         self._lives.spare(before.hosts - self.view.hosts, self._who.heartbeat_seconds)
+        if not self.ready.is_set():
+            self._catch_up()
         for was, now in changed(before, self.view):
-            self._remember(was, now)
+            if self.ready.is_set():
+                self._remember(was, now)
             await self._asked.changed(was, now, self._lives.gossiping)
             if self.own in {peer.host for peer in (was, now) if peer is not None}:
                 self._untidy.set()
@@ -252,6 +255,16 @@ class Member:
             if self._missed is None:
                 self._networks.warn(f"what the cluster says cannot be done here: {error}")
             self._missed = self._clock() + AGAIN_SECONDS
+
+    def _catch_up(self) -> None:
+        """The first that is heard: what was known at the end, and is no more, ended meanwhile."""
+        for peer in self._networks.world.peers.values():
+            if self.view.endpoints(peer.network).get(peer.id) is None:
+                self._remember(peer, None)
+        for network in self.view.networks:
+            for peer in self.view.endpoints(network).values():
+                for address in peer.addresses:
+                    self._history.found(address)
 
     def _remember(self, was: Peer | None, now: Peer | None) -> None:
         had = frozenset(was.addresses if was is not None else ())
