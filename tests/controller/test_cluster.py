@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.cluster.node import Node
+from fairlead.controller.shared import member
 from fairlead.controller.shared.history import History
 from fairlead.controller.shared.member import Member, Membership
 from fairlead.controller.shared.place import Place
@@ -395,17 +396,41 @@ async def test_a_restart_changes_nothing(cluster: Cluster) -> None:
     assert cluster.a.machine.kernel.state == before
 
 
+async def test_who_left_while_the_store_was_doubted_goes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that forgot is not believed for a while, and then it is."""
+    monkeypatch.setattr(member, "DOUBT_SECONDS", 2.0)
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    await cluster.a.run("one", "ov")
+    two = await cluster.b.run("two", "ov")
+    await eventually(lambda: len(cluster.a.reaches("ov")) == 1)
+    await cluster.b.down()
+    for entry in cluster.memory.below("docker/network/v1.0/endpoint"):
+        cluster.memory.remove(entry.key)
+    await asyncio.sleep(0.2)
+    assert len(cluster.a.reaches("ov")) == 1
+    await cluster.b.machine.boot()
+    await cluster.b.machine.controller.close_sandbox(two.id)
+    await cluster.b.machine.halt()
+    await cluster.b.up()
+    await eventually(lambda: cluster.a.reaches("ov") == {})
+
+
 async def test_a_store_that_forgot_everything_is_told_again(cluster: Cluster) -> None:
     """Whoever is on a network makes it known again, with its addresses and its VNI."""
     await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
     await eventually(lambda: cluster.b.knows("ov"))
     one, two = await cluster.a.run("one", "ov"), await cluster.b.run("two", "ov")
     await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 1)
+    before = cluster.a.reaches("ov"), cluster.b.reaches("ov")
     for entry in cluster.memory.below("docker/network"):
         cluster.memory.remove(entry.key)
-    await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.b.reaches("ov")) == 1)
 
     def told() -> bool:
+        # All the time everybody reaches who is there.
+        assert (cluster.a.reaches("ov"), cluster.b.reaches("ov")) == before
         return len(cluster.memory.below("docker/network/v1.0/endpoint")) == 2
 
     await eventually(told)

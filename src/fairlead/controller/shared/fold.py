@@ -31,6 +31,8 @@ class Sight:
     view: View
     own: IPAddress
     alive: Container[IPAddress]
+    doubted: Container[str] = ()
+    """Networks of which the store has lost something: who is gone there may not have left."""
 
 
 def networks_between(before: View, after: View) -> frozenset[str]:
@@ -82,7 +84,9 @@ def change(world: World, sight: Sight, nets: Iterable[str], members: Members) ->
         who, known = peer(sight, world, net, id_), world.peers.get(id_)
         if who is not None and net in there and who != known:
             put.append(who)
-        elif known is not None and known.network == net and (who is None or net not in there):
+        elif known is None or known.network != net:
+            continue
+        elif net not in there or (who is None and not _in_doubt(sight, world, known)):
             drop.append(known)
     return Change(tuple(put), tuple({thing.id: thing for thing in drop}.values()))
 
@@ -141,6 +145,17 @@ def peer(sight: Sight, world: World, network: str, id_: str) -> Peer | None:
     if any(int(a.ip) in world.taken(network, a.version) for a in found.addresses):
         return None
     return found
+
+
+def _in_doubt(sight: Sight, world: World, known: Peer) -> bool:
+    """Whether a peer is only missing, from a store that misses what is there."""
+    if known.network not in sight.doubted or known.host not in sight.alive:
+        return False
+    if known.id in sight.view.endpoints(known.network):
+        return False
+    others = (sight.view.at(known.network, address.ip) for address in known.addresses)
+    ours = (int(a.ip) in world.taken(known.network, a.version) for a in known.addresses)
+    return not any(ours) and all(other is None for other in others)
 
 
 def with_vnis(world: World, network: str, vnis: tuple[int, ...]) -> Change:

@@ -53,6 +53,8 @@ TIDY_SECONDS = 20.0
 REPAIR_SECONDS = 60.0
 LEAK_SECONDS = 300.0
 """What lies in the store for nobody so long, nobody is busy with."""
+DOUBT_SECONDS = 10.0
+"""So long hosts have to say again who is there, after the store has lost something of it."""
 AGAIN_SECONDS = 5.0
 """What could not be done here is tried again so much later."""
 SETTLE_SECONDS = 0.5
@@ -108,6 +110,8 @@ class Member:
         self.met: list[Callable[[IPAddress, bool], None]] = []
         """Who hears of every host that came (True) or went."""
         self.seal = Seal(Keys(place, who.node.address, who.secret), networks, self._dead, who.pace)
+        self._doubted: dict[str, float] = {}
+        """Networks of which the store has lost something, and until when that matters."""
         self._missed: float | None = None
         """When to take in again what could not be done here."""
         self._place = place
@@ -198,7 +202,8 @@ class Member:
     async def _next(self) -> list[Heard]:
         """What was heard next; what is due before it is done."""
         while True:
-            due = [end for end in (self._lives.next_end(), self._missed) if end is not None]
+            ends = (self._lives.next_end(), self._missed, *self._doubted.values())
+            due = [end for end in ends if end is not None]
             try:
                 wait = max(0.0, min(due) - self._clock()) + 0.01 if due else None
                 async with asyncio.timeout(wait):
@@ -220,13 +225,15 @@ class Member:
             await self._asked.changed(was, now, self._lives.gossiping)
             if self.own in {peer.host for peer in (was, now) if peer is not None}:
                 self._untidy.set()
-        met = self._meet_hosts()
+                self._doubt(was, now)
+        met, sure = self._meet_hosts(), self._sure()
         if whole:
             nets = fold.every_network(self.view, self._networks.world)
             members = fold.every_member(self.view, self._networks.world, nets)
         else:
             nets = fold.networks_between(before, self.view)
             members = fold.members_between(before, self.view) | fold.members_on(self.view, met)
+            members |= fold.every_member(self.view, self._networks.world, sure)
         if whole or nets:
             self._untidy.set()
         self._missed = None if whole else self._missed
@@ -248,13 +255,25 @@ class Member:
         return met
 
     async def _learn(self, nets: frozenset[str], members: fold.Members) -> None:
-        sight = Sight(self.view, self.own, self._alive)
+        sight = Sight(self.view, self.own, self._alive, frozenset(self._doubted))
         try:
             await self._networks.learn(lambda world: fold.change(world, sight, nets, members))
         except (FairleadError, ExceptionGroup) as error:
             if self._missed is None:
                 self._networks.warn(f"what the cluster says cannot be done here: {error}")
             self._missed = self._clock() + AGAIN_SECONDS
+
+    def _doubt(self, was: Peer | None, now: Peer | None) -> None:
+        """What this host has said only this host takes back: else it was lost, and more with it."""
+        if was is not None and now is None and was.id in self._networks.world.endpoints:
+            self._doubted[was.network] = self._clock() + DOUBT_SECONDS
+
+    def _sure(self) -> frozenset[str]:
+        """The networks that are doubted no longer."""
+        now = self._clock()
+        sure = frozenset(net for net, until in self._doubted.items() if until <= now)
+        self._doubted = {net: t for net, t in self._doubted.items() if net not in sure}
+        return sure
 
     def _catch_up(self) -> None:
         """The first that is heard: what was known at the end, and is no more, ended meanwhile."""
