@@ -17,8 +17,9 @@ from fairlead.kernel.port import Surroundings
 from fairlead.kernel.watch import Watch
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.facts import Hint
+from fairlead.model.iptables import Chain
 from fairlead.model.network import NetworkRequest
-from fairlead.model.state import Chain, IPNetwork
+from fairlead.model.state import IPNetwork
 from fairlead.plan.patience import Patience
 from tests.controller.bench import Machine
 

@@ -15,7 +15,8 @@ from fairlead.kernel.fake import FakeKernel
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.errors import Failed, FairleadError, Unavailable
 from fairlead.model.network import NetworkRequest
-from fairlead.model.state import Step, Veth
+from fairlead.model.state import Veth
+from fairlead.model.step import Step
 from tests.controller.bench import FakeDataplane, Machine
 
 WEB = PortRequest("tcp", 80, host_port=8080)

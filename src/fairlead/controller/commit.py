@@ -41,17 +41,15 @@ from fairlead.model.errors import Unavailable
 from fairlead.model.state import (
     HOST,
     Bridge,
-    Effect,
-    ForgetFlows,
     IPAddress,
     Lent,
     Namespace,
     Resource,
     Scope,
     State,
-    Step,
     Veth,
 )
+from fairlead.model.step import Effect, ForgetFlows, Step
 from fairlead.model.underlay import Underlay
 from fairlead.model.world import Change, World
 from fairlead.plan.diff import diff

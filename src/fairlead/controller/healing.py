@@ -28,7 +28,8 @@ from fairlead.kernel.watch import Watch
 from fairlead.model.errors import FairleadError
 from fairlead.model.facts import Hint
 from fairlead.model.network import Network, span
-from fairlead.model.state import HOST, ForgetFlows, IPNetwork, Key, Resource, State, Step, state
+from fairlead.model.state import HOST, IPNetwork, Key, Resource, State, state
+from fairlead.model.step import ForgetFlows, Step
 from fairlead.model.world import World
 from fairlead.plan.damage import is_rule
 from fairlead.plan.doctor import OVERLAP

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from fairlead.kernel.netns import Namespaces
-from fairlead.model.state import Announce
+from fairlead.model.step import Announce
 
 EVERYBODY = b"\xff" * 6
 ALL_NODES = socket.inet_pton(socket.AF_INET6, "ff02::1")

@@ -33,31 +33,27 @@ from fairlead.kernel.sysctl import write_sysctl
 from fairlead.kernel.xfrm import XFRM, Xfrm
 from fairlead.model.errors import Failed
 from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
+from fairlead.model.iptables import Chain, Policy, Rule
 from fairlead.model.marks import Marks
 from fairlead.model.network import is_span
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
     Address,
-    Announce,
     Bridge,
-    Chain,
-    ForgetFlows,
     IPAddress,
     Key,
     Lent,
     Namespace,
     Neighbour,
-    Policy,
     Resource,
     Route,
-    Rule,
     Scope,
     State,
-    Step,
     Sysctl,
     Veth,
 )
+from fairlead.model.step import Announce, ForgetFlows, Step
 from fairlead.model.tunnel import Fdb, Vxlan
 from fairlead.model.underlay import Dummy, Sublink, Underlay, Vlan
 
