@@ -189,7 +189,11 @@ class LinuxKernel:
         effects = [effect for step in done for effect in step.then]
         self._forgotten.update(e for e in effects if isinstance(e, ForgetFlows))
         if news := [e for e in effects if isinstance(e, Announce)]:
-            announce(self.namespaces, news)
+            try:
+                announce(self.namespaces, news)
+            except OSError as error:
+                why = f"announcing {news[0].address}: {error.strerror}"
+                raise Refused(done[-1], error.errno or errno.EIO, tuple(done), why) from error
 
     def _forget_now(self) -> None:
         if self._forgotten:
