@@ -220,7 +220,12 @@ class LinuxKernel:
         return self._delete_dying
 
     def _delete_dying(self) -> None:
-        self._undertaker.batch([rtnetlink.delete_group(self.marks.group)])
+        try:
+            self._undertaker.batch([rtnetlink.delete_group(self.marks.group)])
+        except BaseException:
+            # The next time again.
+            self._dying = True
+            raise
 
     def _sweep(self) -> None:
         if not self._swept:
