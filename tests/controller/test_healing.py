@@ -122,7 +122,7 @@ async def test_a_hint_at_the_very_end_keeps_nobody_from_stopping(
 ) -> None:
     """However closely the end follows it."""
     healer = machine.controller.healer
-    healer.open(Quiet(), 1000)
+    healer.open([Quiet()], 1000)
     for _ in range(3):
         await asyncio.sleep(0)
     healer.hear([Hint("address", "192.0.2.1")])

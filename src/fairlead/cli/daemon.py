@@ -179,7 +179,8 @@ async def _put_together(
     stack.push_async_callback(oci.close)
     await _start(controller, oci, store)
     controller.healer.notices.append(lambda notice: log.warning(notice.text, **notice.detail))
-    controller.healer.open(Watch(), config.audit_interval)
+    sources = (Watch(), await committer.on_thread(kernel.ears))
+    controller.healer.open(sources, config.audit_interval)
     belonging = None
     if known is not None:
         belonging = await become_member(stack, config, controller, plugins, known, identity)

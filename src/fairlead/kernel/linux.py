@@ -11,6 +11,7 @@ deleting one takes the kernel 16 to 40 ms, deleting twenty together no longer.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
@@ -27,6 +28,7 @@ from fairlead.kernel import (
     underlay,
 )
 from fairlead.kernel.announce import announce
+from fairlead.kernel.ears import Ears
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.exam import exam
@@ -76,6 +78,7 @@ class LinuxKernel:
         self._graves: set[str] = set()
         self._swept = False
         self._forgotten: set[ForgetFlows] = set()
+        self._ears: Ears | None = None
 
     def close(self) -> None:
         self._host.close()
@@ -254,13 +257,44 @@ class LinuxKernel:
             space = step.resource
             assert isinstance(space, Namespace)
             try:
+                if self._ears is not None and is_span(space.name):
+                    self._forsake(self._ears, space.name)
                 if step.after is None:
                     self.namespaces.drop(space.name)
                 else:
                     adoption.make(self.namespaces, space)
+                    self._hear(space.name)
             except OSError as error:
                 raise Refused(step, error.errno or errno.EIO, tuple(done)) from error
             done.append(step)
+
+    def ears(self) -> Ears:
+        """What is told from now on of the namespaces of networks that span hosts."""
+        self._ears = Ears()
+        for name in self.namespaces.names():
+            self._hear(name)
+        return self._ears
+
+    def _hear(self, name: str) -> None:
+        if self._ears is not None and is_span(name):
+            with self.namespaces.entered(name):
+                self._ears.listen(name)
+
+    def _forsake(self, ears: Ears, name: str) -> None:
+        """Hear no more of a namespace, of which nothing stays if somebody has unpinned it."""
+        place = ears.place(name)
+        if place is None:
+            return
+        try:
+            if name not in self.namespaces.names():
+                # It lives because we listen; another is to have its names and its number.
+                with self.namespaces.entered_at(place), Socket() as netlink:
+                    rows = rtnetlink.links(netlink)
+                    mine = [row.name for row in rows if row.alias == self.marks.alias]
+                    netlink.batch([rtnetlink.delete_link(name) for name in mine])
+        finally:
+            os.close(place)
+            ears.leave(name)
 
     def _take_lent(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
