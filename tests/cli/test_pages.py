@@ -46,7 +46,9 @@ def parse(words: tuple[str, ...]) -> None:
         context = found.make_context(name, rest, parent=context)
 
 
-@pytest.mark.parametrize(("page", "words"), FOUND, ids=lambda v: v if isinstance(v, str) else " ".join(v)[:60])
+@pytest.mark.parametrize(
+    ("page", "words"), FOUND, ids=lambda v: v if isinstance(v, str) else " ".join(v)[:60]
+)
 def test_a_command_of_a_page(page: str, words: tuple[str, ...]) -> None:
     parse(words)
 
