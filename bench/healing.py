@@ -80,7 +80,7 @@ async def _samples(folder: Path, count: int, backend: str, rounds: int) -> dict[
     await healer.audit()
     found: dict[str, list[float]] = {}
     found["audit, CPU time"] = [await _cpu_ms(healer.audit) for _ in range(rounds)]
-    healer.open(Watch(), 0)
+    healer.open([Watch()], 0)
     await asyncio.sleep(1)
     for what, command in (
         ("nft flush ruleset", "nft flush ruleset"),

@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fairlead.cluster import keyring, sealing
 from fairlead.model.keyring import Keyring
-from fairlead.model.state import IPAddress, State, Step, state
+from fairlead.model.state import IPAddress, State, state
+from fairlead.model.step import Step
 from fairlead.model.xfrm import XfrmPolicy, XfrmState
 from fairlead.plan.diff import diff
 

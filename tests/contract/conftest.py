@@ -12,8 +12,9 @@ import pytest
 from fairlead.kernel.fake import FakeKernel
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.port import Kernel
+from fairlead.model.iptables import Policy
 from fairlead.model.marks import Marks
-from fairlead.model.state import HOST, Policy, Sysctl, state
+from fairlead.model.state import HOST, Sysctl, state
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)

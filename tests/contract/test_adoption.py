@@ -36,10 +36,10 @@ from fairlead.model.state import (
     Route,
     Scope,
     State,
-    Step,
     Veth,
     state,
 )
+from fairlead.model.step import Step
 from fairlead.plan.diff import diff
 
 NAME = "adopted/aaaaaaaaaaaa"

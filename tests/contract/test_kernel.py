@@ -17,26 +17,24 @@ import pytest
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.port import Kernel
+from fairlead.model.iptables import Chain, Policy, Rule
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
     Address,
     Bridge,
-    Chain,
     DnsRedirect,
     Namespace,
     Neighbour,
-    Policy,
     Resource,
     Route,
-    Rule,
     Scope,
     State,
-    Step,
     Sysctl,
     Veth,
     state,
 )
+from fairlead.model.step import Step
 from fairlead.model.tunnel import Fdb, Vxlan
 from fairlead.plan.diff import diff
 

@@ -17,7 +17,8 @@ from fairlead.kernel.errors import Refused
 from fairlead.kernel.fake import FakeKernel
 from fairlead.kernel.port import Kernel
 from fairlead.model.facts import HostLink
-from fairlead.model.state import HOST, Address, Lent, Namespace, Resource, Route, Scope, Step, state
+from fairlead.model.state import HOST, Address, Lent, Namespace, Resource, Route, Scope, state
+from fairlead.model.step import Step
 from fairlead.plan.diff import diff
 
 BOX = "aaaaaaaaaaaa"

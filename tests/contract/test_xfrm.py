@@ -14,7 +14,8 @@ import pytest
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.port import Kernel
-from fairlead.model.state import Resource, Scope, Step, state
+from fairlead.model.state import Resource, Scope, state
+from fairlead.model.step import Step
 from fairlead.model.xfrm import XfrmBlock, XfrmPolicy
 from fairlead.plan.diff import diff
 

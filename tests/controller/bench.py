@@ -26,9 +26,11 @@ from fairlead.dataplane.change import (
 )
 from fairlead.firewall.backends import firewall
 from fairlead.kernel.fake import FakeKernel
+from fairlead.model.iptables import Policy
 from fairlead.model.marks import Marks
 from fairlead.model.sandbox import SandboxRequest
-from fairlead.model.state import HOST, IPAddress, Policy, Scope, Step, Sysctl, state
+from fairlead.model.state import HOST, IPAddress, Scope, Sysctl, state
+from fairlead.model.step import Step
 from fairlead.store.sqlite import Document, Store
 
 T = TypeVar("T")

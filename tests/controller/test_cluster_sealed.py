@@ -25,7 +25,8 @@ from fairlead.model.errors import Conflict, Invalid
 from fairlead.model.keyring import Keyring
 from fairlead.model.network import NetworkRequest
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import Key, State, Step
+from fairlead.model.state import Key, State
+from fairlead.model.step import Step
 from fairlead.model.xfrm import XfrmPolicy, XfrmState
 from fairlead.store.memory import Memory
 from tests.controller.bench import Machine

@@ -24,7 +24,8 @@ from fairlead.model.errors import (
     Unavailable,
 )
 from fairlead.model.network import NetworkRequest, PoolRequest
-from fairlead.model.state import HOST, Bridge, Step, Veth
+from fairlead.model.state import HOST, Bridge, Veth
+from fairlead.model.step import Step
 from fairlead.plan.explain import plan_lines
 from tests.controller.bench import Machine
 

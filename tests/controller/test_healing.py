@@ -17,8 +17,9 @@ from fairlead.kernel.port import Surroundings
 from fairlead.kernel.watch import Watch
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.facts import Hint
+from fairlead.model.iptables import Chain
 from fairlead.model.network import NetworkRequest
-from fairlead.model.state import Chain, IPNetwork
+from fairlead.model.state import IPNetwork
 from fairlead.plan.patience import Patience
 from tests.controller.bench import Machine
 
@@ -121,7 +122,7 @@ async def test_a_hint_at_the_very_end_keeps_nobody_from_stopping(
 ) -> None:
     """However closely the end follows it."""
     healer = machine.controller.healer
-    healer.open(Quiet(), 1000)
+    healer.open([Quiet()], 1000)
     for _ in range(3):
         await asyncio.sleep(0)
     healer.hear([Hint("address", "192.0.2.1")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,7 +16,8 @@ from fairlead.kernel.fake import FakeKernel
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.errors import Failed, FairleadError, Unavailable
 from fairlead.model.network import NetworkRequest
-from fairlead.model.state import Step, Veth
+from fairlead.model.state import Veth
+from fairlead.model.step import Step
 from tests.controller.bench import FakeDataplane, Machine
 
 WEB = PortRequest("tcp", 80, host_port=8080)
@@ -169,4 +171,30 @@ async def test_a_change_that_is_not_heard_is_none(machine: Machine) -> None:
     machine.dataplane.apply = apply  # type: ignore[method-assign]
 
     assert machine.kernel.state == before
+    machine.is_right()
+
+
+@pytest.mark.parametrize("part", ["look", "delete"])
+async def test_links_that_cannot_be_deleted_are_told_of(machine: Machine, part: str) -> None:
+    """Nobody waits for it: a warning says that they are there, and why; the next change works."""
+
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def reaper() -> Callable[[], None]:
+        if part == "look":
+            fail()
+        return fail
+
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    box = await machine.controller.open_sandbox(machine.box("a"), [("one", EndpointRequest())])
+    machine.controller.warners.append(heard.put_nowait)
+    machine.kernel.reaper = reaper  # type: ignore[method-assign]
+    await machine.controller.close_sandbox(box.id)
+    async with asyncio.timeout(30):
+        text = await heard.get()
+
+    assert "Too many open files" in text
+    assert text in machine.controller.warnings
+    await machine.controller.open_sandbox(machine.box("b"), [("one", EndpointRequest())])
     machine.is_right()

@@ -30,19 +30,10 @@ from fairlead.driver.site import NOWHERE
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.netns import Namespaces
 from fairlead.model.endpoint import Endpoint, Port
+from fairlead.model.iptables import Policy
 from fairlead.model.network import Network, Pool
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import (
-    HOST,
-    IPAddress,
-    Namespace,
-    Policy,
-    Resource,
-    Route,
-    Scope,
-    Sysctl,
-    Veth,
-)
+from fairlead.model.state import HOST, IPAddress, Namespace, Resource, Route, Scope, Sysctl, Veth
 from fairlead.model.world import Change, World
 from fairlead.plan.diff import diff
 

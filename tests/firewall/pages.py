@@ -13,11 +13,12 @@ from pathlib import Path
 from fairlead.firewall.backends import USUAL, firewall
 from fairlead.firewall.policy import Habits, policy
 from fairlead.model.endpoint import Endpoint, Port
+from fairlead.model.iptables import Chain, Rule
 from fairlead.model.marks import Marks
 from fairlead.model.network import Network, Pool
 from fairlead.model.nftables import NftChain, NftElement, NftSet
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import Chain, Resource, Rule
+from fairlead.model.state import Resource
 from fairlead.model.world import Change, World
 from fairlead.plan.reasons import SETS, of_iptables, of_nftables
 

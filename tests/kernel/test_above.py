@@ -12,8 +12,9 @@ from fairlead.kernel.above import LEAST, Above, added, fits
 from fairlead.kernel.iptables import Iptables, render
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Socket
 from fairlead.kernel.rules import Rules
+from fairlead.model.iptables import Chain
 from fairlead.model.marks import Marks
-from fairlead.model.state import Chain, Step
+from fairlead.model.step import Step
 from tests.contract.conftest import private_host  # noqa: F401
 
 MARKS = Marks("c0ffee00", "TEST")

@@ -11,7 +11,7 @@ import pytest
 
 from fairlead.kernel import conntrack
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Socket
-from fairlead.model.state import ForgetFlows
+from fairlead.model.step import ForgetFlows
 from tests.contract.conftest import private_host  # noqa: F401
 
 pytestmark = pytest.mark.root

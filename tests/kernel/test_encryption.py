@@ -11,7 +11,8 @@ from fairlead.kernel.errors import Refused
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.nft import Context
 from fairlead.kernel.xfrm import Xfrm
-from fairlead.model.state import Scope, Step
+from fairlead.model.state import Scope
+from fairlead.model.step import Step
 from fairlead.model.xfrm import XfrmState
 from tests.contract.conftest import MARKS, linux, private_host  # noqa: F401
 

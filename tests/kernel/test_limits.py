@@ -16,7 +16,8 @@ import pathlib, sys
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.model.marks import Marks
-from fairlead.model.state import Namespace, Scope, Step
+from fairlead.model.state import Namespace, Scope
+from fairlead.model.step import Step
 
 pathlib.Path("/proc/sys/user/max_net_namespaces").write_text("2")
 folder = pathlib.Path(sys.argv[1])

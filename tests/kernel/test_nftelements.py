@@ -14,7 +14,8 @@ from fairlead.kernel.nft import Context
 from fairlead.kernel.nftables import parts
 from fairlead.kernel.nftelements import MOST, messages
 from fairlead.model.nftables import NftChain, NftElement
-from fairlead.model.state import Scope, State, Step, state
+from fairlead.model.state import Scope, State, state
+from fairlead.model.step import Step
 from fairlead.plan.diff import diff
 from tests.contract.conftest import linux, private_host  # noqa: F401
 from tests.firewall.pages import PAGES, Page

@@ -13,7 +13,8 @@ from fairlead.kernel.errors import Refused
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.restorer import Restorer
 from fairlead.model.errors import Failed
-from fairlead.model.state import Chain, Step
+from fairlead.model.iptables import Chain
+from fairlead.model.step import Step
 from tests.contract.conftest import linux, private_host  # noqa: F401
 
 pytestmark = pytest.mark.root

@@ -15,7 +15,7 @@ from tests.overlay.cluster import Cluster, Host, eventually
 
 ROOT = "docker/network/v1.0"
 
-# Runs on the store's machine: reads, writes or empties what lies in etcd.
+# Runs on the store's machine: reads and writes what lies in etcd.
 ETCD = """
 import base64, json, sys, urllib.request
 def ask(what, **fields):
@@ -28,8 +28,6 @@ for what, key, value in json.load(sys.stdin):
         ask("put", key=key, value=value)
     elif what == "drop":
         ask("deleterange", key=key)
-    elif what == "wipe":
-        ask("deleterange", key=key, range_end=key[:-1] + bytes([key[-1] + 1]))
     else:
         found = ask("range", key=key, range_end=key[:-1] + bytes([key[-1] + 1])).get("kvs", [])
         pair = lambda kv: [base64.b64decode(kv.get(x, "")).decode("latin-1") for x in ("key", "value")]
@@ -60,9 +58,11 @@ class Etcd:
         self._ask(*(("drop", key, "") for key in keys))
 
     def set_back(self, backup: Mapping[str, str]) -> None:
-        """Makes all be as it was, but for who lives."""
+        """Makes all be as it was, but for who lives: nothing of the backup is ever missing."""
+        since = self.below("docker/network/").keys() - backup.keys()
         self._ask(
-            ("wipe", "docker/network/", ""), *(("put", key, value) for key, value in backup.items())
+            *(("put", key, value) for key, value in backup.items()),
+            *(("drop", key, "") for key in since),
         )
 
 

@@ -9,17 +9,15 @@ import pytest
 
 from fairlead.kernel.merge import merged
 from fairlead.model.facts import LinkFact, Vitals
+from fairlead.model.iptables import Chain, Policy, Rule
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
     Address,
     Bridge,
-    Chain,
     Namespace,
-    Policy,
     Resource,
     Route,
-    Rule,
     State,
     Sysctl,
     Veth,

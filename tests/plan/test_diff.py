@@ -17,11 +17,11 @@ from fairlead.model.state import (
     Route,
     Scope,
     State,
-    Step,
     Sysctl,
     Veth,
     state,
 )
+from fairlead.model.step import Step
 from fairlead.plan.diff import diff
 
 BRIDGES = ("br-a", "br-b")

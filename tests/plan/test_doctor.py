@@ -7,9 +7,10 @@ from ipaddress import ip_address, ip_network
 from fairlead.kernel.exam import base_chains
 from fairlead.model.endpoint import Endpoint, Port
 from fairlead.model.facts import Exam
+from fairlead.model.iptables import Chain, Rule
 from fairlead.model.network import Network, Pool
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import Chain, Rule, state
+from fairlead.model.state import state
 from fairlead.model.world import Change, World
 from fairlead.plan.doctor import Finding, Patient, Severity, diagnose, is_sick
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.facts import Hint, LinkFact
-from fairlead.model.network import Network, Pool
+from fairlead.model.network import Network, Pool, span
+from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.world import Change, World
 from fairlead.plan.patience import LONGEST_REST_SECONDS, MOST, Patience
@@ -48,6 +50,39 @@ THE_BOX = Worry(host=True, boxes=frozenset({BOX.id}))
 def test_a_hint(hint: Hint, expected: Worry) -> None:
     assert worry(WORLD, [hint]) == expected
     assert bool(expected) == (expected != NOTHING)
+
+
+SPANNING = Network("5" * 64, "ov", "overlay", 1, (POOL,), vnis=(256,))
+INSIDE = Endpoint("f", SPANNING.id, BOX.id, "veth2", "eth1", "", ())
+PEER = Peer("p", SPANNING.id, ip_address("192.0.2.3"), "02:42:00:00:00:09",
+            (ip_interface("10.5.0.9/24"),))  # fmt: skip
+SPACE = span(SPANNING.id)
+CLUSTER = World().after(Change(put=(SPANNING, BOX, INSIDE, PEER)))
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        (Hint("link", "br0", lost=True, loose=True, space=SPACE), THE_HOST),
+        (Hint("link", "br0", lost=False, loose=True, space=SPACE), NOTHING),
+        (Hint("link", "vxlan0", lost=True, loose=True, space=SPACE), THE_HOST),
+        (Hint("link", "vxlan0", lost=False, loose=True, space=SPACE), THE_HOST),
+        (Hint("link", "vxlan0", lost=False, space=SPACE), NOTHING),
+        (Hint("link", "veth2", lost=True, space=SPACE), THE_BOX),
+        (Hint("link", "veth2", lost=False, space=SPACE), NOTHING),
+        (Hint("address", "10.5.0.1", space=SPACE), THE_HOST),
+        (Hint("address", "10.5.0.2", space=SPACE), NOTHING),
+        (Hint("neighbour", "10.5.0.9", space=SPACE), THE_HOST),
+        (Hint("neighbour", PEER.mac, space=SPACE), THE_HOST),
+        (Hint("neighbour", "10.5.0.8", space=SPACE), NOTHING),
+        (Hint("link", "br0", lost=True, space="1-0123456789"), NOTHING),
+        (Hint("all", space=SPACE), replace(EVERYTHING, boxes=frozenset({BOX.id}))),
+    ],
+)
+def test_a_hint_of_a_network_that_spans_hosts(hint: Hint, expected: Worry) -> None:
+    """It is about what has the same name in all of them, so about that network alone."""
+    assert worry(CLUSTER, [hint]) == expected
+    assert worry(WORLD, [hint]) == (EVERYTHING if hint.kind == "all" else NOTHING)
 
 
 def test_of_a_link_the_last_word_counts() -> None:

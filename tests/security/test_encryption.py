@@ -33,7 +33,8 @@ from fairlead.kernel.netns import CLONE_NEWNET, _call
 from fairlead.kernel.port import Kernel
 from fairlead.model.keyring import Keyring
 from fairlead.model.marks import Marks
-from fairlead.model.state import IPAddress, Resource, Scope, State, Step, state
+from fairlead.model.state import IPAddress, Resource, Scope, State, state
+from fairlead.model.step import Step
 from fairlead.model.xfrm import XfrmState
 from fairlead.plan.diff import diff
 from tests.security.frames import UDP, Seen

@@ -22,7 +22,8 @@ import pytest
 from fairlead.firewall import tunnels
 from fairlead.kernel.nftables import render
 from fairlead.model.marks import Marks
-from fairlead.model.state import Resource, Step, state
+from fairlead.model.state import Resource, state
+from fairlead.model.step import Step
 from fairlead.plan.diff import diff
 from tests.lab import Machine, Switch
 from tests.security import frames

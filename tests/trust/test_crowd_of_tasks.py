@@ -19,7 +19,7 @@ import pytest
 from fairlead.kernel.errors import Refused
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.network import NetworkRequest
-from fairlead.model.state import Step
+from fairlead.model.step import Step
 from tests.controller.bench import Machine
 
 TASKS = 8

@@ -8,7 +8,7 @@ from typing import Any
 from fairlead.api.answers import answer
 from fairlead.api.call import Call, Reply, Serve
 from fairlead.api.router import Route
-from fairlead.model.state import Step
+from fairlead.model.step import Step
 from fairlead.plan.doctor import Finding, is_sick
 from fairlead.plan.explain import plan_lines
 

@@ -25,7 +25,7 @@ from fairlead.api.sandboxes import joined, meant
 from fairlead.api.times import moment
 from fairlead.model.errors import Failed, FairleadError, NotFound
 from fairlead.model.network import Network
-from fairlead.model.state import Step
+from fairlead.model.step import Step
 from fairlead.model.world import World
 from fairlead.plan.explain import plan_lines
 

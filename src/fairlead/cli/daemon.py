@@ -9,8 +9,6 @@ ports live on.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import platform
 import secrets
 import signal
@@ -54,6 +52,7 @@ from fairlead.model.marks import Marks
 from fairlead.model.sandbox import Sandbox
 from fairlead.runtime.image import Images
 from fairlead.runtime.oci import Oci
+from fairlead.store.lock import hold
 from fairlead.store.sqlite import Store
 
 if TYPE_CHECKING:
@@ -179,7 +178,8 @@ async def _put_together(
     stack.push_async_callback(oci.close)
     await _start(controller, oci, store)
     controller.healer.notices.append(lambda notice: log.warning(notice.text, **notice.detail))
-    controller.healer.open(Watch(), config.audit_interval)
+    sources = (Watch(), await committer.on_thread(kernel.ears))
+    controller.healer.open(sources, config.audit_interval)
     belonging = None
     if known is not None:
         belonging = await become_member(stack, config, controller, plugins, known, identity)
@@ -243,19 +243,11 @@ def engine_id(store: Store) -> str:
 
 
 def _hold_pidfile(stack: AsyncExitStack, path: Path) -> None:
-    """One daemon for one pid file: held by a lock, which dies with its holder."""
+    """One daemon for one pid file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = path.open("a+")
-    stack.callback(held.close)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        held.seek(0)
+    if (holder := hold(stack, path)) is not None:
         raise Conflict(
-            f"another daemon (pid {held.read().strip()}) holds {path}",
+            f"another daemon (pid {holder}) holds {path}",
             hint="stop it, or give this one --pidfile, --data-root, --exec-root and --host",
-        ) from None
-    held.truncate(0)
-    held.write(f"{os.getpid()}\n")
-    held.flush()
+        )
     stack.callback(path.unlink, missing_ok=True)

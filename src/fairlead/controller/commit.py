@@ -41,17 +41,15 @@ from fairlead.model.errors import Unavailable
 from fairlead.model.state import (
     HOST,
     Bridge,
-    Effect,
-    ForgetFlows,
     IPAddress,
     Lent,
     Namespace,
     Resource,
     Scope,
     State,
-    Step,
     Veth,
 )
+from fairlead.model.step import Effect, ForgetFlows, Step
 from fairlead.model.underlay import Underlay
 from fairlead.model.world import Change, World
 from fairlead.plan.diff import diff
@@ -94,7 +92,9 @@ class Committer:
 
     def plan(self, before: World, after: World, change: Change) -> tuple[Step, ...]:
         """The steps of a change, from what the world says is there."""
-        what = extent(before, after, change)
+        return self._steps(before, after, extent(before, after, change))
+
+    def _steps(self, before: World, after: World, what: Extent) -> tuple[Step, ...]:
         rules = self._policy(before)
         changed = rules.after(after, what.nets, what.boxes)
         self._policies = ((before, rules), (after, changed))
@@ -145,14 +145,14 @@ class Committer:
             telling = self._tell_early(had, has) if not held and not fresh else None
 
             def program() -> int | None:
-                number = self._program(before, after, change, fresh, sockets)
+                number = self._program(before, after, what, change, fresh, sockets)
                 if held or fresh or (had != has and (telling is None or not telling.heard())):
                     return number
                 # Nobody else has to hear of it: one trip to the thread is enough.
                 try:
                     self.store.finish(number, done)
                 except BaseException:
-                    self._undo(before, after, change, number)
+                    self._undo(before, after, what, number)
                     raise
                 return None
 
@@ -179,7 +179,7 @@ class Committer:
                         raise Unavailable(lost[0]) from None
                 await self.on_thread(lambda: self.store.finish(number, done))
             except BaseException:
-                undo = self.on_thread(lambda: self._undo(before, after, change, number))
+                undo = self.on_thread(lambda: self._undo(before, after, what, number))
                 await asyncio.shield(undo)
                 raise
         return after
@@ -194,21 +194,22 @@ class Committer:
             return None
         return Telling(self.dataplane, dataplane_changes(had, has, Sockets()))
 
-    def _undo(self, before: World, after: World, change: Change, number: int) -> None:
+    def _undo(self, before: World, after: World, what: Extent, number: int) -> None:
         """Take back a change that the kernel has made."""
-        self._take_back(self.plan(before, after, change))
+        self._take_back(self._steps(before, after, what))
         self.store.abandon(number)
 
     def _program(
         self,
         before: World,
         after: World,
+        what: Extent,
         change: Change,
         fresh: Collection[str],
         sockets: Sockets,
     ) -> int:
         """The part on the kernel thread: intent, steps, sockets in `fresh` sandboxes."""
-        steps = self.plan(before, after, change)
+        steps = self._steps(before, after, what)
         self._number += 1
         number = self._number
         put, gone = documents.encode_things(change.put), documents.encode_ids(change.drop)

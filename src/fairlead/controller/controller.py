@@ -28,7 +28,7 @@ from fairlead.controller.start import Settings, start
 from fairlead.ipam.addresses import check_endpoint
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import Step
+from fairlead.model.step import Step
 from fairlead.model.world import World
 from fairlead.plan.explain import explain
 

@@ -9,7 +9,8 @@ from fairlead.controller import want
 from fairlead.controller.commit import Committer
 from fairlead.controller.resume import resume
 from fairlead.model.errors import FairleadError
-from fairlead.model.state import IPAddress, Scope, Step
+from fairlead.model.state import IPAddress, Scope
+from fairlead.model.step import Step
 from fairlead.model.world import World
 from fairlead.plan.doctor import Finding, Patient, diagnose
 

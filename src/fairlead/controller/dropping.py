@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fairlead.model.state import Policy, Resource
+from fairlead.model.iptables import Policy
+from fairlead.model.state import Resource
 from fairlead.store.sqlite import Store
 
 FACT = "dropping"

@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from fairlead.controller import dropping, want
 from fairlead.controller.commit import Committer
 from fairlead.firewall.policy import FAMILY
+from fairlead.model.iptables import Chain, Policy, Rule
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
-from fairlead.model.state import HOST, Chain, Policy, Resource, Rule, Scope, State, Step
+from fairlead.model.state import HOST, Resource, Scope, State
+from fairlead.model.step import Step
 from fairlead.model.world import World
 from fairlead.plan.diff import diff
 

@@ -4,7 +4,7 @@
 
     hint ─► wait a moment ─► lock ─► is it about anything of ours? ─► look ─► mend
 
-Hints come from the kernel (`kernel.watch`); the audit finds what nobody tells
+Hints come from the kernel (`kernel.watch`, `kernel.ears`); the audit finds what nobody tells
 of: settings, the insides of sandboxes a few at a time. Both end in `mend`,
 which leaves people's edits alone. Who undoes our repairs again and again is
 given way for a while, and a warning says so.
@@ -23,12 +23,14 @@ from fairlead.controller.commit import Committer
 from fairlead.controller.mending import View, mend
 from fairlead.controller.want import Claim
 from fairlead.firewall.policy import Policy
+from fairlead.kernel.ears import Ears
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.watch import Watch
 from fairlead.model.errors import FairleadError
 from fairlead.model.facts import Hint
 from fairlead.model.network import Network, span
-from fairlead.model.state import HOST, ForgetFlows, IPNetwork, Key, Resource, State, Step, state
+from fairlead.model.state import HOST, IPNetwork, Key, Resource, State, state
+from fairlead.model.step import ForgetFlows, Step
 from fairlead.model.world import World
 from fairlead.plan.damage import is_rule
 from fairlead.plan.doctor import OVERLAP
@@ -45,6 +47,10 @@ SHOWN = 8
 """Steps in one line of the log."""
 RULES = "rules"
 """The firewall, among those who can be left alone for a while."""
+
+
+Source = Watch | Ears
+"""Who tells of changes: of the host, and of networks that span hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +87,26 @@ class Healer:
         self._reported: set[tuple[str, str]] = set()
         self._next = 0
         self._author = ""
-        self._watch: Watch | None = None
+        self._sources: tuple[Source, ...] = ()
         self._task: asyncio.Task[None] | None = None
 
-    def open(self, watch: Watch, audit_seconds: float = AUDIT_SECONDS) -> None:
+    def open(self, sources: Sequence[Source], audit_seconds: float = AUDIT_SECONDS) -> None:
         """Begin to listen, and to audit every so many seconds (0: never)."""
-        self._watch = watch
+        self._sources = tuple(sources)
         loop = asyncio.get_running_loop()
-        for sock in watch.sockets:
-            loop.add_reader(sock, self._read)
+        for source in self._sources:
+            for sock in source.sockets:
+                loop.add_reader(sock, self._read, source)
         self._task = asyncio.ensure_future(self._run(audit_seconds))
         self._task.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """Stop; what is being mended is mended to its end."""
-        if self._watch is not None:
-            for sock in self._watch.sockets:
+        for source in self._sources:
+            for sock in source.sockets:
                 asyncio.get_running_loop().remove_reader(sock)
-            self._watch.close()
-            self._watch = None
+            source.close()
+        self._sources = ()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -136,9 +143,8 @@ class Healer:
             self._tell(Notice(text, {"reason": repr(error)}))
             self._warn(text)
 
-    def _read(self) -> None:
-        if self._watch is not None:
-            self.hear(self._watch.read())
+    def _read(self, source: Source) -> None:
+        self.hear(source.read())
 
     async def _run(self, audit_seconds: float) -> None:
         audited = self._clock()

@@ -197,6 +197,11 @@ class Maker:
     async def _reap(self, before: asyncio.Task[None] | None) -> None:
         if before is not None:
             await asyncio.wait([before])
-        rest = await self._committer.on_thread(self._committer.kernel.reaper)
-        # Tens of milliseconds, in which the kernel thread can make what is asked for next.
-        await asyncio.get_running_loop().run_in_executor(None, rest)
+        try:
+            rest = await self._committer.on_thread(self._committer.kernel.reaper)
+            # Tens of milliseconds, in which the kernel thread can make what is asked for next.
+            await asyncio.get_running_loop().run_in_executor(None, rest)
+        except Exception as error:  # noqa: BLE001
+            # Nobody waits for this task: whatever it is, it is known from here or not at all.
+            why = str(error) or type(error).__name__
+            self.warn(f"interfaces that were removed are still there: {why}")

@@ -17,7 +17,7 @@ from fairlead.kernel.errors import Refused
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import Step
+from fairlead.model.step import Step
 from fairlead.model.world import Change, World
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 
 from fairlead.kernel.port import Kernel
 from fairlead.model.facts import Vitals
-from fairlead.model.state import ForgetFlows, Rule, Scope, State, Step
+from fairlead.model.iptables import Rule
+from fairlead.model.state import Scope, State
+from fairlead.model.step import ForgetFlows, Step
 from fairlead.model.underlay import grounded, parents
 from fairlead.plan import damage
 from fairlead.plan.diff import diff

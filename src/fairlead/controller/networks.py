@@ -22,7 +22,7 @@ from fairlead.ipam.pool import unique_local
 from fairlead.model.errors import Unsupported
 from fairlead.model.network import Network, NetworkRequest, Pool, bridge_name
 from fairlead.model.options import bridge_options
-from fairlead.model.state import Step
+from fairlead.model.step import Step
 from fairlead.model.world import Change
 
 

@@ -16,7 +16,7 @@ from fairlead.driver import overlay
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network, span
 from fairlead.model.peer import Peer
-from fairlead.model.state import Announce
+from fairlead.model.step import Announce
 from fairlead.model.world import World
 
 MOST = 256

@@ -24,7 +24,7 @@ from fairlead.model.endpoint import Endpoint, EndpointRequest, Port, PortRequest
 from fairlead.model.errors import Conflict, Failed, Forbidden, NotFound, Unsupported
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox, SandboxRequest
-from fairlead.model.state import Step
+from fairlead.model.step import Step
 from fairlead.model.world import Change, Thing
 
 

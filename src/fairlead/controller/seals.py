@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from fairlead.cluster import sealing
 from fairlead.controller import want
 from fairlead.kernel.port import Kernel
-from fairlead.model.state import State, Step
+from fairlead.model.state import State
+from fairlead.model.step import Step
 from fairlead.model.world import World
 from fairlead.model.xfrm import XfrmState
 

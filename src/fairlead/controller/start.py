@@ -32,7 +32,8 @@ from fairlead.model.options import (
 )
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import HOST, IPAddress, IPNetwork, Scope, Step, Sysctl
+from fairlead.model.state import HOST, IPAddress, IPNetwork, Scope, Sysctl
+from fairlead.model.step import Step
 from fairlead.model.world import Change, Thing, World
 from fairlead.store.sqlite import Document
 

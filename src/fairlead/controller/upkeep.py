@@ -5,7 +5,8 @@ from __future__ import annotations
 from fairlead.controller import want
 from fairlead.controller.commit import Committer
 from fairlead.model.errors import NotFound
-from fairlead.model.state import Scope, Step
+from fairlead.model.state import Scope
+from fairlead.model.step import Step
 from fairlead.model.world import World
 from fairlead.plan.diff import diff
 

@@ -7,7 +7,6 @@ A file that the user has edited since is the user's: its digest tells.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,6 +19,7 @@ from fairlead.engine.record import Container, Record
 from fairlead.engine.settings import Settings
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Failed
+from fairlead.store.overwrite import overwrite
 
 HOSTS = Path("/etc/hosts")
 TO_THE_HOST = ("host.docker.internal", "gateway.docker.internal")
@@ -42,7 +42,7 @@ class Etc:
         container.change(written={})
         texts = {**self._texts(container), record.hostname_path: self._hostname(record)}
         for path, text in texts.items():
-            _overwrite(Path(path), text)
+            overwrite(Path(path), text)
         container.change(written={path: _digest(text) for path, text in texts.items()})
         self._note(container)
 
@@ -59,10 +59,10 @@ class Etc:
             if written.get(path) == digest:
                 continue
             if _read_digest(Path(path)) == written.get(path):
-                _overwrite(Path(path), text)
+                overwrite(Path(path), text)
             elif path == record.hosts_path:
                 edited = resolv.text(Path(path))
-                _overwrite(Path(path), files.with_lines(edited, had, _lines(text)))
+                overwrite(Path(path), files.with_lines(edited, had, _lines(text)))
             else:
                 continue
             written[path] = digest
@@ -180,12 +180,8 @@ def _lines(text: str) -> tuple[str, ...]:
     return tuple(text.splitlines(keepends=True))
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode(errors="surrogateescape")
-
-
 def _digest(text: str) -> str:
-    return hashlib.sha256(_bytes(text)).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def _read_digest(path: Path) -> str:
@@ -193,14 +189,3 @@ def _read_digest(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
         return ""
-
-
-def _overwrite(path: Path, text: str) -> None:
-    """Put text in place of what is there; a reader never sees less than it had."""
-    data = _bytes(text)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(fd, data)
-        os.ftruncate(fd, len(data))
-    finally:
-        os.close(fd)

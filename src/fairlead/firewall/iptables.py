@@ -37,10 +37,11 @@ from fairlead.firewall.policy import (
     Policy,
     PortPolicy,
 )
+from fairlead.model.iptables import Chain, Rule
+from fairlead.model.iptables import Policy as Verdict
 from fairlead.model.marks import Marks
 from fairlead.model.options import Mode
-from fairlead.model.state import Chain, IPAddress, Resource, Rule
-from fairlead.model.state import Policy as Verdict
+from fairlead.model.state import IPAddress, Resource
 
 RETURN = "-j RETURN"
 LOCAL = "-m addrtype --dst-type LOCAL"

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from fairlead.kernel import nftnetlink as nft
 from fairlead.kernel.iptables import insertions
 from fairlead.kernel.netlink import Message, Socket, attributes, text
-from fairlead.model.state import Chain, Key, Step
+from fairlead.model.iptables import Chain
+from fairlead.model.state import Key
+from fairlead.model.step import Step
 
 PLAIN = re.compile(
     r"(?:-i (?P<from>[\w.-]{1,15}) )?(?P<other>! )?-o (?P<to>[\w.-]{1,15}) "

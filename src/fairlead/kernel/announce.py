@@ -7,13 +7,14 @@ ports: who has an entry for the address changes it, who has none makes none.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Iterable
 from itertools import groupby
 
 from fairlead.kernel.netns import Namespaces
-from fairlead.model.state import Announce
+from fairlead.model.step import Announce
 
 EVERYBODY = b"\xff" * 6
 ALL_NODES = socket.inet_pton(socket.AF_INET6, "ff02::1")
@@ -22,10 +23,12 @@ ARP_TYPE, IPV6_TYPE = 0x0806, 0x86DD
 ARP_REPLY = 2
 ADVERTISEMENT, OVERRIDE, TARGET_LINK = 136, 0x20000000, 2
 ICMPV6 = 58
+GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENETDOWN})
+"""The namespace is gone, or the link, or it is down."""
 
 
 def announce(namespaces: Namespaces, effects: Iterable[Announce]) -> None:
-    """Say it once. Whoever's bridge is gone by now has nobody to be told."""
+    """Say it once. Whoever's bridge is gone by now has nobody to be told. Raises OSError."""
     ordered = sorted(effects, key=lambda e: (e.namespace, e.link, str(e.address)))
     for (namespace, link), group in groupby(ordered, key=lambda e: (e.namespace, e.link)):
         try:
@@ -35,9 +38,9 @@ def announce(namespaces: Namespaces, effects: Iterable[Announce]) -> None:
                     sock.bind((link, 0))
                     for effect in group:
                         sock.send(frame(effect))
-        except OSError:
-            # Nothing rests on it: an entry that nobody corrects is asked about again by itself.
-            continue
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
 
 
 def frame(effect: Announce) -> bytes:

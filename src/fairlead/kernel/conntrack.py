@@ -17,7 +17,7 @@ from fairlead.kernel.netlink import (
     attribute,
     attributes,
 )
-from fairlead.model.state import ForgetFlows
+from fairlead.model.step import ForgetFlows
 
 CTNETLINK = 1 << 8
 CT_NEW, CT_GET, CT_DELETE = 0, 1, 2

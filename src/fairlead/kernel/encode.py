@@ -26,10 +26,10 @@ from fairlead.model.state import (
     Neighbour,
     Resource,
     Route,
-    Step,
     Veth,
     changed_fields,
 )
+from fairlead.model.step import Step
 from fairlead.model.tunnel import Fdb, Vxlan
 from fairlead.model.underlay import Dummy, Sublink, Underlay
 

@@ -18,7 +18,8 @@ from fairlead.kernel.nftables import render
 from fairlead.kernel.xfrm import Xfrm
 from fairlead.model.errors import Failed, Unsupported
 from fairlead.model.marks import Marks
-from fairlead.model.state import Resource, Step
+from fairlead.model.state import Resource
+from fairlead.model.step import Step
 from fairlead.model.xfrm import SECRET_BYTES, XfrmBlock, XfrmPolicy, XfrmState
 
 ESP = {4: "CONFIG_INET_ESP", 6: "CONFIG_INET6_ESP"}

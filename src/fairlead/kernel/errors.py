@@ -6,7 +6,7 @@ import errno
 import os
 
 from fairlead.model.errors import Failed
-from fairlead.model.state import Step
+from fairlead.model.step import Step
 
 HINTS = {
     errno.EEXIST: "something else on this host holds that name or address",

@@ -20,22 +20,21 @@ from fairlead.kernel.port import Footing, Place, Surroundings
 from fairlead.kernel.sockets import PortTaken
 from fairlead.model.errors import NotFound
 from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
+from fairlead.model.iptables import Chain, Rule
 from fairlead.model.state import (
     HOST,
     Address,
     Bridge,
-    Chain,
     IPAddress,
     Key,
     Lent,
     Namespace,
     Resource,
-    Rule,
     Scope,
     State,
-    Step,
     Veth,
 )
+from fairlead.model.step import Step
 from fairlead.model.tunnel import Vxlan
 from fairlead.model.underlay import Dummy, Sublink, Vlan
 from fairlead.model.xfrm import XfrmBlock, XfrmPolicy, XfrmState

@@ -17,8 +17,10 @@ from itertools import groupby
 
 from fairlead.kernel.restorer import Interrupted, Restorer
 from fairlead.model.errors import Failed
+from fairlead.model.iptables import Chain, Policy, Rule
 from fairlead.model.marks import Marks
-from fairlead.model.state import Chain, Policy, Resource, Rule, Step
+from fairlead.model.state import Resource
+from fairlead.model.step import Step
 
 WAIT_SECONDS = "10"
 SAVE = {"ip": "iptables-save", "ip6": "ip6tables-save"}

@@ -11,13 +11,24 @@ deleting one takes the kernel 16 to 40 ms, deleting twenty together no longer.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from fairlead.kernel import adoption, conntrack, encryption, lent, rtnetlink, sockets, underlay
+from fairlead.kernel import (
+    adoption,
+    conntrack,
+    encryption,
+    lent,
+    order,
+    rtnetlink,
+    sockets,
+    underlay,
+)
 from fairlead.kernel.announce import announce
+from fairlead.kernel.ears import Ears
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.exam import exam
@@ -30,42 +41,23 @@ from fairlead.kernel.port import Footing, Place, Surroundings
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.surroundings import Outside
 from fairlead.kernel.sysctl import write_sysctl
-from fairlead.kernel.xfrm import XFRM, Xfrm
+from fairlead.kernel.xfrm import Xfrm
 from fairlead.model.errors import Failed
 from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
 from fairlead.model.marks import Marks
 from fairlead.model.network import is_span
-from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
     Address,
-    Announce,
-    Bridge,
-    Chain,
-    ForgetFlows,
     IPAddress,
     Key,
     Lent,
     Namespace,
-    Neighbour,
-    Policy,
-    Resource,
-    Route,
-    Rule,
     Scope,
     State,
-    Step,
     Sysctl,
-    Veth,
 )
-from fairlead.model.tunnel import Fdb, Vxlan
-from fairlead.model.underlay import Dummy, Sublink, Underlay, Vlan
-
-FIREWALL = (Chain, Rule, Policy)
-NFT = (NftTable, NftSet, NftChain, NftElement)
-NETLINK = (Bridge, Veth, Vxlan, Dummy, Vlan, Sublink, Address, Route, Neighbour, Fdb)
-WAVES = (Dummy, Vlan, Bridge, Veth, Vxlan, Sublink)
-"""Links by kind, in the order in which they may stand on each other."""
+from fairlead.model.step import Announce, ForgetFlows, Step
 
 
 class LinuxKernel:
@@ -82,10 +74,11 @@ class LinuxKernel:
         self._observer = Observer(self.namespaces, self._host, marks, self._rules, self._xfrm)
         self._undertaker = Socket()
         self._dying = False
-        self._condemned: set[Key] = set()
+        self._condemned: frozenset[Key] = frozenset()
         self._graves: set[str] = set()
         self._swept = False
         self._forgotten: set[ForgetFlows] = set()
+        self._ears: Ears | None = None
 
     def close(self) -> None:
         self._host.close()
@@ -172,16 +165,12 @@ class LinuxKernel:
         return sockets.reserve(protocol, address, port)
 
     def apply(self, steps: Sequence[Step]) -> None:
-        ground = [s.resource for s in steps if s.after is None and _is_ground(s.resource)]
-        falling = {key for item in ground for key in (item.key, *item.provides)}
-        again = {s.resource.key for s in steps if s.after is not None}
-        self._condemned = {item.key for item in ground if item.key not in again and _waits(item)}
-        self._dying = self._dying or bool(self._condemned)
-        # The addresses of a bridge that waits are gone at once.
-        falling -= {item.key for item in ground if isinstance(item, Bridge)} & self._condemned
+        falls = order.fall(steps)
+        self._condemned = falls.condemned
+        self._dying = self._dying or bool(falls.condemned)
         done: list[Step] = []
-        for kind, group in groupby(steps, key=_kind):
-            batch = [s for s in group if not _falls(s, falling)]
+        for kind, group in groupby(steps, key=order.kind):
+            batch = [s for s in group if not falls.takes(s)]
             try:
                 _KINDS[kind](self, batch)
             except Refused as refused:
@@ -203,7 +192,11 @@ class LinuxKernel:
         effects = [effect for step in done for effect in step.then]
         self._forgotten.update(e for e in effects if isinstance(e, ForgetFlows))
         if news := [e for e in effects if isinstance(e, Announce)]:
-            announce(self.namespaces, news)
+            try:
+                announce(self.namespaces, news)
+            except OSError as error:
+                why = f"announcing {news[0].address}: {error.strerror}"
+                raise Refused(done[-1], error.errno or errno.EIO, tuple(done), why) from error
 
     def _forget_now(self) -> None:
         if self._forgotten:
@@ -230,7 +223,12 @@ class LinuxKernel:
         return self._delete_dying
 
     def _delete_dying(self) -> None:
-        self._undertaker.batch([rtnetlink.delete_group(self.marks.group)])
+        try:
+            self._undertaker.batch([rtnetlink.delete_group(self.marks.group)])
+        except BaseException:
+            # The next time again.
+            self._dying = True
+            raise
 
     def _sweep(self) -> None:
         if not self._swept:
@@ -259,13 +257,44 @@ class LinuxKernel:
             space = step.resource
             assert isinstance(space, Namespace)
             try:
+                if self._ears is not None and is_span(space.name):
+                    self._forsake(self._ears, space.name)
                 if step.after is None:
                     self.namespaces.drop(space.name)
                 else:
                     adoption.make(self.namespaces, space)
+                    self._hear(space.name)
             except OSError as error:
                 raise Refused(step, error.errno or errno.EIO, tuple(done)) from error
             done.append(step)
+
+    def ears(self) -> Ears:
+        """What is told from now on of the namespaces of networks that span hosts."""
+        self._ears = Ears()
+        for name in self.namespaces.names():
+            self._hear(name)
+        return self._ears
+
+    def _hear(self, name: str) -> None:
+        if self._ears is not None and is_span(name):
+            with self.namespaces.entered(name):
+                self._ears.listen(name)
+
+    def _forsake(self, ears: Ears, name: str) -> None:
+        """Hear no more of a namespace, of which nothing stays if somebody has unpinned it."""
+        place = ears.place(name)
+        if place is None:
+            return
+        try:
+            if name not in self.namespaces.names():
+                # It lives because we listen; another is to have its names and its number.
+                with self.namespaces.entered_at(place), Socket() as netlink:
+                    rows = rtnetlink.links(netlink)
+                    mine = [row.name for row in rows if row.alias == self.marks.alias]
+                    netlink.batch([rtnetlink.delete_link(name) for name in mine])
+        finally:
+            os.close(place)
+            ears.leave(name)
 
     def _take_lent(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
@@ -326,7 +355,7 @@ class LinuxKernel:
 
     def _take_netlink(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
-        for place, group in groupby(steps, key=_place):
+        for place, group in groupby(steps, key=order.place):
             batch = list(group)
             try:
                 with self.namespaces.entered(place):
@@ -345,10 +374,10 @@ class LinuxKernel:
     def _send(self, netlink: Socket, steps: Sequence[Step]) -> None:
         """One batch for as many steps as can be encoded before indices must be learnt."""
         done: list[Step] = []
-        for _, group in groupby(steps, key=_wave):
+        for _, group in groupby(steps, key=order.wave):
             batch = list(group)
             messages: list[tuple[Step, Message]] = []
-            self._graves.update(_grave(step, self._condemned) for step in batch)
+            self._graves.update(order.grave(step, self._condemned) for step in batch)
             self._graves.discard(HOST)
             with Encoder(self.namespaces, self.marks, self._condemned) as encoder:
                 for step in batch:
@@ -359,73 +388,10 @@ class LinuxKernel:
                     try:
                         encoder.far_end(step)
                     except Refused as refused:
-                        late = {id(s) for s in batch[number:] if _is_late(s)}
+                        late = {id(s) for s in batch[number:] if order.is_late(s)}
                         taken = (s for s in batch if id(s) not in late)
                         raise refused.after((*done, *taken)) from refused
             done += batch
-
-
-def _is_ground(resource: Resource) -> bool:
-    """Whether what stands on it goes with it: not so with a namespace that is somebody else's."""
-    if isinstance(resource, Namespace):
-        return not resource.identity
-    return isinstance(resource, (*WAVES, Lent))
-
-
-def _waits(item: Resource) -> bool:
-    """Whether it may be left to be reaped: what the host has an address on goes at once."""
-    return not (isinstance(item, Veth) and item.peer_namespace == HOST)
-
-
-def _falls(step: Step, falling: set[Key]) -> bool:
-    """Whether the kernel removes this by itself, when what it stands on goes in the same call."""
-    item = step.resource
-    # The other end of a cable is in somebody's sandbox, who is to miss it at once; and a
-    # tunnel's number is taken until the kernel comes round to clearing the namespace. A link
-    # that was lent would be lost with the sandbox; one on a parent has an address there, which
-    # nobody else could have in that time.
-    if step.after is not None or isinstance(item, Namespace | Veth | Vxlan | Lent | Sublink):
-        return False
-    inside = ("netns", str(getattr(item, "namespace", HOST))) in falling
-    return inside or (not _is_ground(item) and not falling.isdisjoint(item.needs))
-
-
-def _place(step: Step) -> str:
-    item = step.resource
-    if isinstance(item, Vxlan | Underlay) and step.before is None:
-        # Where it is made is where its packets travel.
-        return HOST
-    return str(getattr(item, "namespace", HOST))
-
-
-def _is_late(step: Step) -> bool:
-    """Whether the far end is all that there is to be done."""
-    return isinstance(step.after, Underlay) and step.before is None
-
-
-def _wave(step: Step) -> int:
-    """Steps of one wave need no index that another of them brings about."""
-    kind = type(step.resource)
-    return WAVES.index(kind) if kind in WAVES else len(WAVES)
-
-
-def _grave(step: Step, condemned: Collection[Key]) -> str:
-    """The namespace in which a cable is left to be reaped."""
-    item = step.resource
-    return item.namespace if isinstance(item, Veth) and item.key in condemned else HOST
-
-
-def _kind(step: Step) -> str:
-    item = step.resource
-    if isinstance(item, FIREWALL):
-        return "firewall"
-    if isinstance(item, NETLINK):
-        return "netlink"
-    if isinstance(item, NFT):
-        return "nftables"
-    if isinstance(item, XFRM):
-        return "xfrm"
-    return type(item).__name__
 
 
 _KINDS: dict[str, Callable[[LinuxKernel, Sequence[Step]], None]] = {

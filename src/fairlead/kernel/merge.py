@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fairlead.kernel.iptables import Tables, is_ours
+from fairlead.model.iptables import Chain, Policy, Rule
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain
-from fairlead.model.state import Chain, Key, Policy, Resource, Rule, Step
+from fairlead.model.state import Key, Resource
+from fairlead.model.step import Step
 
 INTERFACE = re.compile(r'-[io] (\S+)|"([^"]+)"')
 

@@ -140,11 +140,7 @@ class Socket:
         first = self._sequence + 1
         raw = bytearray()
         for message in messages:
-            self._sequence += 1
-            flags = message.flags | NLM_F_REQUEST | NLM_F_ACK
-            length = HEADER.size + len(message.body)
-            raw += HEADER.pack(length, message.type, flags, self._sequence, 0)
-            raw += message.body + b"\0" * (-length % 4)
+            raw += self._packed(message, NLM_F_ACK)
         self._socket.send(raw)
         answers: dict[int, Answer] = {}
         while len(answers) < len(messages):
@@ -152,6 +148,14 @@ class Socket:
                 if kind == NLMSG_ERROR and first <= sequence <= self._sequence:
                     answers[sequence] = _answer(flags, body)
         return [answers[first + i] for i in range(len(messages))]
+
+    def _packed(self, message: Message, flags: int) -> bytes:
+        """A message under the next number, as it goes over the socket."""
+        self._sequence += 1
+        flags |= message.flags | NLM_F_REQUEST
+        length = HEADER.size + len(message.body)
+        head = HEADER.pack(length, message.type, flags, self._sequence, 0)
+        return head + message.body + b"\0" * (-length % 4)
 
     def transaction(
         self, begin: Message, messages: Sequence[Message], end: Message
@@ -163,13 +167,8 @@ class Socket:
         first = self._sequence + 1
         raw = bytearray()
         for message in (begin, *messages, end):
-            self._sequence += 1
             # The ends are acknowledged by nobody unless something is wrong.
-            wanted = 0 if message is begin or message is end else NLM_F_ACK
-            flags = message.flags | NLM_F_REQUEST | wanted
-            length = HEADER.size + len(message.body)
-            raw += HEADER.pack(length, message.type, flags, self._sequence, 0)
-            raw += message.body + b"\0" * (-length % 4)
+            raw += self._packed(message, 0 if message is begin or message is end else NLM_F_ACK)
         self._socket.send(raw)
         answers: dict[int, Answer] = {}
         while len(answers) < len(messages):
@@ -184,10 +183,7 @@ class Socket:
 
     def ask(self, kind: int, body: bytes) -> bytes:
         """The one answer to a question. OSError when the kernel refuses it."""
-        self._sequence += 1
-        flags = NLM_F_REQUEST | NLM_F_ACK
-        header = HEADER.pack(HEADER.size + len(body), kind, flags, self._sequence, 0)
-        self._socket.send(header + body)
+        self._socket.send(self._packed(Message(kind, 0, body), NLM_F_ACK))
         found = b""
         while True:
             for type_, flags_, sequence, payload in self._receive():
@@ -208,10 +204,7 @@ class Socket:
                 return found
 
     def _dump(self, kind: int, body: bytes) -> list[tuple[int, bytes]] | None:
-        self._sequence += 1
-        flags = NLM_F_REQUEST | NLM_F_DUMP
-        header = HEADER.pack(HEADER.size + len(body), kind, flags, self._sequence, 0)
-        self._socket.send(header + body)
+        self._socket.send(self._packed(Message(kind, 0, body), NLM_F_DUMP))
         found: list[tuple[int, bytes]] = []
         intact = True
         while True:

@@ -16,7 +16,8 @@ from fairlead.kernel.nftelements import messages
 from fairlead.kernel.nftnetlink import Refusal, failed, transact
 from fairlead.model.errors import Failed
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
-from fairlead.model.state import Key, Resource, Step
+from fairlead.model.state import Key, Resource
+from fairlead.model.step import Step
 
 FAMILIES = ("ip", "ip6", "inet", "bridge")
 BLOCK = re.compile(r"\t(set|map|chain) (\S+) \{\n(.*?)\n\t\}\n", re.DOTALL)

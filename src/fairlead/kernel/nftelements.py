@@ -23,7 +23,7 @@ from fairlead.kernel.nftnetlink import (
     verdict,
 )
 from fairlead.model.nftables import NftElement
-from fairlead.model.state import Step
+from fairlead.model.step import Step
 
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 IFNAMSIZ = 16

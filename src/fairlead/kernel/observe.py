@@ -23,6 +23,7 @@ from fairlead.kernel.rtnetlink import Link
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.sysctl import read_sysctl
 from fairlead.kernel.xfrm import Xfrm
+from fairlead.model.iptables import Policy
 from fairlead.model.marks import Marks
 from fairlead.model.network import is_span
 from fairlead.model.parent import KINDS
@@ -33,7 +34,6 @@ from fairlead.model.state import (
     Key,
     Lent,
     Namespace,
-    Policy,
     Resource,
     Scope,
     State,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fairlead.model.facts import Exam, HostLink, Vitals
-from fairlead.model.state import IPAddress, IPNetwork, Key, Scope, State, Step
+from fairlead.model.state import IPAddress, IPNetwork, Key, Scope, State
+from fairlead.model.step import Step
 
 
 @dataclass(frozen=True, slots=True)

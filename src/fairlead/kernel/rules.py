@@ -17,8 +17,10 @@ from fairlead.kernel.merge import against, nft_against
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.nftables import Nftables, parts
 from fairlead.model.errors import Failed
+from fairlead.model.iptables import Chain, Policy, Rule
 from fairlead.model.marks import Marks
-from fairlead.model.state import Chain, Key, Policy, Rule, Step
+from fairlead.model.state import Key
+from fairlead.model.step import Step
 
 BY_IPTABLES = ("ip", "ip6", "arp", "bridge")
 TABLES = ("filter", "nat", "raw", "mangle", "security", "broute")

@@ -161,19 +161,24 @@ def _route_hints(data: bytes) -> Iterator[Hint]:
     if not data:
         yield Hint("all")
     for kind, body in messages(data):
-        if kind in (RTM_NEWLINK, RTM_DELLINK):
-            yield _link(kind, body)
-        elif kind == RTM_DELADDR:
-            row = attributes(body, IFADDR.size)
-            raw = row.get(IFA_LOCAL) or row.get(IFA_ADDRESS)
-            if raw:
-                yield Hint("address", str(ip_address(raw)))
-        elif kind in (RTM_NEWROUTE, RTM_DELROUTE):
-            yield from _route(kind, body)
-        elif kind == RTM_NEWNETCONF:
-            index = number(attributes(body, 4), NETCONFA_IFINDEX)
-            if index == NETCONF_ALL & 0xFFFFFFFF:
-                yield Hint("setting", str(body[0]))
+        yield from route_hint(kind, body)
+
+
+def route_hint(kind: int, body: bytes) -> Iterator[Hint]:
+    """What a message of rtnetlink says, of a link, an address, a route or a setting."""
+    if kind in (RTM_NEWLINK, RTM_DELLINK):
+        yield _link(kind, body)
+    elif kind == RTM_DELADDR:
+        row = attributes(body, IFADDR.size)
+        raw = row.get(IFA_LOCAL) or row.get(IFA_ADDRESS)
+        if raw:
+            yield Hint("address", str(ip_address(raw)))
+    elif kind in (RTM_NEWROUTE, RTM_DELROUTE):
+        yield from _route(kind, body)
+    elif kind == RTM_NEWNETCONF:
+        index = number(attributes(body, 4), NETCONFA_IFINDEX)
+        if index == NETCONF_ALL & 0xFFFFFFFF:
+            yield Hint("setting", str(body[0]))
 
 
 def _link(kind: int, body: bytes) -> Hint:

@@ -26,7 +26,8 @@ from ipaddress import ip_address
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.netlink import Message, Socket, attribute, attributes
 from fairlead.model.marks import Marks
-from fairlead.model.state import IPAddress, Resource, Step
+from fairlead.model.state import IPAddress, Resource
+from fairlead.model.step import Step
 from fairlead.model.xfrm import MARK, XfrmBlock, XfrmPolicy, XfrmState, reqid
 
 NETLINK_XFRM = 6

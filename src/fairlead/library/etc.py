@@ -5,7 +5,6 @@ They are written in place, so that a program that has them bind-mounted sees the
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from fairlead.dns import files
 from fairlead.dns.files import HostLine, Overrides
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.world import World
+from fairlead.store.overwrite import overwrite
 
 
 class Etc:
@@ -30,8 +30,8 @@ class Etc:
         """Write what a sandbox is to see; `served`: names are answered in it."""
         folder = self.path(box.id)
         folder.mkdir(parents=True, exist_ok=True)
-        _overwrite(folder / "hosts", self._hosts(world, box))
-        _overwrite(folder / "resolv.conf", self._resolv(world, box, served))
+        overwrite(folder / "hosts", self._hosts(world, box))
+        overwrite(folder / "resolv.conf", self._resolv(world, box, served))
 
     def options(self) -> tuple[str, ...]:
         """What the host's resolv.conf sets: its `ndots` is the sandboxes', too."""
@@ -67,14 +67,3 @@ class Etc:
             return files.internal(host, overrides, str(self._resolv_conf))
         six = any(a.version == 6 for e in world.joined(box.id) for a in e.addresses)
         return files.legacy(host, overrides, ipv6=six, source=str(self._resolv_conf))
-
-
-def _overwrite(path: Path, text: str) -> None:
-    """Put text in place of what is there; a reader never sees less than it had."""
-    data = text.encode(errors="surrogateescape")
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(fd, data)
-        os.ftruncate(fd, len(data))
-    finally:
-        os.close(fd)

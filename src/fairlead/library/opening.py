@@ -14,7 +14,6 @@ never see each other's links and rules.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -35,6 +34,7 @@ from fairlead.ipam.pool import DEFAULT_BASES, Base
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.model.errors import Conflict, Failed, Forbidden, Invalid
 from fairlead.model.marks import Marks
+from fairlead.store.lock import hold
 from fairlead.store.sqlite import Store
 
 LONGEST_SOCKET = 107
@@ -100,20 +100,12 @@ def _refuse_strangers(folder: Path) -> None:
 
 
 def _lock(stack: AsyncExitStack, path: Path) -> None:
-    """Hold the folder: by a lock, which dies with its holder."""
-    held = path.open("a+")
-    stack.callback(held.close)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        held.seek(0)
+    """Hold the folder."""
+    if (holder := hold(stack, path)) is not None:
         raise Conflict(
-            f"another process (pid {held.read().strip()}) has {path.parent} open",
+            f"another process (pid {holder}) has {path.parent} open",
             hint="close it there, or open another folder",
-        ) from None
-    held.truncate(0)
-    held.write(f"{os.getpid()}\n")
-    held.flush()
+        )
 
 
 def _marks(store: Store, folder: Path) -> Marks:

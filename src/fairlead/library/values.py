@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fairlead.model.endpoint import Port
-from fairlead.model.state import IPAddress, IPInterface, Step
+from fairlead.model.state import IPAddress, IPInterface
+from fairlead.model.step import Step
 from fairlead.plan.explain import plan_lines
 
 __all__ = ["Endpoint", "Event", "Plan", "Port"]

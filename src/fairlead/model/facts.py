@@ -10,7 +10,7 @@ from fairlead.model.state import IPAddress, IPNetwork
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Something on the host changed: of which kind, and its name.
+    """Something on the host, or in the namespace `space`, changed: of which kind, and its name.
 
     ==========  ==================================================================
     rules       the program that wrote them
@@ -18,6 +18,7 @@ class Hint:
     address     an address that is gone
     route       a destination, `link` it leads through; `lost`: gone, else new
     setting     settings of the whole host: the family's number
+    neighbour   an address, or a MAC, of which it is no longer known where it is
     all         messages were lost: look at everything
     ==========  ==================================================================
     """
@@ -27,6 +28,7 @@ class Hint:
     lost: bool = True
     link: str = ""
     loose: bool = False
+    space: str = ""
 
 
 @dataclass(frozen=True, slots=True)

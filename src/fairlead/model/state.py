@@ -1,4 +1,4 @@
-"""Kernel state as values: resources, the steps between two states, their order.
+"""Kernel state as values: what a resource is, those of namespaces and bridges, their order.
 
 A resource is one thing that the kernel holds for us: a namespace, a link, an
 address, a firewall chain. It has an identity (`key`), says what must exist
@@ -9,7 +9,6 @@ stands (`IN_PLACE`); every other difference means delete and make anew.
 resource              identity                            goes away with
 ====================  ==================================  ====================
 Namespace             netns, name                         itself
-Chain, Rule           chain | rule, family, table, name   itself
 Bridge                link, namespace, name               itself
 Veth                  link, namespace, name               its peer's namespace
 Lent                  link, HOST, its name there          its namespace
@@ -17,11 +16,13 @@ Address               addr, namespace, link, address      its link
 Route                 route, namespace, destination       its link
 Neighbour             neigh, namespace, link, address     its link
 DnsRedirect           dns, namespace                      its namespace
-Sysctl, Policy        sysctl | policy, …                  never: see below
+Sysctl                sysctl, namespace, path             never: see below
 ====================  ==================================  ====================
 
-Settings (`Sysctl`, `Policy`) have no creator: the kernel always has a value.
-They are `LASTING`: no longer wanting one leaves it as it is.
+Other kinds have modules of their own: `iptables`, `nftables`, `tunnel`, `underlay`, `xfrm`.
+
+Settings (`Sysctl`, and `Policy` of iptables) have no creator: the kernel always has a
+value. They are `LASTING`: no longer wanting one leaves it as it is.
 
 A resource holds only fields that fairlead sets, so that what the kernel
 reports can be projected onto it and compared with ``==``.
@@ -106,7 +107,8 @@ class Plain:
         return ()
 
 
-def _inside(namespace: str) -> tuple[Key, ...]:
+def inside(namespace: str) -> tuple[Key, ...]:
+    """What is needed of where a resource is: the host's own namespace is always there."""
     return (("netns", namespace),) if namespace != HOST else ()
 
 
@@ -142,7 +144,7 @@ class DnsRedirect(Plain):
 
     @property
     def needs(self) -> tuple[Key, ...]:
-        return _inside(self.namespace)
+        return inside(self.namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ class Bridge(Plain):
 
     @property
     def needs(self) -> tuple[Key, ...]:
-        return _inside(self.namespace)
+        return inside(self.namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ class Veth(Plain):
     @property
     def needs(self) -> tuple[Key, ...]:
         port = (("link", self.namespace, self.master),) if self.master else ()
-        return (*port, *_inside(self.namespace), *_inside(self.peer_namespace))
+        return (*port, *inside(self.namespace), *inside(self.peer_namespace))
 
     @property
     def provides(self) -> tuple[Key, ...]:
@@ -252,7 +254,7 @@ class Sysctl(Plain):
     def needs(self) -> tuple[Key, ...]:
         if self.link:
             return (("link", self.namespace, self.link),)
-        return _inside(self.namespace)
+        return inside(self.namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,117 +314,7 @@ class Neighbour(Plain):
         return (("link", self.namespace, self.link),)
 
 
-@dataclass(frozen=True, slots=True)
-class Chain(Plain):
-    """An iptables chain that is wholly ours: its rules, in order, without ``-A NAME``.
-
-    `theirs` says that we only make it, with those rules, and that what people
-    put into it afterwards is none of our business (DOCKER-USER).
-    """
-
-    family: str
-    table: str
-    name: str
-    rules: tuple[str, ...]
-    theirs: bool = False
-    RANK: ClassVar[Rank] = Rank.CHAIN
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"rules"})
-
-    @property
-    def key(self) -> Key:
-        return ("chain", self.family, self.table, self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule(Plain):
-    """One rule of ours in a chain that is not ours.
-
-    `place` counts from 1 at the top of the chain; 0 is the bottom. `copies` says
-    how often it is there: one too many is taken out.
-    """
-
-    family: str
-    table: str
-    chain: str
-    spec: str
-    place: int = 0
-    copies: int = 1
-    RANK: ClassVar[Rank] = Rank.RULE
-
-    @property
-    def key(self) -> Key:
-        return ("rule", self.family, self.table, self.chain, self.spec)
-
-
-@dataclass(frozen=True, slots=True)
-class Policy(Plain):
-    """What a built-in chain does with a packet that no rule judged."""
-
-    family: str
-    table: str
-    chain: str
-    verdict: str
-    RANK: ClassVar[Rank] = Rank.POLICY
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"verdict"})
-    LASTING: ClassVar[bool] = True
-
-    @property
-    def key(self) -> Key:
-        return ("policy", self.family, self.table, self.chain)
-
-
 State = Mapping[Key, Resource]
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetFlows:
-    """Drop the kernel's memory of connections with an address, or to a UDP port of the host."""
-
-    address: IPAddress | None = None
-    udp_port: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """Tell those on a bridge who has an address now: they may remember somebody else."""
-
-    namespace: str
-    link: str
-    address: IPAddress
-    mac: str
-
-
-Effect = ForgetFlows | Announce
-"""What is done once after a step, and never undone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """From one resource to another; `None` stands for absence.
-
-    Effects ride on a step: they happen once after it and are never undone.
-    """
-
-    before: Resource | None
-    after: Resource | None
-    then: tuple[Effect, ...] = ()
-
-    @property
-    def resource(self) -> Resource:
-        """The resource that this step is about."""
-        found = self.after if self.after is not None else self.before
-        assert found is not None, "a step from nothing to nothing"
-        return found
-
-    @property
-    def verb(self) -> str:
-        if self.before is None:
-            return "add"
-        return "remove" if self.after is None else "change"
-
-    def undo(self) -> Step:
-        """The step back, without its effects."""
-        return Step(self.after, self.before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fairlead.model.state import HOST, IPAddress, Key, Plain, Rank
+from fairlead.model.state import IPAddress, Key, Plain, Rank, inside
 
 PORT = 4789
 """The UDP port that IANA gave to VXLAN."""
@@ -40,8 +40,7 @@ class Vxlan(Plain):
 
     @property
     def needs(self) -> tuple[Key, ...]:
-        inside = (("netns", self.namespace),) if self.namespace != HOST else ()
-        return (*inside, ("link", self.namespace, self.master))
+        return (*inside(self.namespace), ("link", self.namespace, self.master))
 
 
 @dataclass(frozen=True, slots=True)

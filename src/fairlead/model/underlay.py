@@ -18,7 +18,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fairlead.model.state import HOST, Key, Plain, Rank, State
+from fairlead.model.state import HOST, Key, Plain, Rank, State, inside
 
 ON_HOST = "fl-"
 """How the name of a link begins that the host itself has on a network's parent."""
@@ -85,8 +85,7 @@ class Sublink(Plain):
 
     @property
     def needs(self) -> tuple[Key, ...]:
-        inside = (("netns", self.namespace),) if self.namespace != HOST else ()
-        return (("link", HOST, self.parent), *inside)
+        return (("link", HOST, self.parent), *inside(self.namespace))
 
     @property
     def provides(self) -> tuple[Key, ...]:

@@ -22,13 +22,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from fairlead.model.facts import LinkFact, Vitals
+from fairlead.model.iptables import Chain, Rule
 from fairlead.model.network import is_span
 from fairlead.model.nftables import NftElement
 from fairlead.model.state import (
     HOST,
     Address,
     Bridge,
-    Chain,
     Key,
     Lent,
     Namespace,
@@ -36,13 +36,12 @@ from fairlead.model.state import (
     Rank,
     Resource,
     Route,
-    Rule,
     State,
-    Step,
     Sysctl,
     Veth,
     changed_fields,
 )
+from fairlead.model.step import Step
 from fairlead.model.underlay import Sublink
 from fairlead.model.xfrm import XfrmBlock, XfrmPolicy, XfrmState
 

@@ -8,7 +8,8 @@ drops an address with its link, so the plan has to put it back.
 
 from __future__ import annotations
 
-from fairlead.model.state import Key, Resource, Route, State, Step, changed_fields
+from fairlead.model.state import Key, Resource, Route, State, changed_fields
+from fairlead.model.step import Step
 
 
 def diff(want: State, have: State) -> tuple[Step, ...]:

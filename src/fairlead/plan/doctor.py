@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fairlead.model.facts import BaseChain, Exam
-from fairlead.model.state import IPNetwork, Key, Rule, State, Step
+from fairlead.model.iptables import Rule
+from fairlead.model.state import IPNetwork, Key, State
+from fairlead.model.step import Step
 from fairlead.model.world import World
 from fairlead.plan import reasons
 from fairlead.plan.diff import diff

@@ -6,27 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import NotFound
+from fairlead.model.iptables import Chain, Policy, Rule
 from fairlead.model.network import Network
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
     Address,
     Bridge,
-    Chain,
     DnsRedirect,
     Key,
     Lent,
     Namespace,
     Neighbour,
-    Policy,
     Resource,
     Route,
-    Rule,
     State,
-    Step,
     Sysctl,
     Veth,
 )
+from fairlead.model.step import Step
 from fairlead.model.tunnel import Fdb, Vxlan
 from fairlead.model.underlay import Dummy, Sublink, Vlan
 from fairlead.model.world import World

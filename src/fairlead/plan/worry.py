@@ -7,13 +7,14 @@ the world says the same as they do: what it does not want cannot be missing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.facts import Hint, LinkFact
-from fairlead.model.network import Network
+from fairlead.model.network import Network, span
 from fairlead.model.parent import HOST_ADDRESS, host_link
+from fairlead.model.peer import Peer
 from fairlead.model.state import IPNetwork
 from fairlead.model.world import World
 
@@ -53,14 +54,19 @@ def worry(world: World, hints: Iterable[Hint]) -> Worry:
     subnets = {str(subnet) for subnet, _ in pools}
     gateways = {str(gateway) for _, gateway in pools if gateway is not None}
     gateways |= {str(p.auxiliary[HOST_ADDRESS]) for net in accessed for p in net.pools}
-    host = rules = routes = False
+    rules = routes = False
     author = ""
     boxes: set[str] = set()
     # Of a link only what was said last counts.
-    links = {hint.name: hint for hint in hints if hint.kind == "link"}
+    links = {hint.name: hint for hint in hints if hint.kind == "link" and not hint.space}
+    far = {(hint.space, hint.kind, hint.name): hint for hint in hints if hint.space}
+    host, cut = _spanning(world, far.values())
+    boxes |= cut
     for hint in hints:
         if hint.kind == "all":
-            return EVERYTHING
+            return replace(EVERYTHING, boxes=_unseen(world))
+        if hint.space:
+            continue
         if hint.kind == "rules":
             rules, author = True, hint.name
         elif hint.kind == "setting":
@@ -83,6 +89,29 @@ def worry(world: World, hints: Iterable[Hint]) -> Worry:
         elif name in ends and (hint.lost or hint.loose):
             boxes.add(ends[name])
     return Worry(host or bool(boxes), rules, frozenset(boxes), routes, author)
+
+
+def _spanning(world: World, hints: Iterable[Hint]) -> tuple[bool, set[str]]:
+    """Whether something is lost in the namespace of a network, and whose cables are there."""
+    lost, boxes = False, set[str]()
+    spaces: dict[str, Network] = {}
+    for hint in hints:
+        spaces = spaces or {span(n.id): n for n in world.networks.values() if n.vnis}
+        net = spaces.get(hint.space)
+        ends = {ep.ifname: ep.sandbox for ep in world.on_network(net.id)} if net is not None else {}
+        if net is None or not ends:
+            # Nobody here is on it any more.
+            continue
+        if hint.kind == "link" and hint.name in ends:
+            boxes |= {ends[hint.name]} if hint.lost or hint.loose else set()
+        elif hint.kind == "link":
+            # Bridges hang on nothing; tunnels do, on a bridge.
+            lost = lost or hint.lost or (hint.loose and not hint.name.startswith("br"))
+        elif hint.kind == "address":
+            lost = lost or any(hint.name == str(pool.gateway) for pool in net.pools)
+        elif hint.kind == "neighbour":
+            lost = lost or any(hint.name in _known(peer) for peer in world.afar(net.id).values())
+    return lost, boxes
 
 
 def cut_off(world: World, links: Mapping[str, LinkFact]) -> frozenset[str]:
@@ -110,6 +139,17 @@ def overlaps(
             for route in routes:
                 if route.version == pool.subnet.version and route.overlaps(pool.subnet):
                     yield route, net, pool.subnet
+
+
+def _unseen(world: World) -> frozenset[str]:
+    """The sandboxes with a cable of which neither end is seen from the host."""
+    nets = (net.id for net in world.networks.values() if net.vnis)
+    return frozenset(ep.sandbox for net in nets for ep in world.on_network(net))
+
+
+def _known(peer: Peer) -> tuple[str, ...]:
+    """What tells where a peer is: entries for its MAC and its addresses."""
+    return (peer.mac, *(str(address.ip) for address in peer.addresses))
 
 
 def _standing(world: World, parent: str) -> Iterator[str]:

@@ -104,9 +104,7 @@ class ConsulStore:
                         yield event
                     known = found
             except (Broken, Unreached) as error:
-                self._web.servers.turn(server)
-                if self._web.servers.only:
-                    raise self._web.servers.away(f"{server}: {error}") from error
+                self._web.servers.leave(server, error)
 
     def lease(
         self, key: str, value: bytes, ttl_seconds: float

@@ -88,9 +88,7 @@ class Etcd2Store:
                         for change in _changes(event, known):
                             yield change
             except (Broken, Unreached) as error:
-                self._web.servers.turn(server)
-                if self._web.servers.only:
-                    raise self._web.servers.away(f"{server}: {error}") from error
+                self._web.servers.leave(server, error)
 
     def lease(
         self, key: str, value: bytes, ttl_seconds: float

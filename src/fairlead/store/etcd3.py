@@ -3,8 +3,8 @@
 The version of a key is its ``mod_revision``. Leases are etcd3gw's; lists and watches are
 sent from here, because they need the revision a list is of, and a watch that ends with its
 caller: etcd3gw's tells nobody when it breaks off or when revisions were compacted away. So are
-reads and changes: through a thread and its client each would take twice as long, and a network
-is made by twenty of them, one after the other.
+reads and changes, of which a network is made by twenty, one after the other: none has to wait
+for a thread.
 """
 
 from __future__ import annotations
@@ -97,9 +97,7 @@ class Etcd3Store:
                     async for event in events:
                         yield event
             except (Broken, Unreached) as error:
-                self._web.servers.turn(server)
-                if self._web.servers.only:
-                    raise self._web.servers.away(f"{server}: {error}") from error
+                self._web.servers.leave(server, error)
 
     def lease(
         self, key: str, value: bytes, ttl_seconds: float

@@ -39,11 +39,6 @@ class Servers:
         self._servers = list(servers)
         self._limit = min(limit_seconds, LIMIT_SECONDS)
 
-    @property
-    def only(self) -> bool:
-        """Whether there is no other to go to."""
-        return len(self._servers) == 1
-
     def away(self, why: str) -> Away:
         """The error of a store that does not answer."""
         return Away(f"the cluster's store {self.name} does not answer", hint=why)
@@ -74,6 +69,12 @@ class Servers:
                     break
             self.turn(server)
         raise self.away(why)
+
+    def leave(self, server: Server, why: Unreached | Broken) -> None:
+        """Watch at another server than this one, which failed. Raises Away if there is none."""
+        self.turn(server)
+        if len(self._servers) == 1:
+            raise self.away(f"{server}: {why}") from why
 
     def turn(self, server: Server) -> None:
         """Ask this one last from now on."""
