@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.model.errors import Forbidden, Invalid
+from fairlead.model.errors import Forbidden, Invalid, NotFound
 from fairlead.model.network import Network, NetworkRequest, PoolRequest, span
 from fairlead.model.parent import HOST_ACCESS, host_link
 from fairlead.model.sandbox import Sandbox
@@ -266,7 +266,8 @@ async def test_dying_at_any_step(alone: Host, steps: int) -> None:
 
     alone.machine.doom(steps)
     await _survive(alone, alone.machine.controller.remove_network("ov"))
-    if alone.knows("ov"):
+    # What was on disk before the death is done by the next daemon, maybe just now.
+    with contextlib.suppress(NotFound):
         await alone.machine.controller.remove_network("ov")
     await eventually(lambda: not alone.knows("ov") and not boxes(alone))
     await eventually(lambda: not alone.memory.below("docker/network/v1.0/network"))
