@@ -54,7 +54,7 @@ REPAIR_SECONDS = 60.0
 LEAK_SECONDS = 300.0
 """What lies in the store for nobody so long, nobody is busy with."""
 DOUBT_SECONDS = 10.0
-"""So long hosts have to say again who is there, after the store has lost something of it."""
+"""So long hosts have at least to say again who is there, after the store has lost some of it."""
 AGAIN_SECONDS = 5.0
 """What could not be done here is tried again so much later."""
 SETTLE_SECONDS = 0.5
@@ -266,7 +266,8 @@ class Member:
     def _doubt(self, was: Peer | None, now: Peer | None) -> None:
         """What this host has said only this host takes back: else it was lost, and more with it."""
         if was is not None and now is None and was.id in self._networks.world.endpoints:
-            self._doubted[was.network] = self._clock() + DOUBT_SECONDS
+            patience = max(DOUBT_SECONDS, self._who.ttl_seconds)
+            self._doubted[was.network] = self._clock() + patience
 
     def _sure(self) -> frozenset[str]:
         """The networks that are doubted no longer."""
