@@ -256,7 +256,7 @@ async def test_a_dropped_sandbox_is_free_to_go(
     await dead.close()
     sandbox.close()
 
-    for _ in range(100):
+    for _ in range(1500):
         if "outside" not in {name for _, name in socket.if_nameindex()}:
             break
         await asyncio.sleep(0.05)
