@@ -91,12 +91,14 @@ def pinging(host: Host, container: str, target: str) -> Iterator[None]:
         assert ping.stdout is not None
         heard = [ping.stdout.readline(), ping.stdout.readline()]
         yield
+        # What is lost by now shows as a gap before what comes next.
+        time.sleep(1)
         ping.send_signal(signal.SIGINT)
         said = "".join(heard) + ping.stdout.read()
     count = re.search(r"(\d+) packets transmitted, (\d+) packets received", said)
     assert count is not None, said
-    # The signal may come between the last packet and its answer.
-    assert 0 <= int(count[1]) - int(count[2]) <= 1, said
+    # The signal may come before the last answers are read.
+    assert 0 <= int(count[1]) - int(count[2]) <= 5, said
     answered = [int(number) for number in re.findall(r"seq=(\d+) ", said)]
     assert len(answered) > 10
     assert answered == list(range(len(answered))), "a packet in between was lost"
