@@ -6,10 +6,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.lab import Daemon, Machine, Switch
 
 pytest_plugins = ("tests.lab.in_vm",)
+
+# How long anything takes is for bench/ to say: here the machine may be busy.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # Files are run side by side: nobody is to wait for one of these at the end.
 LONG = (

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from fairlead.http.server import Request, Response
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 90
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ pytestmark = [
 # docker-py's types say little that is true of what it returns.
 Client = Any
 Container = Any
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 90
 
 
 @pytest.fixture(scope="module")

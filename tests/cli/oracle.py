@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # Messages and columns are those of this client; another major version has others.
 DOCKER_VERSION = "Docker version 28."
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 FAIRLEAD = (
     sys.executable,
     "-c",

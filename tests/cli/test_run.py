@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Fairlead
     from tests.cli.recorder import Recorder
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 90
 MEBIBYTE = 1024 * 1024
 
 

@@ -40,7 +40,7 @@ TTL = 0.6
 
 async def eventually(what: Callable[[], object]) -> None:
     """Wait until it is true."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not what():  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.005)
 
@@ -151,7 +151,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         for host in hosts:
             await host.up()
         for host in hosts:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await host.member.ready.wait()
         yield Cluster(memory, tuple(hosts))
     finally:

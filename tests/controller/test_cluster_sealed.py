@@ -116,7 +116,7 @@ async def up(folder: Path, memory: Memory, secrets: tuple[bytes | None, ...]) ->
         await host.up()
         host.machine.kernel.fault = found.look
     for host in hosts:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await host.member.ready.wait()
     return found
 

@@ -99,7 +99,7 @@ class Sandbox:
         return aside(entered)
 
     async def ask(
-        self, name: str, type_: str = "A", *, tcp: bool = False, timeout: float = 10, **how: Any
+        self, name: str, type_: str = "A", *, tcp: bool = False, timeout: float = 30, **how: Any
     ) -> dns.message.Message:
         """Ask the name server from inside."""
         question = dns.message.make_query(name, type_, **how)

@@ -101,14 +101,14 @@ async def test_a_failure_is_kept_for_a_moment(
             break
     else:
         pytest.fail("each question went out")
-    for _ in range(200):
+    for _ in range(1500):
         if await reaches():
             break
         await asyncio.sleep(0.05)
     else:
         pytest.fail("it stays a failure")
     replies.append(says("192.0.2.80"))
-    for _ in range(200):
+    for _ in range(1500):
         if addresses(await sandbox.ask("example.com")) == ["192.0.2.80"]:
             break
         await asyncio.sleep(0.05)
@@ -151,7 +151,7 @@ async def test_an_answer_ends_with_its_ttl(
     upstream = await server(reply)
     await asking(dataplane, sandbox, upstream)
     assert addresses(await sandbox.ask("example.com")) == ["192.0.2.1"]
-    for _ in range(100):
+    for _ in range(1500):
         if addresses(await sandbox.ask("example.com")) == ["192.0.2.2"]:
             break
         await asyncio.sleep(0.05)
@@ -204,7 +204,7 @@ async def test_old_answers_are_better_than_none(
     assert addresses(await sandbox.ask("example.com")) == ["192.0.2.80"]
     await upstream.close()
 
-    for _ in range(100):
+    for _ in range(1500):
         reply = await sandbox.ask("example.com")
         assert addresses(reply) == ["192.0.2.80"]
         if reply.answer[0].ttl == 30:
@@ -227,7 +227,7 @@ async def test_old_answers_give_way_to_new_denials(
     await asking(dataplane, sandbox, await server(reply))
     await sandbox.ask("example.com")
     gone = True
-    for _ in range(100):
+    for _ in range(1500):
         if (await sandbox.ask("example.com")).rcode() == dns.rcode.NXDOMAIN:
             break
         await asyncio.sleep(0.05)

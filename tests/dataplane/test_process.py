@@ -120,7 +120,7 @@ async def test_sigterm_ends_it(dataplane: Dataplane, tmp_path: Path) -> None:
     """It can be stopped like any other process, and then is simply not there."""
     os.kill((await dataplane.state()).pid, signal.SIGTERM)
     path, _ = paths(tmp_path)
-    for _ in range(200):
+    for _ in range(3000):
         if not path.exists():
             break
         await asyncio.sleep(0.02)

@@ -206,7 +206,7 @@ async def test_udp_clients_are_kept_apart(dataplane: Dataplane) -> None:
         echo = asyncio.create_task(asyncio.to_thread(_echo, server, 6))
         with bound(socket.SOCK_DGRAM) as one, bound(socket.SOCK_DGRAM) as two:
             for client in (one, two):
-                client.settimeout(5)
+                client.settimeout(60)
             for number, (client, to) in enumerate(
                 [(one, "127.0.0.1"), (two, "127.0.0.5"), (one, "127.0.0.9")] * 2
             ):
@@ -230,8 +230,8 @@ async def test_udp_survives_an_absent_server(dataplane: Dataplane) -> None:
                 client.recv(100)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
             server.bind(to)
-            server.settimeout(5)
-            client.settimeout(5)
+            server.settimeout(60)
+            client.settimeout(60)
             client.sendto(b"now?", sock.getsockname())
             # The error of an earlier packet may have cost this one.
             client.sendto(b"now?", sock.getsockname())
@@ -244,7 +244,7 @@ async def test_udp_over_both_families(dataplane: Dataplane) -> None:
     with bound(socket.SOCK_DGRAM) as server, bound(socket.SOCK_DGRAM, "::1") as sock:
         await dataplane.apply([proxy("dns", "udp", LOCAL, server.getsockname()[1], sock)])
         with bound(socket.SOCK_DGRAM, "::1") as client:
-            client.settimeout(5)
+            client.settimeout(60)
             client.sendto(b"six", sock.getsockname())
             await asyncio.to_thread(_echo, server, 1)
             assert client.recv(100) == b"re: six"
@@ -304,7 +304,7 @@ async def test_udp_clients_follow_at_once(dataplane: Dataplane) -> None:
         bound(socket.SOCK_DGRAM) as client,
     ):
         for each in (old, new, client):
-            each.settimeout(5)
+            each.settimeout(60)
         await dataplane.apply([proxy("dns", "udp", LOCAL, old.getsockname()[1], sock)])
         client.sendto(b"one", sock.getsockname())
         await asyncio.to_thread(_echo, old, 1)

@@ -67,7 +67,7 @@ class Stage:
         return machine.run(words).stdout
 
 
-def eventually(condition: Callable[[], object], patience_seconds: float = 10) -> None:
+def eventually(condition: Callable[[], object], patience_seconds: float = 90) -> None:
     """Waits until something is so."""
     deadline = time.monotonic() + patience_seconds
     while not condition():

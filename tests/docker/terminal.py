@@ -20,7 +20,7 @@ PROMPT = r"/ # $"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 INTERRUPT = b"\x03"
 ROWS, COLUMNS = 50, 200
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 90.0
 
 
 class NotSaid(AssertionError):

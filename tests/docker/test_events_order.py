@@ -123,7 +123,7 @@ def test_logs_follow_over_restarts(lan: Lan) -> None:
         assert logs.stdout.readline().startswith("life ")
         lan.docker("stop", "-t", "0", "app")
         assert logs.stdout.readline() == ""
-        assert logs.wait(30) == 0
+        assert logs.wait(120) == 0
 
 
 def outside(lan: Lan) -> str:

@@ -38,7 +38,7 @@ def health(lan: Lan) -> dict[str, Any]:
 
 def becomes(lan: Lan, status: str) -> None:
     """Waits for a health."""
-    eventually(lambda: health(lan)["Status"] == status, 30)
+    eventually(lambda: health(lan)["Status"] == status)
 
 
 def shown(lan: Lan, *options: str) -> str:
@@ -117,7 +117,7 @@ def test_the_start_period(lan: Lan) -> None:
         lan, "--health-cmd", "cat /up", "--health-interval", "1h", "--health-retries", "1",
         "--health-start-period", "1h", "--health-start-interval", "100ms",
     )  # fmt: skip
-    eventually(lambda: len(health(lan)["Log"]) >= 3, 30)
+    eventually(lambda: len(health(lan)["Log"]) >= 3)
     assert (health(lan)["Status"], health(lan)["FailingStreak"]) == ("starting", 0)
     lan.inside("web", "touch /up")
     becomes(lan, "healthy")
@@ -145,12 +145,12 @@ def test_over_restarts(lan: Lan) -> None:
     lan.daemon.start()
     assert health(lan)["Status"] == "healthy"
     before = health(lan)["Log"][-1]["End"]
-    eventually(lambda: health(lan)["Log"][-1]["End"] > before, 30)
+    eventually(lambda: health(lan)["Log"][-1]["End"] > before)
     lan.docker("stop", "-t", "0", "web")
     last = health(lan)["Log"][-1]["End"]
     assert shown(lan) == ""
     lan.docker("start", "web")
-    eventually(lambda: health(lan)["Log"][-1]["End"] > last, 30)
+    eventually(lambda: health(lan)["Log"][-1]["End"] > last)
     becomes(lan, "healthy")
 
 

@@ -291,8 +291,8 @@ class TestDefaultNetworking:
         assert stage.fetch(stage.neighbour, url) == "red\n"
         name = stage.sh("docker ps -q --filter ancestor=cpswan/node-red").strip()
         stage.sh(f"docker kill {name}")
-        assert running.wait(10) == 137
-        assert running.communicate(timeout=10)[0] == ""
+        assert running.wait(90) == 137
+        assert running.communicate(timeout=90)[0] == ""
 
 
 class TestHostService:

@@ -42,7 +42,7 @@ def state(engine: Daemon, name: str) -> dict[str, Any]:
     return found
 
 
-def until(truth: Callable[[], bool], patience_seconds: float = 10) -> None:
+def until(truth: Callable[[], bool], patience_seconds: float = 90) -> None:
     """Wait for something that takes a moment."""
     deadline = time.monotonic() + patience_seconds
     while not truth():

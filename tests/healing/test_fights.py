@@ -22,7 +22,7 @@ def test_somebody_who_deletes_our_rules_again_and_again(town: Town) -> None:
     fight = "while sleep 0.2; do iptables -F DOCKER-FORWARD; done"
     before = mended(town)
     with town.lan.host.popen(["sh", "-c", fight]) as fighter:
-        eventually(lambda: "is undone again and again" in town.lan.daemon.log, 60)
+        eventually(lambda: "is undone again and again" in town.lan.daemon.log)
         count, begun = mended(town), time.monotonic()
         time.sleep(3)
         rounds = (time.monotonic() - begun) / 0.2
@@ -39,10 +39,10 @@ def test_a_container_that_flushes_its_own_rules(town: Town) -> None:
     lan = town.lan
     lan.daemon.restart("--audit-interval", "1")
     lan.docker("exec", "web", "nft", "flush", "ruleset")
-    eventually(lambda: town.ask("web", "mate") == "mate", 20)
+    eventually(lambda: town.ask("web", "mate") == "mate")
     lan.docker("exec", "web", "ip", "route", "del", "default")
     lan.docker("exec", "web", "nft", "flush", "ruleset")
-    eventually(lambda: town.ask("web", "mate") == "mate", 20)
+    eventually(lambda: town.ask("web", "mate") == "mate")
     assert lan.docker("exec", "web", "ip", "route", "show", "default") == ""
     assert "route 0.0.0.0/0" in lan.daemon.fairlead("doctor", check=False).stdout
     lan.daemon.fairlead("doctor", "--fix", check=False)
@@ -70,7 +70,7 @@ def test_a_route_that_comes_later(town: Town) -> None:
         f"ip link add tun0 type bridge; ip link set tun0 up;ip route add {inside} dev tun0"
     )
     told = f"the host's route to {inside} overlaps {lan.subnet('red')} of network red"
-    eventually(lambda: told in lan.daemon.log, 20)
+    eventually(lambda: told in lan.daemon.log)
     seen = lan.daemon.api("GET", f"/events?since=0&until={int(time.time()) + 1}").body.decode()
     assert f'"route":"{inside}"' in seen
     report = lan.daemon.fairlead("doctor", check=False)

@@ -28,7 +28,7 @@ def drift(town: Town) -> list[str]:
 def noticed(town: Town) -> None:
     """Damage is done on purpose, so that whoever repairs it has seen the edits before, too."""
     town.lan.host.shell("iptables -F DOCKER-FORWARD")
-    eventually(lambda: "-A" in town.lan.host.run(["iptables", "-S", "DOCKER-FORWARD"]).stdout, 20)
+    eventually(lambda: "-A" in town.lan.host.run(["iptables", "-S", "DOCKER-FORWARD"]).stdout)
 
 
 def test_a_rule_replaced(town: Town) -> None:
@@ -97,7 +97,7 @@ def test_a_strangers_rule_above_ours(town: Town) -> None:
         said = host.run(["iptables", "-S", "FORWARD"]).stdout.splitlines()
         return [line.removeprefix("-A FORWARD ") for line in said if line.startswith("-A")]
 
-    eventually(lambda: forward() == wanted, 20)
+    eventually(lambda: forward() == wanted)
     report = town.lan.daemon.fairlead("doctor", check=False)
     assert f"a rule above fairlead's in ip filter FORWARD: {rule}" in report.stdout
     assert report.returncode == 1

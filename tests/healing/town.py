@@ -41,7 +41,7 @@ class Town:
         mount = f"--volume={PROBE.parent}:{PROBE.parent}:ro"
         ends = ("80", str(LIFE))
         self.lan.docker(*words, mount, TOOLS, PYTHON, "-u", str(PROBE), "serve", *ends)
-        eventually(lambda: "ready" in self.log(name), 30)
+        eventually(lambda: "ready" in self.log(name))
 
     def log(self, name: str) -> str:
         """What a container printed."""
@@ -93,7 +93,7 @@ class Town:
         }
         return [what for what, holds in checks.items() if not holds]
 
-    def settles(self, patience_seconds: float = 30) -> None:
+    def settles(self, patience_seconds: float = 90) -> None:
         """Waits until all is as it should be."""
         deadline = time.monotonic() + patience_seconds
         while found := self.broken():
@@ -121,7 +121,7 @@ class Town:
         settings = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
         return "\n".join(lines) + run(["sysctl", *settings]).stdout
 
-    def is_again(self, before: str, patience_seconds: float = 20) -> None:
+    def is_again(self, before: str, patience_seconds: float = 90) -> None:
         """Waits until the host's configuration is what it was."""
         deadline = time.monotonic() + patience_seconds
         while (now := self.state()) != before:

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.http.server import Request, Response
@@ -335,7 +335,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served.stop()
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(noise=NOISE, cut=st.integers(0, 400), ends=st.booleans(), reads=st.booleans())
 def test_noise_is_survived(target: Served, noise: bytes, cut: int, ends: bool, reads: bool) -> None:
     """Whatever a client sends and however it goes, the next is answered and nothing is kept."""

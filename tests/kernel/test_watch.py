@@ -35,7 +35,7 @@ def watch(private_host: None) -> Iterator[Watch]:  # noqa: F811
 
 
 def hears(watch: Watch, expected: Hint) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if expected in watch.read():
             return True

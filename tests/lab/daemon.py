@@ -97,7 +97,7 @@ class Daemon:
         """The API's socket as the host finds it, for clients outside the machine."""
         return self.machine.path(SOCKET)
 
-    def start(self, *more: str, patience_seconds: float = 30) -> None:
+    def start(self, *more: str, patience_seconds: float = 120) -> None:
         """Starts it and returns when it answers."""
         assert not self.running, "it runs already"
         with self.machine.path(LOG).open("ab") as log:
@@ -114,7 +114,7 @@ class Daemon:
                 raise DaemonFailed(f"no answer within {patience_seconds} s:\n{self.log}")
             time.sleep(0.01)
 
-    def stop(self, patience_seconds: float = 30) -> int:
+    def stop(self, patience_seconds: float = 90) -> int:
         """Asks it to end and returns its status."""
         assert self._process is not None, "it was never started"
         self._process.terminate()
@@ -138,7 +138,7 @@ class Daemon:
             self.stop()
         self.start(*more)
 
-    def api(self, method: str, path: str, body: object = None, *, timeout: float = 60) -> Answer:
+    def api(self, method: str, path: str, body: object = None, *, timeout: float = 180) -> Answer:
         """Sends one request to the Engine API; `body` goes out as JSON, or as it is if bytes."""
         payload = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if payload is not None else {}
@@ -155,7 +155,7 @@ class Daemon:
         *args: str,
         check: bool = True,
         stdin: str | IO[bytes] | None = None,
-        timeout: float = 60,
+        timeout: float = 180,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Runs the docker command line inside the machine, against this daemon."""
@@ -170,7 +170,7 @@ class Daemon:
         return [str(docker_client()), *args], env
 
     def fairlead(
-        self, *args: str, check: bool = True, timeout: float = 60
+        self, *args: str, check: bool = True, timeout: float = 180
     ) -> subprocess.CompletedProcess[str]:
         """Runs fairlead's own command line inside the machine, against this daemon."""
         env = {"DOCKER_HOST": f"unix://{SOCKET}"}

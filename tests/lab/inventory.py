@@ -54,7 +54,7 @@ def take(
 
 
 def settles(
-    look: Callable[[], Inventory], before: Inventory, *, patience_seconds: float = 20
+    look: Callable[[], Inventory], before: Inventory, *, patience_seconds: float = 90
 ) -> None:
     """Waits until a machine is as it was, or says what is different."""
     deadline = time.monotonic() + patience_seconds

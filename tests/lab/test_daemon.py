@@ -132,4 +132,4 @@ def test_output_of_a_running_command_can_be_followed() -> None:
         process.stdin.write("one\n")
         process.stdin.flush()
         assert process.stdout.readline() == "one\n"
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)

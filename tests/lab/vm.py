@@ -61,7 +61,7 @@ class VM:
         writable: Sequence[str | os.PathLike[str]] = (),
         modules: Sequence[str] = (),
         memory: str = "1024M",
-        patience_seconds: float = 120,
+        patience_seconds: float = 600,
     ) -> None:
         self.kernel = kernel
         self._writable = [Path(path).absolute() for path in writable]

@@ -27,7 +27,7 @@ FOLDER = {FOLDER!r}
 def tell(value):
     print(json.dumps(value), flush=True)
 
-def eventually(what, seconds=30):
+def eventually(what, seconds=90):
     '''Ask until the answer is true.'''
     end = time.monotonic() + seconds
     while not (found := what()):

@@ -14,14 +14,20 @@ from typing import Self
 from tests.lab import Daemon, Machine, Switch
 from tests.lab.stores import Server
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
+"""Where nothing can be seen of a fault but that it lasts: a busy machine is not one."""
 
 
-def eventually(what: Callable[[], object], patience_seconds: float = PATIENCE_SECONDS) -> None:
-    """Waits until something is so."""
+def eventually(
+    what: Callable[[], object],
+    patience_seconds: float = PATIENCE_SECONDS,
+    else_say: Callable[[], object] = str,
+) -> None:
+    """Waits until something is so; if it never is, says how it is instead."""
     deadline = time.monotonic() + patience_seconds
     while not what():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        late = time.monotonic() >= deadline
+        assert not late, f"it did not come to pass in {patience_seconds:g} s. {else_say()}"
         time.sleep(0.02)
 
 
@@ -85,12 +91,14 @@ def pinging(host: Host, container: str, target: str) -> Iterator[None]:
         assert ping.stdout is not None
         heard = [ping.stdout.readline(), ping.stdout.readline()]
         yield
+        # What is lost by now shows as a gap before what comes next.
+        time.sleep(1)
         ping.send_signal(signal.SIGINT)
         said = "".join(heard) + ping.stdout.read()
     count = re.search(r"(\d+) packets transmitted, (\d+) packets received", said)
     assert count is not None, said
-    # The signal may come between the last packet and its answer.
-    assert 0 <= int(count[1]) - int(count[2]) <= 1, said
+    # The signal may come before the last answers are read.
+    assert 0 <= int(count[1]) - int(count[2]) <= 5, said
     answered = [int(number) for number in re.findall(r"seq=(\d+) ", said)]
     assert len(answered) > 10
     assert answered == list(range(len(answered))), "a packet in between was lost"

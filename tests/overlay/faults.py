@@ -15,14 +15,25 @@ from tests.overlay.cluster import Cluster, Host, eventually
 
 ROOT = "docker/network/v1.0"
 
-# Runs on the store's machine: reads and writes what lies in etcd.
+# Runs on the store's machine: reads, writes or sets back what lies in etcd.
 ETCD = """
 import base64, json, sys, urllib.request
 def ask(what, **fields):
     body = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in fields.items()}
     asked = urllib.request.Request(f"http://127.0.0.1:2379/v3/kv/{what}", json.dumps(body).encode())
     return json.load(urllib.request.urlopen(asked, timeout=30))
+def back(backup):
+    # All at once, as a restore is: nobody may see a store that is empty in between.
+    found = ask("range", key=b"docker/network/", range_end=b"docker/network0").get("kvs", [])
+    said = lambda text: base64.b64encode(text.encode("latin-1")).decode()
+    drop = {kv["key"] for kv in found} - {said(key) for key in backup}
+    steps = [{"request_delete_range": {"key": key}} for key in sorted(drop)]
+    steps += [{"request_put": {"key": said(k), "value": said(v)}} for k, v in backup.items()]
+    ask("txn", success=steps)
 for what, key, value in json.load(sys.stdin):
+    if what == "back":
+        back(json.loads(value))
+        continue
     key, value = key.encode(), value.encode("latin-1")
     if what == "put":
         ask("put", key=key, value=value)
@@ -59,11 +70,7 @@ class Etcd:
 
     def set_back(self, backup: Mapping[str, str]) -> None:
         """Makes all be as it was, but for who lives: nothing of the backup is ever missing."""
-        since = self.below("docker/network/").keys() - backup.keys()
-        self._ask(
-            *(("put", key, value) for key, value in backup.items()),
-            *(("drop", key, "") for key in since),
-        )
+        self._ask(("back", "", json.dumps(backup)))
 
 
 class Pings:
@@ -157,20 +164,27 @@ def stored(store: Etcd, network: str) -> Reach:
     return found
 
 
-def agree(cluster: Cluster, store: Etcd, network: str) -> bool:
-    """Whether every kernel sends to just the endpoints that there are."""
+def differences(cluster: Cluster, store: Etcd, network: str) -> dict[str, Reach]:
+    """What is wrong in kernels: by host, what is there and what should be, where these differ."""
     said = stored(store, network)
+    found: dict[str, Reach] = {}
     for host in cluster.hosts:
         own = str(host.machine.address)
         here = [address for address, (_, place) in said.items() if place == own]
         others = {a: where for a, where in said.items() if where[1] != own}
-        if programmed(host, network) != (others if here else {}):
-            return False
-    return True
+        is_, should = programmed(host, network), others if here else {}
+        if is_ != should:
+            found[f"{host.machine.name} has"] = _without(is_, should)
+            found[f"{host.machine.name} lacks"] = _without(should, is_)
+    return found
 
 
-def settled(cluster: Cluster, store: Etcd, network: str) -> None:
-    """Waits until all agree, and sees that every container is known with its own address."""
+def _without(some: Reach, other: Reach) -> Reach:
+    return dict(sorted(some.items() - other.items()))
+
+
+def running(cluster: Cluster, network: str) -> dict[str, str]:
+    """The addresses of the containers on a network, and on which hosts they are."""
     ends: dict[str, str] = {}
     for host in cluster.hosts:
         form = "{{range .NetworkSettings.Networks}}{{.NetworkID}} {{.IPAddress}};{{end}}"
@@ -180,9 +194,20 @@ def settled(cluster: Cluster, store: Etcd, network: str) -> None:
             if id_ == network:
                 assert address not in ends, f"{address} has two owners"
                 ends[address] = str(host.machine.address)
+    return ends
 
-    def all_agree() -> bool:
-        known = {address: place for address, (_, place) in stored(store, network).items()}
-        return known == ends and agree(cluster, store, network)
 
-    eventually(all_agree)
+def settled(cluster: Cluster, store: Etcd, network: str) -> None:
+    """Waits until all agree, and sees that every container is known with its own address."""
+    ends = running(cluster, network)
+
+    def known() -> dict[str, str]:
+        return {address: place for address, (_, place) in stored(store, network).items()}
+
+    def still() -> str:
+        lines = [f"containers: {sorted(ends.items())}", f"the store: {sorted(known().items())}"]
+        wrong = differences(cluster, store, network)
+        lines += [f"{what}: {reach}" for what, reach in wrong.items()]
+        return "\n".join(lines)
+
+    eventually(lambda: known() == ends and not differences(cluster, store, network), else_say=still)

@@ -18,7 +18,7 @@ from tests.lab.daemon import fairlead_command
 from tests.lab.debian import unpacked
 from tests.lab.docker20 import docker20
 from tests.lab.stores import Server, etcd
-from tests.overlay.cluster import Cluster, Host
+from tests.overlay.cluster import Cluster, Host, eventually
 
 WEB = "mkdir -p /www; echo $0 >/www/index.html; exec httpd -f -p 80 -h /www"
 
@@ -28,13 +28,52 @@ sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode()
 """
 
 
+STORELESS = (
+    "etcd cluster is unavailable",
+    "failed to get network from store",
+    "failed to update store",
+    "already exists in network",
+)
+"""How Docker says that it could not ask its store, or that it left an endpoint there before."""
+
+
 class DockerHost(Host):
-    """A machine with Docker's own daemon."""
+    """A machine with Docker's own daemon.
+
+    On a busy machine that loses its store at times, whoever else writes there: it gives every
+    question three seconds, and asks some from within a container's namespace. What it was
+    about to start has failed then, and its endpoint may lie in the store.
+    """
 
     def up(self, stack: ExitStack, *flags: str) -> None:
         """Starts it, a member of the cluster whose store the first flag names."""
         store = flags[0].partition("=")[2]
         self.daemon = stack.enter_context(docker20(self.machine, store))
+
+    def docker(self, *words: str, check: bool = True) -> str:
+        """What a docker command prints; what Docker could not start for want of its store again."""
+        if words[0] != "run":
+            return super().docker(*words, check=check)
+        said = ""
+
+        def ran() -> bool:
+            nonlocal said
+            done = self.daemon.docker(*words, check=False)
+            said = (done.stdout + ("" if check else done.stderr)).strip()
+            if done.returncode == 0 or not any(fault in done.stderr for fault in STORELESS):
+                assert not check or done.returncode == 0, done.stderr
+                return True
+            if "--name" in words:
+                self.clear(words[words.index("--name") + 1], words[words.index("--net") + 1])
+            return False
+
+        eventually(ran, else_say=lambda: said)
+        return said
+
+    def clear(self, name: str, network: str) -> None:
+        """Removes a container, and its endpoint if Docker forgot that."""
+        super().docker("rm", "-f", name, check=False)
+        super().docker("network", "disconnect", "-f", network, name, check=False)
 
 
 class FairleadHost(Host):

@@ -17,7 +17,7 @@ import pytest
 
 from tests.lab import DaemonFailed, Switch
 from tests.lab.stores import Server, etcd
-from tests.overlay.cluster import Cluster, Host, eventually
+from tests.overlay.cluster import PATIENCE_SECONDS, Cluster, Host, eventually
 from tests.overlay.faults import (
     Etcd,
     Pings,
@@ -29,7 +29,7 @@ from tests.overlay.faults import (
 
 pytestmark = pytest.mark.root
 
-TTL_SECONDS = 20
+TTL_SECONDS = 60
 """Longer than a daemon takes to start again: till then others believe that its host lives."""
 
 
@@ -219,7 +219,10 @@ def test_a_host_without_the_store(town: Town, ways: str) -> None:
         one.docker("network", "create", "-d", "overlay", "more")
         if ways == "both":
             # A time to live later the others take it for dead, and it takes nobody for that.
-            eventually(lambda: town.addresses["cc"] not in programmed(one, town.network))
+            eventually(
+                lambda: town.addresses["cc"] not in programmed(one, town.network),
+                TTL_SECONDS + PATIENCE_SECONDS,
+            )
         assert town.addresses["aa"] in programmed(three, town.network)
     began = time.monotonic()
     eventually(lambda: town.addresses["cc"] in programmed(one, town.network))

@@ -116,7 +116,7 @@ class Ovn:
             server = ("ovsdb-server", f"/run/ovn/{name}.data", f"--remote=punix:{socket}")
             more = (f"--unixctl=/run/ovn/{name}.ctl", "--no-chdir")
             self._serve(*server, *more, log=name)
-            eventually(self._machine.path(socket).exists, 30)
+            eventually(self._machine.path(socket).exists)
         north, south = "unix:/run/ovn/ovnnb_db.sock", "unix:/run/ovn/ovnsb_db.sock"
         self._serve("ovn-northd", f"--ovnnb-db={north}", f"--ovnsb-db={south}", log="northd")
         self.run("ovs-vsctl", "--no-wait", "init")
@@ -144,4 +144,4 @@ class Ovn:
     def _driver(self) -> None:
         program = str(self._file("usr/bin/ovn-docker-overlay-driver"))
         self._serve("/usr/bin/python3", "-c", AS_TEXT, program, log="driver")
-        eventually(lambda: self._machine.path(SPEC).exists(), 30)
+        eventually(lambda: self._machine.path(SPEC).exists())

@@ -44,7 +44,7 @@ def test_containers_on_its_network(lan: Lan, ovn: Ovn) -> None:
     for name in ("aa", "bb"):
         lan.run(name, "--network red")
     assert lan.address("aa", "red") == "10.50.0.2"
-    eventually(lambda: lan.reaches("aa", "10.50.0.3"), 60)
+    eventually(lambda: lan.reaches("aa", "10.50.0.3"))
     assert lan.reaches("bb", "aa")
     flows = ovn.run("ovs-ofctl", "dump-ports", "br-int")
     assert "port" in flows

@@ -101,7 +101,7 @@ async def test_following(log: Path) -> None:
     entries = logs.read(log, tail=1, follow=True, ended=ended)
 
     async def heard() -> bytes:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             return (await anext(entries))[2]
 
     assert await heard() == b"three\n"
@@ -122,7 +122,7 @@ async def test_following(log: Path) -> None:
 async def test_following_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
     """The follower may be first, and is not kept waiting by a container that said nothing."""
     path, ended = tmp_path / "log", asyncio.Event()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         first = asyncio.create_task(read(path, follow=True, ended=ended))
         await asyncio.sleep(0.05)
         path.write_text(line(0, "here"))

@@ -383,7 +383,7 @@ async def test_a_killed_conmon_is_noticed(
     os.kill(int((apart / "c1" / "conmon.pid").read_text()), signal.SIGKILL)
 
     assert (await oci.wait("c1")).code == 137
-    for _ in range(100):
+    for _ in range(3000):
         if not Path(f"/proc/{pid}").exists():
             break
         await asyncio.sleep(0.02)

@@ -74,7 +74,7 @@ def state(machine: Machine) -> str:
 def restored(machine: Machine, before: str) -> None:
     """Waits until a machine is configured as before, or shows what differs."""
     try:
-        eventually(lambda: state(machine) == before, 60)
+        eventually(lambda: state(machine) == before)
     except AssertionError:
         lines = difflib.unified_diff(before.splitlines(), state(machine).splitlines(), lineterm="")
         raise AssertionError("\n".join(lines)) from None

@@ -222,7 +222,7 @@ def test_connections_that_are_taken_over(daemon: Daemon) -> None:
                     sock.recv(100)
                 except TimeoutError:
                     continue
-    eventually(lambda: descriptors() <= before + 1, 30)
+    eventually(lambda: descriptors() <= before + 1)
     assert daemon.api("GET", "/containers/web/json").json["State"]["Running"]
     daemon.docker("rm", "-f", "web")
 

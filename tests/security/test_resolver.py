@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import dns.message
+import dns.rcode
 import pytest
 
 from tests.security import frames, probe
@@ -139,7 +140,9 @@ def test_a_flood_of_questions_hurts_only_who_makes_it(on: Scene, upstream: Upstr
     on.network("front")
     flooder = on.container("flooder", "--network front")
     quiet = on.container("quiet", "--network front")
-    stop = threading.Event()
+    stop, refused = threading.Event(), threading.Event()
+    # What is sent costs next to nothing here, so that it is not us who have no time for others.
+    before, after = dns.message.make_query("x0000000.dead.example", "A").to_wire().split(b"0000000")
 
     def flood() -> None:
         with flooder.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -147,24 +150,34 @@ def test_a_flood_of_questions_hurts_only_who_makes_it(on: Scene, upstream: Upstr
             sock.setblocking(False)
             number = 0
             while not stop.is_set():
-                for _ in range(100):
-                    number += 1
-                    name = f"x{number}.dead.example"
-                    try:
-                        sock.send(dns.message.make_query(name, "A").to_wire())
-                    except BlockingIOError:
-                        break
+                try:
+                    for _ in range(100):
+                        number += 1
+                        sock.send(b"%b%07d%b" % (before, number, after))
+                except BlockingIOError:
+                    pass  # it has enough to do: that is what we are here for
+                if _heard(sock, dns.rcode.REFUSED):
+                    refused.set()
                 stop.wait(0.02)
 
     thread = threading.Thread(target=flood)
     thread.start()
     try:
+        assert refused.wait(60)
         for number in range(30):
             assert ask(quiet, "flooder").startswith("NOERROR")
-            # Asked again as any client does: the flood reaches the server, too.
-            question = f"q{number}.example"
-            assert any(ask(quiet, question) == f"NOERROR {FOUND}" for _ in range(3))
+            assert ask(quiet, f"q{number}.example") == f"NOERROR {FOUND}"
     finally:
         stop.set()
         thread.join()
-    assert any("dead" in name for name in upstream.asked)
+    assert upstream.dead
+
+
+def _heard(sock: socket.socket, rcode: dns.rcode.Rcode) -> bool:
+    """Whether such an answer is among those that have come."""
+    found = False
+    while True:
+        try:
+            found = sock.recv(4096)[3] & 0xF == rcode or found
+        except BlockingIOError:
+            return found

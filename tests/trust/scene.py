@@ -234,7 +234,7 @@ class Scene:
 
     def dead(self) -> bool:
         """Whether the daemon has died of its orders; it may be about to."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while self.daemon.running:
             if time.monotonic() > deadline:
                 return False

@@ -46,8 +46,8 @@ def dies(stage: Scene, operation: Operation, number: int) -> None:
         stage.order(NEVER)
         stage.host.run(["kill", "-9", str(old)], check=False)
     assert answer.status < 300, answer.body
-    eventually(lambda: stage.replaced(old), 30)
-    eventually(stage.served, 30)
+    eventually(lambda: stage.replaced(old))
+    eventually(stage.served)
     operation.done(stage)
-    eventually(lambda: stage.plan() == [], 30)
+    eventually(lambda: stage.plan() == [])
     stage.recall()

@@ -61,11 +61,13 @@ class Datagram:
         """After how long silence is odd."""
         return self.server.patience()
 
-    def again(self, now: float) -> None:
-        """Perhaps it was lost: ask the same again."""
+    def again(self, now: float, *, flood: bool) -> None:
+        """Perhaps it was lost: ask the same again, unless it is one of very many."""
+        self.again_at = now + RESEND_SECONDS
+        if flood:
+            return
         self.server.missed()
         self._sent_at = now
-        self.again_at = now + RESEND_SECONDS
         if self._question is not None:
             self._lane.ask_again(self, self._question.head, self._question.tail)
 
@@ -110,7 +112,7 @@ class Stream:
         """After how long silence is odd: there is more to and fro than by UDP."""
         return self.server.patience() + STREAM_PATIENCE_SECONDS
 
-    def again(self, now: float) -> None:
+    def again(self, now: float, *, flood: bool) -> None:
         """Never due."""
 
     async def _work(self, question: Asking) -> bytes:

@@ -6,8 +6,9 @@ same as somebody else does, of the same servers, waits for the same answer. A
 sandbox whose servers are its own, reached from inside, shares with nobody.
 
 A sandbox may have 1024 questions out, as with Docker, and then hears REFUSED. If
-all of them together have very many out, each still gets a few: who floods does
-not keep others from asking.
+all of them together have very many out, each still gets a few, and who has
+hundreds out has none of them repeated: who floods does not keep others from
+asking, nor servers from hearing them.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ MOST_UPSTREAMS = 3
 MOST_PER_SANDBOX = 1024
 MOST_PER_PROCESS = 8192
 FEW = 64
+MANY = 256
 # An answer that has expired may still be given for a day, where nobody can renew it; after
 # a failure it is for ten seconds before anybody is asked again.
 MOST_STALE_SECONDS = 86400
@@ -187,6 +189,11 @@ class Forwards:
             shared.flying[stream][key] = question
         question.join(waiter, now)
         question.start(now)
+
+    @property
+    def floods(self) -> bool:
+        """Whether it has so many questions out that each is asked once."""
+        return self._waiting > MANY
 
     def tell(self, reply: Callable[[bytes], None], found: bytes) -> None:
         """One of its questions has its reply."""

@@ -15,7 +15,8 @@ no such name, while a        that one is waited for a little: it may know names
 server named before is out   that others deny
 cut short (TC)               asked by TCP; the cut answer if that does not work
 in the wrong case            asked by TCP
-a second without a reply     asked again: it may have been lost
+a second without a reply     asked again: it may have been lost; not in a flood, of which
+                             silence says nothing of the server, either
 0.4 s, and all fails         what was known before (RFC 8767)
 ===========================  ==================================================
 """
@@ -51,6 +52,10 @@ Key = tuple[int, bytes, int, bool, bool]
 
 class Client(Protocol):
     """Where questions come from."""
+
+    @property
+    def floods(self) -> bool:
+        """Whether it has so many questions out that each is asked once."""
 
     def tell(self, reply: Callable[[bytes], None], found: bytes) -> None:
         """One of its questions has its reply."""
@@ -183,15 +188,21 @@ class Question:
         for attempt in [*self._out]:
             # It may be over by what became of the one before.
             if attempt.again_at <= now and attempt in self._out:
-                attempt.again(now)
+                attempt.again(now, flood=self._flood)
         if not self._out:
             # The last of them is out of the question, and so this is over.
             return
         if self._left and now >= self._next_at:
-            self._out[-1].server.missed()
+            if not self._flood:
+                self._out[-1].server.missed()
             self._go_on(now)
         else:
             self._wait()
+
+    @property
+    def _flood(self) -> bool:
+        """Whether nobody waits for it but who floods."""
+        return bool(self._waiters) and all(client.floods for client, _, _ in self._waiters)
 
     def heard(self, attempt: Attempt, found: bytes, now: float) -> None:
         """A server has replied: that is the answer, unless it cannot or will not give one."""
