@@ -29,7 +29,7 @@ from tests.overlay.faults import (
 
 pytestmark = pytest.mark.root
 
-TTL_SECONDS = 60
+TTL_SECONDS = 30
 """Longer than a daemon takes to start again: till then others believe that its host lives."""
 
 
