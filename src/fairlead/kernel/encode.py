@@ -24,6 +24,7 @@ from fairlead.model.state import (
     Bridge,
     Key,
     Neighbour,
+    Proxy,
     Resource,
     Route,
     Veth,
@@ -214,7 +215,7 @@ class Encoder:
                 raise
 
     def _row(self, step: Step, item: Resource, delete: bool = False) -> list[Message]:
-        assert isinstance(item, Address | Route | Neighbour | Fdb)
+        assert isinstance(item, Address | Route | Neighbour | Proxy | Fdb)
         index = self._index(step, item.link)
         if isinstance(item, Fdb):
             return tunnel.fdb(item, index, delete)
@@ -222,6 +223,8 @@ class Encoder:
             return [rtnetlink.address(item, index, delete)]
         if isinstance(item, Route):
             return [rtnetlink.route(item, index, delete)]
+        if isinstance(item, Proxy):
+            return [rtnetlink.proxy(item, index, delete)]
         return [rtnetlink.neighbour(item, index, delete)]
 
     def _index(self, step: Step, name: str) -> int:

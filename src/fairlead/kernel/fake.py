@@ -20,6 +20,7 @@ from fairlead.kernel.port import Footing, Place, Surroundings
 from fairlead.kernel.sockets import PortTaken
 from fairlead.model.errors import NotFound
 from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
+from fairlead.model.ground import Ground
 from fairlead.model.iptables import Chain, Rule
 from fairlead.model.state import (
     HOST,
@@ -60,6 +61,10 @@ class FakeKernel:
         self.state: dict[Key, Resource] = dict(settings or {})
         self.foreign: set[Key] = set()
         self.lacking: set[str] = set()
+        self.outside = {"eth0"}
+        """Links of the host's own."""
+        self.remote: set[IPAddress] = set()
+        """Hosts that are reached by a gateway only."""
         self.around = Surroundings()
         self.fault: Callable[[Step], None] | None = None
         self.taken: list[Step] = []
@@ -151,6 +156,11 @@ class FakeKernel:
             frozenset(ours | theirs), frozenset(ours), frozenset(self.lacking.intersection(kinds))
         )
 
+    def ground(self, own: IPAddress, hosts: Collection[IPAddress]) -> Ground:
+        link = next(iter(sorted(self.outside)), "")
+        near = {host: link for host in hosts if link and host not in self.remote}
+        return Ground(link, near, frozenset(self.outside))
+
     def look(self, where: str) -> Place:
         if where.startswith("/"):
             if where not in self.places:
@@ -226,6 +236,7 @@ class FakeKernel:
         return (
             key in self.state
             or key in self.foreign
+            or (key[:2] == ("link", HOST) and key[2] in self.outside)
             or any(key in resource.provides for resource in self.state.values())
         )
 

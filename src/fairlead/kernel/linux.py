@@ -32,6 +32,7 @@ from fairlead.kernel.ears import Ears
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.exam import exam
+from fairlead.kernel.ground import ground
 from fairlead.kernel.iptables import Tables
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
@@ -44,6 +45,7 @@ from fairlead.kernel.sysctl import write_sysctl
 from fairlead.kernel.xfrm import Xfrm
 from fairlead.model.errors import Failed
 from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
+from fairlead.model.ground import Ground
 from fairlead.model.marks import Marks
 from fairlead.model.network import is_span
 from fairlead.model.state import (
@@ -148,6 +150,9 @@ class LinuxKernel:
 
     def footing(self, names: Collection[str], kinds: Collection[str] = ()) -> Footing:
         return underlay.footing(self._host, self.marks, names, kinds)
+
+    def ground(self, own: IPAddress, hosts: Collection[IPAddress]) -> Ground:
+        return ground(self._host, own, hosts)
 
     def look(self, where: str) -> Place:
         return adoption.look(self.namespaces, where)

@@ -172,6 +172,8 @@ class Observer:
         yield from rtnetlink.addresses(netlink, namespace, names)
         yield from (r.route for r in rtnetlink.routes(netlink, namespace, names) if r.ours)
         yield from rtnetlink.neighbours(netlink, namespace, names)
+        if namespace == HOST:
+            yield from rtnetlink.proxies(netlink, namespace, names)
 
     def _setting(self, key: Key) -> Resource | None:
         if key[0] == "sysctl":

@@ -21,6 +21,7 @@ from fairlead.model.state import (
     Lent,
     Namespace,
     Neighbour,
+    Proxy,
     Resource,
     Route,
     Veth,
@@ -31,7 +32,7 @@ from fairlead.model.underlay import Dummy, Sublink, Underlay, Vlan
 
 FIREWALL = (Chain, Rule, Policy)
 NFT = (NftTable, NftSet, NftChain, NftElement)
-NETLINK = (Bridge, Veth, Vxlan, Dummy, Vlan, Sublink, Address, Route, Neighbour, Fdb)
+NETLINK = (Bridge, Veth, Vxlan, Dummy, Vlan, Sublink, Address, Route, Neighbour, Proxy, Fdb)
 WAVES = (Dummy, Vlan, Bridge, Veth, Vxlan, Sublink)
 """Links by kind, in the order in which they may stand on each other."""
 

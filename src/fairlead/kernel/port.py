@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fairlead.model.facts import Exam, HostLink, Vitals
+from fairlead.model.ground import Ground
 from fairlead.model.state import IPAddress, IPNetwork, Key, Scope, State
 from fairlead.model.step import Step
 
@@ -99,6 +100,9 @@ class Kernel(Protocol):
 
     def footing(self, names: Collection[str], kinds: Collection[str] = ()) -> Footing:
         """What the host has of links by these names, and which of these kinds it cannot make."""
+
+    def ground(self, own: IPAddress, hosts: Collection[IPAddress]) -> Ground:
+        """Which hosts share a segment with this one, whose address there is `own`."""
 
     def look(self, where: str) -> Place:
         """The namespace at an absolute path, or the one that is pinned under a name.

@@ -26,7 +26,16 @@ from fairlead.kernel.netlink import (
     text,
     u32,
 )
-from fairlead.model.state import Address, Bridge, IPAddress, IPNetwork, Neighbour, Route, Veth
+from fairlead.model.state import (
+    Address,
+    Bridge,
+    IPAddress,
+    IPNetwork,
+    Neighbour,
+    Proxy,
+    Route,
+    Veth,
+)
 
 PROTOCOL = 0x66
 """Our number where the kernel keeps who made a route, an address, a neighbour."""
@@ -46,8 +55,10 @@ IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 4, 5, 4
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS, IFA_PROTO = 1, 2, 4, 8, 11
 IFA_F_NODAD = 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
+RTA_PREFSRC, RTA_VIA = 7, 18
 NDA_DST, NDA_LLADDR, NDA_PROTOCOL = 1, 2, 12
 NUD_PERMANENT = 0x80
+NTF_PROXY = 0x08
 IFF_UP = 0x1
 RT_TABLE_MAIN, RT_TABLE_LOCAL = 254, 255
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST = 0, 253, 1
@@ -211,8 +222,13 @@ def route(item: Route, index: int, delete: bool = False) -> Message:
     )
     if network.prefixlen:
         body += attribute(RTA_DST, network.network_address.packed)
-    if item.via is not None:
+    if item.via is not None and item.via.version == network.version:
         body += attribute(RTA_GATEWAY, item.via.packed)
+    elif item.via is not None:
+        raw = struct.pack("=H", _family(item.via.version)) + item.via.packed
+        body += attribute(RTA_VIA, raw)
+    if item.source is not None:
+        body += attribute(RTA_PREFSRC, item.source.packed)
     body += u32(RTA_OIF, index)
     flags = NLM_F_CREATE | NLM_F_REPLACE if item.namespace else NEW
     return Message(RTM_DELROUTE, 0, body) if delete else Message(RTM_NEWROUTE, flags, body)
@@ -226,6 +242,15 @@ def neighbour(item: Neighbour, index: int, delete: bool = False) -> Message:
         return Message(RTM_DELNEIGH, 0, body)
     body += attribute(NDA_LLADDR, mac_bytes(item.mac)) + attribute(NDA_PROTOCOL, bytes([PROTOCOL]))
     return Message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def proxy(item: Proxy, index: int, delete: bool = False) -> Message:
+    """Add or delete an entry for which the host answers in another's place."""
+    family = _family(item.address.version)
+    body = NDMSG.pack(family, index, 0, NTF_PROXY, 0) + attribute(NDA_DST, item.address.packed)
+    if delete:
+        return Message(RTM_DELNEIGH, 0, body)
+    return Message(RTM_NEWNEIGH, NEW, body + attribute(NDA_PROTOCOL, bytes([PROTOCOL])))
 
 
 def links(netlink: Socket) -> list[Link]:
@@ -300,6 +325,15 @@ def every_address(netlink: Socket, index: int) -> list[IPAddress]:
     return found
 
 
+def holder(netlink: Socket, address: IPAddress) -> int:
+    """The index of the link that has an address; 0 if none has it."""
+    for kind, data in netlink.dump(RTM_GETADDR, IFADDR.pack(0, 0, 0, 0, 0)):
+        row = attributes(data, IFADDR.size)
+        if kind == RTM_NEWADDR and (row.get(IFA_LOCAL) or row[IFA_ADDRESS]) == address.packed:
+            return int(IFADDR.unpack_from(data)[4])
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class RouteRow:
     """A row of the main routing table."""
@@ -320,10 +354,31 @@ def routes(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list[Ro
             continue
         zero = b"\0" * (4 if family == socket.AF_INET else 16)
         destination = ip_network((row.get(RTA_DST, zero), length))
-        via: IPAddress | None = ip_address(row[RTA_GATEWAY]) if RTA_GATEWAY in row else None
-        item = Route(namespace, destination, via, names[index])
+        source = ip_address(row[RTA_PREFSRC]) if RTA_PREFSRC in row else None
+        item = Route(namespace, destination, _via(row), names[index], source)
         found.append(RouteRow(item, protocol == PROTOCOL))
     return found
+
+
+def _via(row: Mapping[int, bytes]) -> IPAddress | None:
+    """The next hop of a route, of whichever family it is."""
+    if RTA_GATEWAY in row:
+        return ip_address(row[RTA_GATEWAY])
+    return ip_address(row[RTA_VIA][2:]) if RTA_VIA in row else None
+
+
+def way(netlink: Socket, host: IPAddress) -> int:
+    """The index of the link through which a host is reached without a gateway; 0 if it is not."""
+    family = _family(host.version)
+    body = RTMSG.pack(family, host.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+    try:
+        data = netlink.ask(RTM_GETROUTE, body + attribute(RTA_DST, host.packed))
+    except OSError:
+        # It is not reached at all.
+        return 0
+    row = attributes(data, RTMSG.size)
+    unicast = bool(data) and RTMSG.unpack_from(data)[7] == RTN_UNICAST
+    return number(row, RTA_OIF) if unicast and _via(row) is None else 0
 
 
 def reached(
@@ -364,4 +419,16 @@ def neighbours(netlink: Socket, namespace: str, names: Mapping[int, str]) -> lis
         if kind == RTM_NEWNEIGH and ours and index in names:
             who = ip_address(row[NDA_DST])
             found.append(Neighbour(namespace, names[index], who, row[NDA_LLADDR].hex(":")))
+    return found
+
+
+def proxies(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list[Proxy]:
+    """Our entries for which the host answers in another's place, on the links in `names`."""
+    found = []
+    for kind, data in netlink.dump(RTM_GETNEIGH, NDMSG.pack(0, 0, 0, NTF_PROXY, 0)):
+        _, index, _, flags, _ = NDMSG.unpack_from(data)
+        row = attributes(data, NDMSG.size)
+        ours = row.get(NDA_PROTOCOL) == bytes([PROTOCOL]) and flags & NTF_PROXY
+        if kind == RTM_NEWNEIGH and ours and index in names:
+            found.append(Proxy(namespace, names[index], ip_address(row[NDA_DST])))
     return found

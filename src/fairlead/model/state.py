@@ -15,6 +15,7 @@ Lent                  link, HOST, its name there          its namespace
 Address               addr, namespace, link, address      its link
 Route                 route, namespace, destination       its link
 Neighbour             neigh, namespace, link, address     its link
+Proxy                 proxy, namespace, link, address     its link
 DnsRedirect           dns, namespace                      its namespace
 Sysctl                sysctl, namespace, path             never: see below
 ====================  ==================================  ====================
@@ -277,12 +278,16 @@ class Address(Plain):
 
 @dataclass(frozen=True, slots=True)
 class Route(Plain):
-    """A route through a link; 0.0.0.0/0 or ::/0 is the default route."""
+    """A route through a link; 0.0.0.0/0 or ::/0 is the default route.
+
+    `source` is the address that the host itself speaks with, where it is to choose that one.
+    """
 
     namespace: str
     destination: IPNetwork
     via: IPAddress | None
     link: str
+    source: IPAddress | None = None
     RANK: ClassVar[Rank] = Rank.ROUTE
 
     @property
@@ -308,6 +313,24 @@ class Neighbour(Plain):
     @property
     def key(self) -> Key:
         return ("neigh", self.namespace, self.link, str(self.address))
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        return (("link", self.namespace, self.link),)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy(Plain):
+    """Who asks on a link for this address is told the link's own: it is reached from here."""
+
+    namespace: str
+    link: str
+    address: IPAddress
+    RANK: ClassVar[Rank] = Rank.NEIGH
+
+    @property
+    def key(self) -> Key:
+        return ("proxy", self.namespace, self.link, str(self.address))
 
     @property
     def needs(self) -> tuple[Key, ...]:
