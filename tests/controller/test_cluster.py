@@ -26,7 +26,7 @@ from fairlead.controller.shared.member import Member, Membership
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.seal import USUAL, Pace
 from fairlead.model.endpoint import EndpointRequest, PortRequest
-from fairlead.model.errors import Forbidden, Unavailable, Unsupported
+from fairlead.model.errors import Forbidden, Unavailable
 from fairlead.model.network import NetworkRequest, PoolRequest, Scope, span
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import Address, Namespace, Neighbour, Veth
@@ -602,12 +602,3 @@ async def test_a_network_does_not_change_under_its_containers(cluster: Cluster) 
     await eventually(lambda: cluster.a.machine.kernel.state == before)
     for host in cluster.hosts:
         await host.is_right()
-
-
-async def test_what_an_overlay_cannot_be_is_refused(cluster: Cluster) -> None:
-    """Not taken as if it were nothing: the network is not there afterwards, anywhere."""
-    request = NetworkRequest("ov", "overlay", options={"fairlead.encapsulation": "none"})
-    with pytest.raises(Unsupported, match="travel in VXLAN"):
-        await cluster.a.machine.controller.create_network(request)
-    assert not cluster.a.knows("ov")
-    assert not cluster.memory.below("docker/network/v1.0/network")

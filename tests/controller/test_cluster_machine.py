@@ -176,7 +176,7 @@ class Cluster(RuleBasedStateMachine):
         for host in self.hosts:
             self.loop.run_until_complete(host.up())
         self.create(0, None, "red", "10.9.0.0/28", False)
-        self.create(1, None, "green", "", True)
+        self.create(1, None, "green", "", True, flat=True)
         self.wait(0.1)
         self.run_everywhere()
 
@@ -248,14 +248,25 @@ class Cluster(RuleBasedStateMachine):
         name=st.sampled_from(["red", "green", "blue"]),
         pool=st.sampled_from(["", "", "10.9.0.0/28", "10.9.0.0/16"]),
         six=st.booleans(),
+        flat=st.booleans(),
+        access=st.sampled_from([False, False, True]),
     )
     def create(
-        self, number: int, death: tuple[str, int] | None, name: str, pool: str, six: bool
+        self,
+        number: int,
+        death: tuple[str, int] | None,
+        name: str,
+        pool: str,
+        six: bool,
+        flat: bool = False,
+        access: bool = False,
     ) -> None:
         pools = (PoolRequest(pool),) if pool else ()
         if six:
             pools = (*pools, PoolRequest(f"2001:db8:{'123'[len(name) % 3]}::/64"))
-        request = NetworkRequest(name, "overlay", pools=pools, enable_ipv6=six)
+        options = {"fairlead.encapsulation": "none"} if flat else {}
+        options |= {"fairlead.host_access": "true"} if access else {}
+        request = NetworkRequest(name, "overlay", pools=pools, enable_ipv6=six, options=options)
         self.do(number, death, lambda host: host.machine.controller.create_network(request))
 
     @rule(number=host, death=deaths, pick=pick)
@@ -366,6 +377,16 @@ class Cluster(RuleBasedStateMachine):
             await asyncio.gather(*(host.up() for host in self.hosts))
 
         self.loop.run_until_complete(restarted())
+
+    @rule(number=host, other=host, behind=st.booleans())
+    def router(self, number: int, other: int, behind: bool) -> None:
+        """From now on one host is behind a router as another sees it, or is not any more."""
+        there = ip_address(self.at(other).place)
+        remote = self.at(number).machine.kernel.remote
+        if behind:
+            remote.add(there)
+        else:
+            remote.discard(there)
 
     @rule(number=host, on=st.sampled_from([True, True, False]))
     def link(self, number: int, on: bool) -> None:

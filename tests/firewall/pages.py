@@ -5,11 +5,12 @@ Run ``python -m tests.firewall.pages`` to write them anew after a change of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
+from fairlead.firewall import routes
 from fairlead.firewall.backends import USUAL, firewall
 from fairlead.firewall.policy import Habits, policy
 from fairlead.model.endpoint import Endpoint, Port
@@ -17,6 +18,7 @@ from fairlead.model.iptables import Chain, Rule
 from fairlead.model.marks import Marks
 from fairlead.model.network import Network, Pool
 from fairlead.model.nftables import NftChain, NftElement, NftSet
+from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import Resource
 from fairlead.model.world import Change, World
@@ -39,6 +41,8 @@ class Page:
     notes: tuple[str, ...]
     world: World = field(default_factory=World)
     habits: Habits = USUAL
+    beside: tuple[Resource, ...] = ()
+    """What stands beside the backend's rules, whichever that is."""
 
 
 def network(name: str, number: int, six: bool = False, **more: object) -> Network:
@@ -75,6 +79,25 @@ def world(networks: Iterable[Network], *published: tuple[str, tuple[Port, ...]])
 
 def port(host: str, outside: int, inside: int, protocol: str = "tcp") -> Port:
     return Port(protocol, inside, ip_address(host), outside)
+
+
+def flat() -> Network:
+    """An overlay without encapsulation."""
+    subnet = ip_network("10.0.0.0/24")
+    options = {"fairlead.encapsulation": "none"}
+    return Network("f1a7" * 16, "flat", "overlay", 18, (Pool(subnet, subnet[1]),), options)
+
+
+def between_hosts(net: Network) -> Iterator[Resource]:
+    """The table of such a network with a container here and one on another host."""
+    here = Endpoint("e", net.id, "b", "v", "eth0", "", (ip_interface("10.0.0.2/24"),))
+    there = ip_address("192.0.2.3")
+    away = Peer("p", net.id, there, "", (ip_interface("10.0.0.3/24"),))
+    yield from routes.base(MARKS)
+    yield from routes.of_network(MARKS, net)
+    yield from routes.of_endpoint(MARKS, net, here)
+    yield from routes.of_peer(MARKS, net, away, "eth0")
+    yield from routes.of_far_host(MARKS, net, there)
 
 
 DOCKER0 = network("bridge", 17)
@@ -230,6 +253,27 @@ PAGES = (
             ("routed", (Port("tcp", 80, ip_address("0.0.0.0"), 0),)),
         ),
     ),
+    Page(
+        "without-encapsulation",
+        "An overlay without encapsulation",
+        (
+            "docker network create -d overlay -o fairlead.encapsulation=none flat",
+            "docker run -d --network flat busybox …    # here, and on host 192.0.2.3",
+        ),
+        (
+            "The backend's rules only let the network's bridge pass, and keep other networks out. "
+            "Who passes is said by a table of its own, which comes first below.",
+            "From the bridge to another host: from an address that a container here has, to one "
+            "that a container there has, by the link on which that host is. In the other direction "
+            "the same.",
+            "All else that enters or leaves the bridge is dropped, and so is what is sent to a "
+            "container of another host from elsewhere by way of this one.",
+            "Such packets are not tracked, so no rule of anybody translates their addresses.",
+            "The host is no member: only pings and neighbours are answered at the gateway.",
+        ),
+        world([DOCKER0, flat()], ("flat", ())),
+        beside=tuple(between_hosts(flat())),
+    ),
 )
 
 
@@ -283,7 +327,8 @@ def text(page: Page) -> str:
     def rules(backend: str, version: int) -> Iterable[Resource]:
         return firewall(backend, MARKS, (version,), page.habits).resources(meant)
 
-    shows = [("iptables", iptables(rules("iptables", 4)))]
+    shows = [("beside either", nftables(page.beside))] if page.beside else []
+    shows.append(("iptables", iptables(rules("iptables", 4))))
     if any(net.enable_ipv6 for net in page.world.networks.values()):
         shows.append(("ip6tables", iptables(rules("iptables", 6))))
         shows.append(("nftables, IPv6", nftables(rules("nftables", 6))))

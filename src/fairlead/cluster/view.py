@@ -329,7 +329,7 @@ def _claimed(peer: Peer | None) -> set[Claim]:
 def _essence(record: NetworkRecord) -> object:
     """What of a network cannot change while somebody is on it."""
     net = record.network
-    return net.name, net.driver, net.pools, net.internal, net.encrypted
+    return net.name, net.driver, net.pools, net.internal, net.encrypted, net.routed
 
 
 def _vnis(overlay: Overlay | None) -> set[int]:

@@ -26,6 +26,7 @@ from typing import TypeVar
 
 from fairlead.controller import documents, dropping, serving, want
 from fairlead.controller.extent import Extent, extent
+from fairlead.controller.ground import survey
 from fairlead.controller.mending import View, mend, standing
 from fairlead.controller.news import news
 from fairlead.controller.seals import Seals
@@ -209,6 +210,7 @@ class Committer:
         sockets: Sockets,
     ) -> int:
         """The part on the kernel thread: intent, steps, sockets in `fresh` sandboxes."""
+        self._survey(before, after, what)
         steps = self._steps(before, after, what)
         self._number += 1
         number = self._number
@@ -228,6 +230,23 @@ class Committer:
             self.store.abandon(number)
             raise
         return number
+
+    def survey(self, world: World, hosts: Collection[IPAddress] | None = None) -> tuple[Step, ...]:
+        """Find out on which segments other hosts are; the steps that what is new calls for."""
+        self.host, steps = survey(self.kernel, world, self.walls, self.host, hosts)
+        return steps
+
+    def _survey(self, before: World, after: World, what: Extent) -> None:
+        """Know where the hosts are that a change is about; what stood on other ground goes."""
+        routed = {net.id for net in after.networks.values() if net.routed}
+        if not routed:
+            return
+        steps = self.survey(before, {there for id_, there in what.hosts if id_ in routed})
+        if steps:
+            try:
+                self.kernel.apply(steps)
+            except Refused:
+                self._settle(before)
 
     def _apply(self, steps: Sequence[Step], before: World) -> None:
         """Apply, or leave no trace; once more after a repair if the kernel surprised us."""
@@ -280,6 +299,7 @@ class Committer:
 
     def repair(self, world: World) -> tuple[Step, ...]:
         """Make the kernel what the world says it is; the steps that this took."""
+        self.survey(world)
         wanted = self.seals.spared(standing(self.kernel, self._all(world)))
         dropping.note(self.store, wanted.values())
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
@@ -335,7 +355,7 @@ class Committer:
         for box in (world.sandboxes[b] for b in what.boxes if b in world.sandboxes):
             found += want.sandbox(world, box, walls, host)
         for who in (world.peers[p] for p in what.peers if p in world.peers):
-            found += want.peer(world, who, host)
+            found += want.peer(world, who, walls, host)
         for id_, there in what.hosts:
             found += want.heard(world, id_, there, walls, host)
         if what.seals:

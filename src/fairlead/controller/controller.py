@@ -48,6 +48,7 @@ class Controller(Sandboxes):
         self.healer = Healer(
             committer, self._lock, lambda: self.world, self._warn, self._tell_overlap
         )
+        self.healer.looked.append(lambda: self.unreached.look(self.world, committer.host))
         self.doctor = Doctor(
             committer, self._lock, lambda: self.world, lambda: self.warnings, self._upstreams
         )
@@ -72,6 +73,7 @@ class Controller(Sandboxes):
         if begun.steps:
             # Nobody may ever remove anything else that would take these along.
             self._reap_soon()
+        self.unreached.look(self.world, self._committer.host)
         self._resume()
         return begun.steps
 

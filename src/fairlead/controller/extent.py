@@ -54,7 +54,8 @@ def extent(before: World, after: World, change: Change) -> Extent:
             case Endpoint():
                 boxes.add(thing.sandbox)
                 # With the first on it a network that spans hosts comes to stand here.
-                if bool(before.on_network(thing.network)) != bool(after.on_network(thing.network)):
+                was, now = (bool(world.on_network(thing.network)) for world in (before, after))
+                if was != now or _speaks_for_host(before, after, thing):
                     settled.add(thing.network)
             case Peer():
                 peers.add(thing.id)
@@ -74,6 +75,15 @@ def extent(before: World, after: World, change: Change) -> Extent:
     hosts = frozenset((peer.network, peer.host) for peer in found)
     ids = (frozenset(nets), frozenset(boxes), frozenset(peers))
     return Extent(*ids, hosts, walls, frozenset(seals))
+
+
+def _speaks_for_host(before: World, after: World, end: Endpoint) -> bool:
+    """Whether routes to peers name the address of an endpoint, as it is the host's own."""
+    for world in (before, after):
+        net, box = world.networks.get(end.network), world.sandboxes.get(end.sandbox)
+        if net is not None and net.routed and box is not None and box.access:
+            return True
+    return False
 
 
 def _rekeyed(old: Keyring | None, new: Keyring | None) -> set[IPAddress]:

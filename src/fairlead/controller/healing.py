@@ -74,6 +74,8 @@ class Healer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.notices: list[Callable[[Notice], None]] = []
+        self.looked: list[Callable[[], None]] = []
+        """Who hears that the host was looked at."""
         self.repairs = 0
         self._committer = committer
         self._lock = lock
@@ -123,7 +125,8 @@ class Healer:
         self._heard.clear()
         hints, self._hints = self._hints, []
         async with self._lock:
-            concern = worry(self._world(), hints)
+            ground = self._committer.host.ground
+            concern = worry(self._world(), hints, frozenset({ground.link, *ground.near.values()}))
             return await self._tend(concern) if concern else ()
 
     async def audit(self) -> tuple[Step, ...]:
@@ -188,6 +191,8 @@ class Healer:
             self._count(look, look.steps, now)
         if concern.routes:
             self._report_overlaps(look)
+        for listener in self.looked:
+            listener()
         return look.steps
 
     def _count(self, look: Look, steps: Sequence[Step], now: float) -> None:
@@ -239,6 +244,9 @@ class Look:
             self.occupied = kernel.surroundings().routes
         if not host and not concern.boxes:
             return
+        steps = _shifted(committer.survey(world)) if host else ()
+        if steps:
+            kernel.apply(steps)
         vitals = kernel.vitals(rules=False)
         boxes = concern.boxes | (cut_off(world, vitals.links) if host else frozenset())
         boxes -= self.resting
@@ -285,7 +293,7 @@ class Look:
             for net in world.networks.values():
                 claims += [(net.id, c) for c in want.network(world, net, walls, settings)]
                 for peer in world.afar(net.id).values():
-                    claims += [(net.id, c) for c in want.peer(world, peer, settings)]
+                    claims += [(net.id, c) for c in want.peer(world, peer, walls, settings)]
             for id_, there in world.reach:
                 claims += [(id_, c) for c in want.heard(world, id_, there, walls, settings)]
             claims += [(RULES, c) for c in want.sealed(world, settings)]
@@ -299,6 +307,11 @@ class Look:
             if rules if rule else mine and who not in self.resting:
                 found.append(claim.resource)
         return state(found)
+
+
+def _shifted(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Of what other ground calls for, what is not found missing by a look at links and routes."""
+    return tuple(step for step in steps if step.after is None or is_rule(step.resource))
 
 
 def _mended(steps: Sequence[Step], author: str) -> Notice:

@@ -16,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fairlead.controller import names, ports, upstreams
 from fairlead.controller.commit import Committer
+from fairlead.controller.ground import Unreached
 from fairlead.controller.resume import resume
 from fairlead.controller.start import Settings
 from fairlead.model.endpoint import Endpoint
@@ -66,6 +67,7 @@ class Maker:
         self.listeners: list[Callable[[NetworkEvent], None]] = []
         self.warnings: list[str] = []
         self.warners: list[Callable[[str], None]] = []
+        self.unreached = Unreached(self.warn)
         self.committed: list[Callable[[Change], None]] = []
         """Who hears of every change when it is done."""
         self._committer = committer
@@ -152,6 +154,7 @@ class Maker:
             except FairleadError as second:
                 raise error from second
             raise
+        self.unreached.look(self.world, committer.host, change)
         for listener in self.committed:
             listener(change)
 

@@ -2,7 +2,8 @@
 
 A container that spoke with the last owner of an address keeps that one's MAC for half a
 minute or more, and on these networks a new owner has another. So those on this host are
-told of everybody who comes, be it here or on another host.
+told of everybody who comes, be it here or on another host. Where hosts route to each other
+it is the bridge that stands for those on other hosts.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Iterator
 from fairlead.controller import want
 from fairlead.controller.extent import Extent
 from fairlead.controller.want import Host
-from fairlead.driver import overlay
+from fairlead.driver import bridge, overlay
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network, span
 from fairlead.model.peer import Peer
+from fairlead.model.state import HOST
 from fairlead.model.step import Announce
 from fairlead.model.world import World
 
@@ -37,11 +39,15 @@ def _news(before: World, after: World, what: Extent, host: Host) -> Iterator[Ann
         came += [e for e in after.in_sandbox(box) if e.id not in before.endpoints]
     for who in came:
         net = after.networks.get(who.network)
-        if net is not None and net.driver == "overlay" and want.tunnelled(after, net, host):
+        if net is not None and want.routed_here(after, net, host):
+            mac = who.mac if isinstance(who, Endpoint) else bridge.mac(net)
+            for address in who.addresses:
+                yield Announce(HOST, net.ifname, address.ip, mac)
+        elif net is not None and net.driver == "overlay" and want.tunnelled(after, net, host):
             yield from _announced(net, who)
 
 
 def _announced(net: Network, who: Peer | Endpoint) -> Iterator[Announce]:
-    bridge = f"br{overlay.segment(net, who.addresses)}"
+    link = f"br{overlay.segment(net, who.addresses)}"
     for address in who.addresses:
-        yield Announce(span(net.id), bridge, address.ip, who.mac)
+        yield Announce(span(net.id), link, address.ip, who.mac)

@@ -10,6 +10,9 @@ from fairlead.driver.interface import DRIVERS
 from fairlead.ipam.pool import Base, choose, parse, placed, settle
 from fairlead.model.errors import Conflict, Failed, Forbidden, Invalid, NotFound
 from fairlead.model.network import (
+    ENCAPSULATION,
+    UNWRAPPED,
+    VXLAN,
     Network,
     NetworkRequest,
     Pool,
@@ -56,12 +59,27 @@ def check_request(world: World, request: NetworkRequest, foreign: bool = False) 
     _check_driver(request, foreign)
     if request.driver == "overlay":
         flag(request.options, HOST_ACCESS, False)
+        _check_encapsulation(request)
     if world.called(request.name) is not None:
         raise Conflict(
             f"network with name {request.name} already exists", hint="`network ls` shows it"
         )
     if not foreign:
         _check_modes(request)
+
+
+def _check_encapsulation(request: NetworkRequest) -> None:
+    wrapping = request.options.get(ENCAPSULATION, VXLAN)
+    if wrapping not in (VXLAN, UNWRAPPED):
+        raise Invalid(
+            f"invalid {ENCAPSULATION} {wrapping!r}", hint=f"it is {VXLAN} (usual) or {UNWRAPPED}"
+        )
+    if wrapping == UNWRAPPED and "encrypted" in request.options:
+        raise Invalid(
+            f"a network with {ENCAPSULATION}={UNWRAPPED} cannot be encrypted: what is encrypted "
+            "between hosts is the tunnel, and it has none",
+            hint="leave one of the two options out",
+        )
 
 
 def _check_modes(request: NetworkRequest) -> None:

@@ -102,6 +102,7 @@ async def start(
         begun.world = begun.world.after(change)
         _refuse_strangers(committer, begun.world)
         _note_forwarding(committer)
+        committer.survey(begun.world)
         handover.raise_walls(committer, begun.world)
         handover.take_back(committer)
         begun.steps = committer.repair(begun.world)

@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from fairlead.cluster import sealing
-from fairlead.driver import interface
+from fairlead.driver import interface, routed
 from fairlead.driver.interface import driver
-from fairlead.driver.site import Site
-from fairlead.firewall import access, guard, tunnels
-from fairlead.firewall.policy import Policy, bridges, policy, published
+from fairlead.driver.site import UNKNOWN, Site
+from fairlead.firewall import access, guard, routes, tunnels
+from fairlead.firewall.policy import Policy, policy, published
+from fairlead.firewall.policy import walls as walls_of
 from fairlead.firewall.renderer import Firewall
+from fairlead.model.endpoint import Endpoint
+from fairlead.model.ground import Ground
 from fairlead.model.network import Network
 from fairlead.model.options import ANTISPOOF
 from fairlead.model.peer import Peer
@@ -57,6 +60,8 @@ class Host:
     """The address by which the hosts of the cluster reach this one."""
     underlay_mtu: int = 0
     """The MTU of the interface that has it, in bytes; 0 where that is not known."""
+    ground: Ground = UNKNOWN
+    """Which other hosts share a segment with this one, as far as somebody asked for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ def claims(world: World, walls: Firewall, host: Host) -> Iterator[Claim]:
     for net in world.networks.values():
         yield from network(world, net, walls, host)
     for who in world.peers.values():
-        yield from peer(world, who, host)
+        yield from peer(world, who, walls, host)
     for id_, there in world.reach:
         yield from heard(world, id_, there, walls, host)
     for box in world.sandboxes.values():
@@ -90,7 +95,9 @@ def network(world: World, net: Network, walls: Firewall, host: Host) -> Iterator
         path = f"net/ipv4/conf/{net.ifname}/route_localnet"
         yield Claim(Sysctl(HOST, path, str(int(not host.proxy)), net.ifname), net.id)
     if host.firewall:
-        yield from (Claim(r, net.id) for r in walls.of_bridges(bridges(net)))
+        yield from (Claim(r, net.id) for r in walls.of_bridges(walls_of(world, net)))
+        if routed_here(world, net, host):
+            yield from (Claim(r, net.id) for r in routes.of_network(walls.marks, net))
     if judged(world, net, host):
         for vni in net.vnis:
             found = tunnels.of_network(walls.marks, vni, net.encrypted)
@@ -99,19 +106,33 @@ def network(world: World, net: Network, walls: Firewall, host: Host) -> Iterator
 
 def site(world: World, net: Network, host: Host) -> Site:
     """This host as a network finds it."""
-    return Site(host.underlay, bool(world.on_network(net.id)))
+    if not net.routed:
+        return Site(host.underlay, bool(world.on_network(net.id)))
+    ends = world.on_network(net.id)
+    own = tuple(a for e in ends if world.sandboxes[e.sandbox].access for a in e.addresses)
+    return Site(host.underlay, bool(ends), own, host.ground)
 
 
-def peer(world: World, who: Peer, host: Host) -> Iterator[Claim]:
+def peer(world: World, who: Peer, walls: Firewall, host: Host) -> Iterator[Claim]:
     """What stands for an endpoint on another host, if anybody here is to reach it."""
     net = world.networks.get(who.network)
-    if net is not None and tunnelled(world, net, host):
-        yield from (Claim(resource, who.id) for resource in interface.peer(net, who))
+    if net is None or not (tunnelled(world, net, host) or routed_here(world, net, host)):
+        return
+    yield from (Claim(r, who.id) for r in interface.peer(net, who, site(world, net, host)))
+    link = host.ground.near.get(who.host) if net.routed else None
+    if link is not None and host.firewall:
+        yield from (Claim(r, who.id) for r in routes.of_peer(walls.marks, net, who, link))
 
 
 def tunnelled(world: World, net: Network, host: Host) -> bool:
     """Whether a network has tunnels from this host: it spans hosts, and somebody here is on it."""
-    return bool(net.vnis and host.underlay is not None and world.on_network(net.id))
+    spans = net.vnis and host.underlay is not None and world.on_network(net.id)
+    return bool(spans and not net.routed)
+
+
+def routed_here(world: World, net: Network, host: Host) -> bool:
+    """Whether this host routes for a network that spans hosts without tunnels."""
+    return bool(net.routed and host.underlay is not None and world.on_network(net.id))
 
 
 def judged(world: World, net: Network, host: Host) -> bool:
@@ -132,6 +153,8 @@ def heard(
     if judged(world, net, host):
         for vni in net.vnis:
             yield from (Claim(r, net.id) for r in tunnels.of_peer(walls.marks, vni, there))
+    if host.firewall and routed_here(world, net, host) and there in host.ground.near:
+        yield from (Claim(r, net.id) for r in routes.of_far_host(walls.marks, net, there))
 
 
 def sealed(world: World, host: Host, among: Collection[IPAddress] | None = None) -> Iterator[Claim]:
@@ -171,8 +194,8 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
             yield Claim(replace(resource, hairpin=True) if back else resource, ep.id)  # type: ignore[type-var]
         if host.firewall and guarded(net):
             yield from (Claim(r, ep.id) for r in guard.of_endpoint(walls.marks, ep))
-        if host.firewall and box.access:
-            yield from (Claim(r, ep.id) for r in access.of_endpoint(walls.marks, net, ep))
+        if host.firewall:
+            yield from (Claim(r, ep.id) for r in _speaking(world, net, box, ep, walls, host))
         # In a namespace that we made IPv6 is off by default; this one is not ours to set up.
         off = Sysctl(box.namespace, f"net/ipv6/conf/{ep.inside}/disable_ipv6", "1", link=ep.inside)
         if box.adopted and ep.cable and off.key not in {r.key for r in resources}:
@@ -207,6 +230,9 @@ def firewall(
             yield from (Claim(r, FIREWALL) for r in guard.base(walls.marks))
         if any(box.access for box in world.sandboxes.values()):
             yield from (Claim(r, FIREWALL) for r in access.base(walls.marks))
+        if any(routed_here(world, net, host) for net in world.networks.values()):
+            yield from (Claim(r, FIREWALL) for r in routes.base(walls.marks))
+    yield from hops(world, host)
     nets = [net for net in world.networks.values() if judged(world, net, host)]
     if nets:
         yield from (Claim(r, FIREWALL) for r in tunnels.base(walls.marks))
@@ -215,6 +241,26 @@ def firewall(
     if host.forwarding:
         for version in sorted(forwarded(world)):
             yield Claim(Sysctl(HOST, FORWARDING[version], "1"), FIREWALL)
+
+
+def hops(world: World, host: Host) -> Iterator[Claim]:
+    """The next hop that this host is for others, where its address does not do for that."""
+    if any(n.enable_ipv6 and routed_here(world, n, host) for n in world.networks.values()):
+        own = routed.own_hop(Site(host.underlay, True, (), host.ground))
+        yield from (Claim(resource, FIREWALL) for resource in own)
+
+
+def _speaking(
+    world: World, net: Network, box: Sandbox, ep: Endpoint, walls: Firewall, host: Host
+) -> Iterator[Resource]:
+    """What lets an endpoint speak on a network that spans hosts, where it needs leave."""
+    if routed_here(world, net, host):
+        if box.access:
+            yield from routes.of_host(walls.marks, ep)
+        else:
+            yield from routes.of_endpoint(walls.marks, net, ep)
+    elif box.access:
+        yield from access.of_endpoint(walls.marks, net, ep)
 
 
 def guarded(net: Network) -> bool:
@@ -228,7 +274,10 @@ def forwarded(world: World) -> frozenset[int]:
 
     A host that forwards IPv6 no longer learns its own routes from advertisements.
     """
-    six = any(net.enable_ipv6 and net.driver == "bridge" for net in world.networks.values())
+    six = any(
+        net.enable_ipv6 and (net.driver == "bridge" or (net.routed and world.on_network(net.id)))
+        for net in world.networks.values()
+    )
     return frozenset({4, 6} if six else {4})
 
 

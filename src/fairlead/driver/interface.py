@@ -44,6 +44,6 @@ def driver(net: Network) -> Driver:
     return remote if net.remote else DRIVERS[net.driver]
 
 
-def peer(net: Network, who: Peer) -> Iterable[Resource]:
+def peer(net: Network, who: Peer, site: Site) -> Iterable[Resource]:
     """What should exist for an endpoint on another host."""
-    return overlay.peer(net, who) if net.driver == "overlay" else ()
+    return overlay.peer(net, who, site) if net.driver == "overlay" else ()

@@ -13,6 +13,8 @@ A host on which nobody is on the network has none of it.
 
 A host that has access to the network is on it like a sandbox: one more cable from the
 bridge, that ends in the host's own namespace.
+
+A network that was made without encapsulation has none of this, but what `driver.routed` says.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_interface
 
+from fairlead.driver import routed
 from fairlead.driver.bridge import interior, mac
 from fairlead.driver.site import Site
 from fairlead.driver.wrapping import inside
@@ -73,6 +76,9 @@ def mtu(net: Network, site: Site) -> int:
 
 def network(net: Network, site: Site) -> Iterator[Resource]:
     """The namespace, and in it a bridge and a tunnel for each segment."""
+    if net.routed:
+        yield from routed.network(net, site)
+        return
     if site.underlay is None or not site.inhabited or not net.vnis:
         return
     space, size = span(net.id), mtu(net, site)
@@ -94,6 +100,9 @@ def network(net: Network, site: Site) -> Iterator[Resource]:
 
 def endpoint(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[Resource]:
     """The cable from the network's namespace, and what is at its far end."""
+    if net.routed:
+        yield from routed.endpoint(net, ep, box, site)
+        return
     bridge = f"br{segment(net, ep.addresses)}"
     yield Veth(
         ep.ifname,
@@ -123,8 +132,11 @@ def _on_host(ep: Endpoint) -> Iterator[Resource]:
             yield Sysctl(HOST, f"net/{family}/conf/{ep.inside}/{name}", value, ep.inside)
 
 
-def peer(net: Network, who: Peer) -> Iterator[Resource]:
+def peer(net: Network, who: Peer, site: Site) -> Iterator[Resource]:
     """Where somebody on another host is."""
+    if net.routed:
+        yield from routed.peer(net, who, site)
+        return
     space, device = span(net.id), f"vxlan{segment(net, who.addresses)}"
     yield Fdb(space, device, who.mac, who.host)
     for address in who.addresses:

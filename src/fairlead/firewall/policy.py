@@ -127,7 +127,7 @@ class Policy:
         changed = dict(self.bridges)
         for id_ in nets:
             if id_ in world.networks:
-                changed[id_] = tuple(bridges(world.networks[id_]))
+                changed[id_] = walls(world, world.networks[id_])
             else:
                 changed.pop(id_, None)
         ports = dict(self.ports)
@@ -149,8 +149,23 @@ def policy(world: World, drop_strangers: frozenset[int] = frozenset()) -> Policy
     return Policy(drop_strangers=drop_strangers).after(world, world.networks, world.sandboxes)
 
 
+def walls(world: World, net: Network) -> tuple[BridgePolicy, ...]:
+    """What a network allows here; one that spans hosts is only here if somebody is on it."""
+    absent = net.routed and not world.on_network(net.id)
+    return () if absent else tuple(bridges(net))
+
+
 def bridges(net: Network) -> Iterator[BridgePolicy]:
-    """What a network allows, family by family."""
+    """What a network allows, family by family.
+
+    One whose hosts route to each other is judged by `firewall.routes`: here it only passes.
+    """
+    if net.routed:
+        for pool in net.pools:
+            yield BridgePolicy(
+                net.ifname, pool.subnet, masquerade=False, mode=Mode.UNPROTECTED
+            )  # fmt: skip
+        return
     if net.driver != "bridge":
         return
     options = net.bridge

@@ -10,6 +10,9 @@ from fairlead.model.options import TRUE, BridgeOptions, Mode, bridge_options
 from fairlead.model.parent import HOST_ACCESS, KINDS, ParentOptions, parent_name, parent_options
 from fairlead.model.state import IPAddress, IPNetwork
 
+ENCAPSULATION, VXLAN, UNWRAPPED = "fairlead.encapsulation", "vxlan", "none"
+"""The option that says how frames of a network travel between hosts, and what it may say."""
+
 
 class Scope(StrEnum):
     """Who knows a network: this host, or every host of the cluster."""
@@ -113,6 +116,8 @@ class Network:
     @property
     def ifname(self) -> str:
         """The name of its bridge on the host, if it has one there."""
+        if self.routed:
+            return bridge_name(self.id)
         if self.driver != "bridge":
             return ""
         return self.options.get("com.docker.network.bridge.name") or bridge_name(self.id)
@@ -149,6 +154,16 @@ class Network:
         As with Docker the option only has to be there, whatever its value.
         """
         return self.driver == "overlay" and "encrypted" in self.options
+
+    @property
+    def routed(self) -> bool:
+        """Whether it spans hosts by routes between them, and has no tunnels.
+
+        One that is encrypted as well, which only a store can say, is not: what has to be
+        encrypted travels in a tunnel or not at all.
+        """
+        unwrapped = self.driver == "overlay" and self.options.get(ENCAPSULATION) == UNWRAPPED
+        return unwrapped and not self.encrypted
 
     @property
     def host_access(self) -> bool:

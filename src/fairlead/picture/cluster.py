@@ -52,6 +52,7 @@ def cluster(world: World, hosts: Hosts) -> list[str]:
 def _title(net: Network) -> str:
     subnets = " ".join(f"{pool.subnet} gateway {pool.gateway}" for pool in net.pools)
     vnis = " ".join(f"VNI {vni}" for vni in net.vnis) or "no VNI yet"
+    vnis = "routed" if net.routed else vnis
     marks = [word for word in ("internal", "encrypted") if getattr(net, word)]
     return " ".join((f"{net.name} ═ overlay {subnets}", vnis, *marks))
 
@@ -62,7 +63,8 @@ def _rail(world: World, hosts: Hosts, net: Network) -> Iterator[str]:
     stations = [("══", f"{hosts.own}  this host", here)] if here else []
     for host, peers in _by_host(world, net):
         stops = [Stop(_name(peer), _addresses(peer.addresses)) for peer in peers]
-        stations.append((")))" if here else "···", str(host), stops))
+        way = "══>" if net.routed else ")))"
+        stations.append((way if here else "···", str(host), stops))
     for number, (joint, title, stops) in enumerate(stations, start=1):
         last = number == len(stations)
         yield f"  {'╚' if last else '╠'}═{joint} {title}"

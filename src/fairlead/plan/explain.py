@@ -18,6 +18,7 @@ from fairlead.model.state import (
     Lent,
     Namespace,
     Neighbour,
+    Proxy,
     Resource,
     Route,
     State,
@@ -52,7 +53,8 @@ def _subject(world: World, ref: str) -> tuple[set[str], str]:
     for least in (len(ref) + 1, SHORTEST_REF):
         for net in world.networks.values():
             if ref in (net.name, net.id) or (len(ref) >= least and net.id.startswith(ref)):
-                return {net.id}, f"network {net.name} ({net.driver}, {net.id[:12]})"
+                ids = {net.id, *world.afar(net.id)}
+                return ids, f"network {net.name} ({net.driver}, {net.id[:12]})"
         for box in (b for b in world.sandboxes.values() if not b.access):
             id = box.container  # noqa: A001
             if ref in (box.name, id) or (len(ref) >= least and id.startswith(ref)):
@@ -119,9 +121,12 @@ def describe(resource: Resource) -> str:
             return f"address {resource.address} on {resource.link}{place}"
         case Route():
             via = f" via {resource.via}" if resource.via else ""
-            return f"route   {resource.destination}{via} dev {resource.link}{place}"
+            src = f" src {resource.source}" if resource.source else ""
+            return f"route   {resource.destination}{via} dev {resource.link}{src}{place}"
         case Neighbour():
             return f"neigh   {resource.address} is {resource.mac} on {resource.link}{place}"
+        case Proxy():
+            return f"proxy   {resource.address} is answered for on {resource.link}{place}"
         case Sysctl():
             return f"sysctl  {resource.path.replace('/', '.')} = {resource.value}{place}"
         case Chain():
@@ -164,14 +169,23 @@ def reason(world: World, resource: Resource, owner: str) -> str:
         return f"somebody here is on network {net.name}, which spans hosts"
     if net is not None and isinstance(resource, Vxlan):
         return f"it leads to the other hosts of network {net.name}"
+    if net is not None and isinstance(resource, Sysctl) and _answers(resource):
+        return f"on network {net.name} this host answers for those on other hosts, at once"
     if net is not None:
         what = "is the gateway of" if isinstance(resource, Address) else "joins the containers of"
         return f"it {what} network {net.name}"
     if endpoint is not None:
         return _endpoint_reason(world, resource, endpoint)
+    if isinstance(resource, Address):
+        return "other hosts send IPv6 packets for containers of this one to it"
     if box is not None and isinstance(resource, DnsRedirect):
         return f"{box.name} is on a network with names"
     return f"{box.name} has a network of its own" if box is not None else "the firewall rests on it"
+
+
+def _answers(setting: Sysctl) -> bool:
+    """Whether a setting is about answering for others."""
+    return "proxy" in setting.path or "evict" in setting.path
 
 
 def _parent_reason(net: Network, resource: Resource) -> str:

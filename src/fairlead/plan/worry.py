@@ -6,7 +6,7 @@ the world says the same as they do: what it does not want cannot be missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
@@ -37,8 +37,11 @@ class Worry:
 EVERYTHING = Worry(host=True, rules=True, routes=True)
 
 
-def worry(world: World, hints: Iterable[Hint]) -> Worry:
-    """What hints say of things that the world wants."""
+def worry(world: World, hints: Iterable[Hint], ground: Collection[str] = ()) -> Worry:
+    """What hints say of things that the world wants.
+
+    `ground` are the host's links through which other hosts are reached.
+    """
     bridges = {net.ifname: net for net in world.networks.values() if net.ifname}
     ends = {ep.ifname: ep.sandbox for ep in world.endpoints.values() if ep.cable}
     grounds = {net.parent: net.parent for net in world.networks.values() if net.on_parent}
@@ -67,6 +70,8 @@ def worry(world: World, hints: Iterable[Hint]) -> Worry:
             return replace(EVERYTHING, boxes=_unseen(world))
         if hint.space:
             continue
+        if hint.kind == "route" and _moves_host(world, hint.name):
+            host = True
         if hint.kind == "rules":
             rules, author = True, hint.name
         elif hint.kind == "setting":
@@ -75,11 +80,14 @@ def worry(world: World, hints: Iterable[Hint]) -> Worry:
             host = host or hint.name in gateways
             boxes.update(ways.get(hint.name, ()))
         elif hint.kind == "route" and hint.lost:
-            host = host or hint.name in subnets
+            host = host or hint.name in subnets or _leads_afar(world, hint.name)
             boxes.update(ways.get(hint.name, ()))
         elif hint.kind == "route" and hint.link not in bridges:
             routes = routes or any(_overlaps(hint.name, subnet) for subnet, _ in pools)
     for name, hint in links.items():
+        if name in ground and any(net.routed for net in world.networks.values()):
+            # Routes go with it without a word, and come with it again.
+            host = True
         if name in bridges:
             host = host or hint.lost
         elif name in grounds:
@@ -120,7 +128,7 @@ def cut_off(world: World, links: Mapping[str, LinkFact]) -> frozenset[str]:
     for ep in world.endpoints.values():
         net = world.networks[ep.network]
         # Of others the near end is not on the host, or not ours.
-        if ep.cable and net.ifname:
+        if ep.cable and net.ifname and not world.sandboxes[ep.sandbox].access:
             near = links.get(ep.ifname)
             if near is None or not near.up or near.master != net.ifname:
                 found.add(ep.sandbox)
@@ -150,6 +158,25 @@ def _unseen(world: World) -> frozenset[str]:
 def _known(peer: Peer) -> tuple[str, ...]:
     """What tells where a peer is: entries for its MAC and its addresses."""
     return (peer.mac, *(str(address.ip) for address in peer.addresses))
+
+
+def _leads_afar(world: World, text: str) -> bool:
+    """Whether a route is one of ours to somebody on another host."""
+    nets = [net for net in world.networks.values() if net.routed]
+    route = ip_network(text) if nets else None
+    if route is None or route.num_addresses > 1:
+        return False
+    there = (peer for net in nets for peer in world.afar(net.id).values())
+    return any(a.ip == route.network_address for peer in there for a in peer.addresses)
+
+
+def _moves_host(world: World, text: str) -> bool:
+    """Whether a route may be the one to a host to which routes of ours lead."""
+    nets = {net.id for net in world.networks.values() if net.routed}
+    route = ip_network(text) if nets else None
+    if route is None or not route.prefixlen:
+        return False
+    return any(id_ in nets and there in route for id_, there in world.reach)
 
 
 def _standing(world: World, parent: str) -> Iterator[str]:

@@ -132,7 +132,12 @@ def hidden(view: View, world: World) -> Iterator[Network]:
 
 
 def vnis(view: View, net: Network) -> tuple[int, ...]:
-    """The VNIs of a network's segments; none while one of them has none."""
+    """The VNIs of a network's segments; none while one of them has none.
+
+    None as well where none is used: what a host that knows tunnels only has drawn is its own.
+    """
+    if net.routed:
+        return ()
     found = tuple(view.vni(net.id, pools[0].subnet) for pools in segments(net) if pools)
     return found if NO_VNI not in found else ()
 

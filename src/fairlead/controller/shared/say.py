@@ -43,13 +43,12 @@ from fairlead.driver.overlay import segments
 from fairlead.ipam.bitmap import parse
 from fairlead.ipam.pool import Base
 from fairlead.model.endpoint import Endpoint, EndpointRequest, PortRequest
-from fairlead.model.errors import Failed, Invalid, NotFound, Unsupported
+from fairlead.model.errors import Failed, Invalid, NotFound
 from fairlead.model.network import Network, NetworkRequest, Pool, Scope
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress, IPInterface, IPNetwork
 from fairlead.store.shared import Away
 
-ENCAPSULATION, VXLAN = "fairlead.encapsulation", "vxlan"
 Tell = Callable[[PeerEvent], Awaitable[None]]
 Learn = Callable[[str, tuple[int, ...]], Awaitable[None]]
 """Takes the VNIs of a network into the world."""
@@ -188,7 +187,7 @@ class SharedParty:
         self, net: Network, box: Sandbox, ep: Endpoint, place: Path, publish: Sequence[PortRequest]
     ) -> Endpoint:
         """Known to all hosts before the first packet can leave it."""
-        if not net.vnis:
+        if not net.vnis and not net.routed:
             await self._learn(net.id, await self._vnis(net))
         if net.encrypted:
             await self._seal()
@@ -213,7 +212,9 @@ class SharedParty:
         """Ports are published elsewhere."""
 
     async def _vnis(self, net: Network) -> tuple[int, ...]:
-        """A VNI for each segment, given now to those that have none."""
+        """A VNI for each segment, given now to those that have none; none where none is used."""
+        if net.routed:
+            return ()
         found: list[int] = []
         for pools in segments(net):
             last = max(found, default=0)
@@ -256,12 +257,6 @@ class ClusterSays:
             raise Invalid(
                 f"an overlay network's addresses are the cluster's, not of {net.ipam_driver}",
                 hint="leave --ipam-driver out",
-            )
-        wrapping = net.options.get(ENCAPSULATION, VXLAN)
-        if wrapping != VXLAN:
-            raise Unsupported(
-                f"{ENCAPSULATION}={wrapping} is not there: overlays travel in VXLAN",
-                hint="leave the option out",
             )
         return self._say
 
