@@ -47,7 +47,9 @@ def difference(name: str, whole: Figure, part: Figure, goal: Goal | None = None)
     return Figure(name, whole.unit, goal, samples=found)
 
 
-def quotient(name: str, figure: Figure, subject: str, other: str, goal: Goal) -> Figure:
+def quotient(
+    name: str, figure: Figure, subject: str, other: str, goal: Goal | None = None
+) -> Figure:
     """A subject's median as a share of another's."""
     share = figure.of(subject) / figure.of(other)
     return Figure(name, "", goal, more_is_better=True, samples={subject: [share]})

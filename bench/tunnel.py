@@ -1,5 +1,8 @@
 """The way between containers on two hosts, beside VXLAN made by hand on two more.
 
+And beside it the same two hosts' network without encapsulation, and the way between the hosts
+themselves, which nothing that runs on them can be quicker than.
+
 By hand: a VXLAN device in a bridge on each host, a namespace with a cable to it, no firewall,
 no daemon. Both ends of a measurement run on one CPU, so that what is compared is what the
 way costs, and not how idle the machine is.
@@ -16,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import median
@@ -30,7 +33,8 @@ from bench.pairs import KINDS, pairs
 from bench.subjects import Subject
 
 HAND, BESIDE = "VXLAN by hand", "by hand on fairlead's hosts"
-NETWORK = "bench-tunnel"
+FLAT, RAW = "fairlead, routed", "host to host"
+NETWORK, FLAT_NETWORK = "bench-tunnel", "bench-flat"
 PORT = 5201
 SECONDS = 1.0
 ADDRESSES = ("10.78.0.1", "10.78.0.2")
@@ -68,7 +72,11 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
         found = stack.enter_context(pairs(switch, KINDS[:1]))
         overlays = (_overlay(pair.name, pair.here, pair.there) for pair in found)
         ways = [stack.enter_context(overlay) for overlay in overlays]
+        here, there = found[0].here, found[0].there
+        without = {"fairlead.encapsulation": "none"}
+        ways.append(stack.enter_context(_overlay(FLAT, here, there, FLAT_NETWORK, without)))
         machines = (found[0].here.machine, found[0].there.machine)
+        ways.append(stack.enter_context(_bare(*machines)))
         ways.append(stack.enter_context(_by_hand(BESIDE, *machines, vni=4242)))
         machines = (switch.machine("hand-a"), switch.machine("hand-b"))
         ways.append(stack.enter_context(_by_hand(HAND, *machines, vni=4242)))
@@ -86,25 +94,45 @@ def measure(subjects: Sequence[Subject], rounds: int) -> list[Figure]:
         quotient("  fairlead ÷ by hand", stream, OURS, HAND, Goal(0.95, at_least=True)),
         trip,
         quotient("  by hand ÷ fairlead", inverse, OURS, HAND, Goal(0.95, at_least=True)),
+        quotient("  stream, routed ÷ host to host", stream, FLAT, RAW),
+        quotient("  stream, routed ÷ overlay", stream, FLAT, OURS),
+        quotient("  trip, host to host ÷ routed", inverse, FLAT, RAW),
+        quotient("  trip, overlay ÷ routed", inverse, FLAT, OURS),
     ]
 
 
 @contextmanager
-def _overlay(name: str, here: Subject, there: Subject) -> Iterator[Way]:
+def _overlay(
+    name: str,
+    here: Subject,
+    there: Subject,
+    network: str = NETWORK,
+    options: Mapping[str, str] | None = None,
+) -> Iterator[Way]:
     """Two containers on an overlay."""
-    here.ask("POST", "/networks/create", {"Name": NETWORK, "Driver": "overlay"})
+    body = {"Name": network, "Driver": "overlay", "Options": dict(options or {})}
+    here.ask("POST", "/networks/create", body)
     until = time.monotonic() + 30
-    while NETWORK not in json.dumps(there.ask("GET", "/networks")):
-        assert time.monotonic() < until, f"{NETWORK} does not come"
+    while network not in json.dumps(there.ask("GET", "/networks")):
+        assert time.monotonic() < until, f"{network} does not come"
         time.sleep(0.01)
     ends, addresses = [], []
     for end, subject in enumerate((here, there)):
-        made = subject.run(f"way-{end}", ["sleep", "100000"], HostConfig={"NetworkMode": NETWORK})
+        mode = {"NetworkMode": network}
+        made = subject.run(f"{network}-{end}", ["sleep", "100000"], HostConfig=mode)
         about = subject.ask("GET", f"/containers/{made}/json")
-        addresses.append(about["NetworkSettings"]["Networks"][NETWORK]["IPAddress"])
+        addresses.append(about["NetworkSettings"]["Networks"][network]["IPAddress"])
         ends.append(End(subject.machine, f"/proc/{about['State']['Pid']}/ns/net"))
     with _serving(ends[1]):
         yield Way(name, ends[0], addresses[1])
+
+
+@contextmanager
+def _bare(here: Machine, there: Machine) -> Iterator[Way]:
+    """The hosts' own namespaces."""
+    ends = [End(machine, "/proc/self/ns/net") for machine in (here, there)]
+    with _serving(ends[1]):
+        yield Way(RAW, ends[0], str(there.address))
 
 
 @contextmanager
