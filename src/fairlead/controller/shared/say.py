@@ -100,24 +100,40 @@ class SharedLedger:
     async def addresses(
         self, net: Network, ep: Endpoint, request: EndpointRequest
     ) -> tuple[IPInterface, ...]:
-        """One address of each family that the network has; all or none."""
+        """One address of each family, of one segment: the first with room that has what is asked.
+
+        All or none. A segment that lacks a family gives none of it.
+        """
+        full: NoAddress | None = None
+        for pools in _places(net, request):
+            try:
+                return await self._of_segment(net, ep, request, pools)
+            except NoAddress as error:
+                full = full or error
+        assert full is not None, "a network has a segment"
+        raise full
+
+    async def _of_segment(
+        self, net: Network, ep: Endpoint, request: EndpointRequest, segment: Sequence[Pool]
+    ) -> tuple[IPInterface, ...]:
         found: list[IPInterface] = []
         async with all_or_nothing() as undo:
-            for version in sorted({pool.subnet.version for pool in net.pools}):
-                given = await self._address(net, request, version)
+            for version in sorted({pool.subnet.version for pool in segment}):
+                given = await self._address(segment, request, version)
                 found.append(given)
                 self._given.add((ep.id, given.ip))
                 undo(partial(self.release, net, ep, given))
                 self._history.given(given)
         return tuple(found)
 
-    async def _address(self, net: Network, request: EndpointRequest, version: int) -> IPInterface:
-        asked = parse(request.ipv4 if version == 4 else request.ipv6)
-        pools = [pool for pool in net.pools if pool.subnet.version == version]
-        if asked is not None:
-            pools = [pool for pool in pools if asked in pool.subnet]
+    async def _address(
+        self, segment: Sequence[Pool], request: EndpointRequest, version: int
+    ) -> IPInterface:
+        asked = _asked(request, version)
         full: NoAddress | None = None
-        for pool in pools:
+        for pool in segment:
+            if pool.subnet.version != version or (asked and asked not in pool.subnet):
+                continue
             id_ = PoolId(pool.subnet, pool.ip_range)
             try:
                 given = await request_address(
@@ -131,7 +147,8 @@ class SharedLedger:
                 full = error
                 continue
             return ip_interface(f"{given}/{pool.subnet.prefixlen}")
-        raise full or Invalid(f"no configured subnet or ip-range contain the IP address {asked}")
+        assert full is not None, "a segment that was chosen has what is asked for"
+        raise full
 
     async def release(self, net: Network, ep: Endpoint, address: IPInterface) -> None:
         """An address is free again, if its endpoint was never written: else it goes with that."""
@@ -224,6 +241,31 @@ class SharedParty:
         for address in ep.addresses:
             event = PeerEvent(joined, self._host, net.id, ep.id, address, ep.mac)
             await self._tell(event)
+
+
+def _asked(request: EndpointRequest, version: int) -> IPAddress | None:
+    """The address of a family that is asked for, if any."""
+    return parse(request.ipv4 if version == 4 else request.ipv6)
+
+
+def _places(net: Network, request: EndpointRequest) -> Sequence[Sequence[Pool]]:
+    """The segments that have all addresses that are asked for. Raises Invalid if none has."""
+    asked = [a for a in (_asked(request, 4), _asked(request, 6)) if a is not None]
+    found = [
+        pools
+        for pools in segments(net)
+        if all(any(address in pool.subnet for pool in pools) for address in asked)
+    ]
+    for address in () if found else asked:
+        if not any(address in pool.subnet for pool in net.pools):
+            raise Invalid(f"no configured subnet or ip-range contain the IP address {address}")
+    if not found:
+        first, second = asked
+        raise Invalid(
+            f"{first} and {second} are in subnets of different segments",
+            hint="the lowest IPv6 subnet goes with the lowest IPv4 subnet, and so on",
+        )
+    return found
 
 
 async def _wholly(removal: Awaitable[None]) -> None:
