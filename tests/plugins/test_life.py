@@ -36,6 +36,16 @@ def test_containers_reach_each_other_and_the_world(lan: Lan, wires: Wires) -> No
     assert wires.accepted() <= {ACCEPT}
 
 
+def test_what_the_plugin_tells(lan: Lan) -> None:
+    """Docker shows it nowhere; here `explain` does, of the container that it is about."""
+    lan.create("red", "-d wires --subnet 10.9.1.0/24")
+    lan.run("aa", "--network red")
+    endpoint = lan.endpoints("aa")["red"]["EndpointID"]
+    said = lan.daemon.fairlead("explain", "aa").stdout
+    assert f"told    wire = po-{endpoint[:8]}" in said
+    assert "because driver wires says so of its place on network red" in said
+
+
 def test_what_the_plugin_is_told(lan: Lan, wires: Wires) -> None:
     """Docker's calls with Docker's words, in Docker's order."""
     id_ = lan.create("red", "-d wires --subnet 10.9.1.0/24 --opt colour=red --internal")
