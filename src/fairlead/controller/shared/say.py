@@ -77,7 +77,7 @@ class SharedLedger:
         """The pools of a network to be: the ones asked for, else the next of the cluster's."""
         if not request.enable_ipv4:
             raise Invalid(
-                "an overlay network needs IPv4",
+                f"a network of the whole cluster ({net.driver}) needs IPv4",
                 hint="leave --ipv4=false out; IPv6 can be there beside it",
             )
         found = await request_pools(
@@ -205,10 +205,13 @@ class SharedParty:
         self, net: Network, box: Sandbox, ep: Endpoint, place: Path, publish: Sequence[PortRequest]
     ) -> Endpoint:
         """Known to all hosts before the first packet can leave it."""
-        if not net.vnis:
+        if net.driver == "overlay" and not net.vnis:
             await self._learn(net.id, await self._vnis(net))
         if net.encrypted:
             await self._seal()
+        if not ep.addresses:
+            # Others have nothing to reach it by.
+            return ep
         published = replace(box, publish=tuple(publish))
         await put_endpoint(self._place, net, ep, published, self._host)
         self._ledger.written(ep.id)
@@ -230,14 +233,17 @@ class SharedParty:
         """Ports are published elsewhere."""
 
     async def _vnis(self, net: Network) -> tuple[int, ...]:
-        """A VNI for each segment, given now to those that have none."""
+        """A VNI for each segment of an overlay, given now to those that have none."""
         found: list[int] = []
-        for pools in segments(net):
+        for pools in segments(net) if net.driver == "overlay" else ():
             last = max(found, default=0)
             found.append(await obtain_vni(self._place, net.id, pools[0].subnet, after=last))
         return tuple(found)
 
     async def _announce(self, net: Network, ep: Endpoint, joined: bool) -> None:
+        if net.driver != "overlay":
+            # Who else is on it, Docker hosts hear from the store.
+            return
         for address in ep.addresses:
             event = PeerEvent(joined, self._host, net.id, ep.id, address, ep.mac)
             await self._tell(event)
