@@ -250,6 +250,28 @@ def test_the_daemon_restarts(lan: Lan, wires: Wires) -> None:
     assert wires.calls()[-3:] == ["Leave", "DeleteEndpoint", "ReleaseAddress"]
 
 
+def test_a_plugin_that_forgot(lan: Lan, wires: Wires) -> None:
+    """It hears nothing when it starts, as with Docker; a start of the daemon tells it what is held."""
+    lan.create("red", f"{IPAM} --subnet 10.8.0.0/24 --aux-address printer=10.8.0.3")
+    lan.run("aa", "--network red")
+    wires.kill()
+    lan.host.shell("rm /run/wires.state")
+    wires.forget()
+    wires.start()
+    assert wires.calls() == []
+    assert lan.reaches("aa", "10.8.0.1")
+    lan.daemon.restart()
+    held = ["10.8.0.1", "10.8.0.3", "10.8.0.2"]
+
+    def told() -> list[str]:
+        return [b["Address"] for c, b in wires.asked() if c == "IpamDriver.RequestAddress"]
+
+    eventually(lambda: told() == held)
+    lan.run("bb", "--network red")
+    assert lan.address("bb", "red") == "10.8.0.4"
+    assert lan.reaches("bb", "aa")
+
+
 def test_the_daemon_dies_and_a_container_meanwhile(lan: Lan, wires: Wires) -> None:
     """The plugin hears of it from the next daemon."""
     lan.create("red", "-d wires --subnet 10.9.1.0/24")

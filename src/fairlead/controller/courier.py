@@ -78,8 +78,10 @@ class Courier:
             endpoints = self._world().on_network(net.id)
             try:
                 say = await self._outside().find(net, patient=False)
+                if not say.replay:
+                    return
                 if say.ledger is not None:
-                    await say.ledger.resume(net)
+                    await say.ledger.resume(net, endpoints)
                 for party in say.parties:
                     await party.resume(net, endpoints)
             except FairleadError as error:

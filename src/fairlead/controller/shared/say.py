@@ -162,7 +162,7 @@ class SharedLedger:
         """A network or an endpoint is in the store, and what was given for it belongs to that."""
         self._given = {given for given in self._given if given[0] != id_}
 
-    async def resume(self, net: Network) -> None:
+    async def resume(self, net: Network, endpoints: Sequence[Endpoint]) -> None:
         """Its pools lie in the store as they did."""
 
 
