@@ -116,8 +116,6 @@ class Say:
     """The driver is somebody else's program."""
     gateways: frozenset[int] = BOTH
     """The families of which an address is set aside for a gateway."""
-    replay: bool = True
-    """Whether they are told again when we start."""
 
 
 NOBODY = Say()

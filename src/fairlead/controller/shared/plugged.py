@@ -36,8 +36,7 @@ class PluggedSays:
         if not say.remote or scope is not Scope.GLOBAL:
             return say
         ledger, parties = say.ledger or self._ledger, (*say.parties, self._party)
-        # What is the cluster's is not told again because one host starts.
-        return replace(say, ledger=ledger, parties=parties, replay=False)
+        return replace(say, ledger=ledger, parties=parties)
 
     async def names(self) -> Collection[str]:
         """The plugins."""
