@@ -107,6 +107,17 @@ def test_labels_are_texts(lan: House) -> None:
         assert answer.status == 400
 
 
+def test_options_of_announcements_are_kept(lan: House) -> None:
+    """Docker 28's count and pace of announcements: taken, shown, and nothing more."""
+    options = {
+        "com.docker.network.advertise_addr_nmsgs": "0",
+        "com.docker.network.advertise_addr_ms": "200",
+    }
+    made = lan.ask("POST", "/networks/create", {"Name": "quiet", "Options": options})
+    assert made.status == 201
+    assert lan.ask("GET", "/networks/quiet").json["Options"] == options
+
+
 def test_inspect_may_be_verbose(lan: House) -> None:
     """`verbose` adds what only a swarm has; `scope` must be the network's."""
     create(lan, "web")

@@ -136,7 +136,7 @@ class Village:
 
         await self._question(end, "end")
 
-    async def resume(self, net: Network, endpoints: Sequence[Endpoint] = ()) -> None:
+    async def resume(self, net: Network, endpoints: Sequence[Endpoint]) -> None:
         """It remembers."""
 
     async def expose(self, net: Network, ep: Endpoint, publish: Sequence[PortRequest]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.cluster.node import Node
+from fairlead.controller.ask import Alone
 from fairlead.controller.shared import member
 from fairlead.controller.shared.history import History
 from fairlead.controller.shared.member import Member, Membership
@@ -68,7 +69,7 @@ class Host:
         trail = Trail(self.machine.path.with_name("addresses"), self.machine.controller.warn)
         history = History(trail=trail)
         self.member = Member(place, who, self.machine.controller, history=history)
-        self.machine.controller.outside = self.member.says()
+        self.machine.controller.outside = self.member.says(Alone())
         self.machine.controller.committed.append(self.member.heed)
         self._task = asyncio.create_task(self.member.run())
 

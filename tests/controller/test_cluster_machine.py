@@ -30,6 +30,7 @@ from fairlead.cluster.keys import Keys
 from fairlead.cluster.leaks import leaks
 from fairlead.cluster.node import Node
 from fairlead.cluster.sequence import decode, ordinal
+from fairlead.controller.ask import Alone
 from fairlead.controller.shared.member import Member, Membership
 from fairlead.controller.shared.place import Place
 from fairlead.kernel.fake import FakeKernel
@@ -106,7 +107,7 @@ class Host:
         self.member = Member(
             Place(self.client, pause=self.pause), who, self.machine.controller, clock=clock
         )
-        self.machine.controller.outside = self.member.says()
+        self.machine.controller.outside = self.member.says(Alone())
         self.machine.controller.committed.append(self.member.heed)
         self.task = asyncio.create_task(self.member.run(), name=f"member {self.name}")
         with contextlib.suppress(TimeoutError):

@@ -130,6 +130,38 @@ def test_published_ports_are_there_as_for_everybody(scene: Scene) -> None:
         scene.one.docker("rm", "-f", "pub")
 
 
+def test_published_ports_of_the_network_itself(scene: Scene) -> None:
+    """At every address of the host, from everywhere: itself, its neighbours, other hosts, hosts."""
+    one, two = scene.one, scene.two
+    serve = ("busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
+    one.docker("run", "-d", "--name", "hair", "--net", NET, "-p", "8090:80", *serve)
+    one.docker("run", "-d", "--name", "plain", "busybox", "sleep", "600")
+    one.docker("run", "-d", "--name", "beside", "--net", NET, "busybox", "sleep", "600")
+    get = "printf 'GET /passwd HTTP/1.0\\r\\n\\r\\n' | nc -w 3"
+    gateway = one.docker("exec", "hair", "ip", "route", "show", "default").split()[2]
+    try:
+        for target in (str(one.machine.address), scene.own(one), scene.own(one, 6), gateway):
+            askers = [(one, "hair"), (one, "beside"), (one, "web"), (two, "db")]
+            if target == gateway:
+                # There is one of that address on each host, and it is its own containers'.
+                askers.remove((two, "db"))
+            if target == str(one.machine.address):
+                # Addresses on the network are not answered to others of this host.
+                askers.append((one, "plain"))
+            for host, name in askers:
+                words = ("exec", name, "sh", "-c", f"{get} {target} 8090")
+
+                def answered(host: Host = host, words: tuple[str, ...] = words) -> bool:
+                    return "root:" in host.docker(*words, check=False)
+
+                eventually(answered)
+            for host in (one, two) if target != gateway else (one,):
+                said = host.shell(f"{get.replace('nc', 'busybox nc')} {target} 8090", check=False)
+                assert "root:" in said, (host, target)
+    finally:
+        one.docker("rm", "-f", "hair", "plain", "beside")
+
+
 def test_a_stranger_does_not_get_in(scene: Scene) -> None:
     """Who routes the network by way of a host reaches no container, and no address of a host."""
     near = scene.one.machine.address

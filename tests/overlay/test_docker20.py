@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.overlay.cluster import Host, eventually
 from tests.overlay.mixed import STORELESS, WEB, DockerHost, Mixed, mixed_cluster
+from tests.plugins.driver import Wires
 
 pytestmark = pytest.mark.root
 
@@ -79,11 +83,11 @@ def net(mixed: Mixed, request: pytest.FixtureRequest) -> Iterator[Net]:
     made.close()
 
 
-def shown(host: Host, network: str) -> str:
-    """A network's id as a host shows it, if it is an overlay of the cluster; else nothing."""
+def shown(host: Host, network: str, driver: str = "overlay") -> str:
+    """A network's id as a host shows it, if it is of the cluster and a driver; else nothing."""
     form = "{{.Name}} {{.Driver}} {{.Scope}} {{.ID}}"
     for line in host.docker("network", "ls", "--no-trunc", "--format", form).splitlines():
-        if line.startswith(f"{network} overlay global "):
+        if line.startswith(f"{network} {driver} global "):
             return line.rpartition(" ")[2]
     return ""
 
@@ -180,10 +184,10 @@ class TestOneNetwork:
 
 
 def test_several_subnets(mixed: Mixed) -> None:
-    """On a network of two subnets those on the same reach each other, on either."""
+    """On a network of two subnets all reach each other, whatever subnet and host they are on."""
     name = "wide"
     subnets = ("--subnet", "10.91.0.0/24", "--subnet", "10.92.0.0/24")
-    mixed.one.docker("network", "create", "-d", "overlay", *subnets, name)
+    made = mixed.one.docker("network", "create", "-d", "overlay", *subnets, name)
     placed: list[tuple[Host, str, str]] = []
     for number, host in enumerate(mixed.hosts, 10):
         eventually(lambda host=host: shown(host, name))  # type: ignore[misc]
@@ -192,15 +196,42 @@ def test_several_subnets(mixed: Mixed) -> None:
             container = f"w{subnet}-{number}"
             assert host.run(container, name, "--ip", address) == address
             placed.append((host, container, address))
+    # A namespace begins with what the machine's own kernel has; Docker sets that, on a real host.
+    span = f"$(echo /run/docker/netns/*-{made[:10]})"
+    mixed.one.shell(f'nsenter --net="{span}" sysctl -qw net.ipv4.ip_forward=1')
     try:
         for host, container, own in placed:
             for _, _, address in placed:
-                if address != own and address.split(".")[1] == own.split(".")[1]:
+                if address != own:
                     heard(host, container, address)
     finally:
         for host, container, _ in placed:
             host.docker("rm", "-f", container)
         remove(mixed.two, name)
+
+
+def test_networks_of_a_plugin(mixed: Mixed) -> None:
+    """A plugin that is on both, of scope global: whoever makes its network, all have it."""
+    with ExitStack() as stack:
+        shared = Path(stack.enter_context(TemporaryDirectory(dir="/dev/shm"))) / "state"
+        for host in (mixed.one, mixed.two):
+            stack.enter_context(Wires(host.machine, scope="global", shared=shared))
+        for maker, other in ((mixed.one, mixed.two), (mixed.two, mixed.one)):
+            name = f"wired-{maker.machine.name}"
+            maker.docker("network", "create", "-d", "wires", "--opt", "way=none", name)
+            for host in mixed.hosts:
+                eventually(lambda host=host, name=name: shown(host, name, "wires"))  # type: ignore[misc]
+            first, second = maker.run("pp", name), other.run("qq", name)
+            heard(maker, "pp", second)
+            heard(other, "qq", first)
+            heard(maker, "pp", "qq")
+            heard(other, "qq", "pp")
+            eventually(lambda name=name: len(on(mixed.three, name)) == 2)  # type: ignore[misc]
+            maker.docker("rm", "-f", "pp")
+            other.docker("rm", "-f", "qq")
+            remove(other, name)
+            for host in mixed.hosts:
+                eventually(lambda host=host, name=name: not shown(host, name, "wires"))  # type: ignore[misc]
 
 
 def test_addresses_are_given_once(mixed: Mixed) -> None:

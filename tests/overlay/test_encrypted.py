@@ -25,6 +25,7 @@ import pytest
 
 from fairlead.cluster.node import Node
 from fairlead.controller import want
+from fairlead.controller.ask import Alone
 from fairlead.controller.commit import Committer
 from fairlead.controller.controller import Controller
 from fairlead.controller.seals import Seals
@@ -96,7 +97,7 @@ class Host(Machine):
         assert self.underlay is not None
         who = Membership(Node(self.underlay, 2376), TTL_SECONDS / 3, TTL_SECONDS, None, QUICK)
         self.member = Member(Shared(self._memory.client(self.space)), who, self.controller)
-        self.controller.outside = self.member.says()
+        self.controller.outside = self.member.says(Alone())
         self.controller.committed.append(self.member.heed)
         self._task = asyncio.create_task(self.member.run())
 

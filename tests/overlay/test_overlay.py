@@ -38,3 +38,25 @@ def test_containers_reach_each_other(cluster: Cluster, pair: tuple[str, str]) ->
     assert cluster.two.pings("db", first)
     assert cluster.one.pings("web", "db")
     assert cluster.two.pings("db", "web.ov_net1")
+
+
+def test_a_mac_address_of_the_container(cluster: Cluster, pair: tuple[str, str]) -> None:
+    """Who names no version of the API may say it as up to 1.51; others reach it there."""
+    body = {
+        "Image": "busybox",
+        "Cmd": ["sleep", "600"],
+        "MacAddress": "02:00:00:00:00:77",
+        "HostConfig": {"NetworkMode": "ov_net1"},
+    }
+    made = cluster.one.daemon.api("POST", "/containers/create?name=mac", body)
+    assert made.status == 201
+    assert "deprecated" in made.json["Warnings"][0]
+    cluster.one.docker("start", "mac")
+    found = cluster.one.docker("exec", "mac", "cat", "/sys/class/net/eth0/address")
+    assert found == "02:00:00:00:00:77"
+    assert cluster.two.pings("db", "mac")
+    newest = cluster.one.daemon.api("POST", "/v1.52/containers/create?name=none", body)
+    assert (newest.status, newest.json["Warnings"]) == (201, [])
+    cluster.one.docker("start", "none")
+    found = cluster.one.docker("exec", "none", "cat", "/sys/class/net/eth0/address")
+    assert found != "02:00:00:00:00:77"

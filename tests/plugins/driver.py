@@ -27,12 +27,14 @@ class Wires:
         where: str = "",
         scope: str = "local",
         keep: bool = False,
+        shared: Path | None = None,
         tls: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self._machine = machine
         self._where = where or f"{FOLDER}/{name}.sock"
-        self._more = (scope, f"/run/{name}.state" if keep else "", *tls)
+        state = str(shared) if shared is not None else f"/run/{name}.state" if keep else ""
+        self._more = (scope, state, *tls)
         self._process: Process | None = None
         machine.shell(f"mkdir -p {FOLDER} && rm -f /run/{name}.state && : > /run/{name}.log")
 

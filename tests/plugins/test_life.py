@@ -36,6 +36,16 @@ def test_containers_reach_each_other_and_the_world(lan: Lan, wires: Wires) -> No
     assert wires.accepted() <= {ACCEPT}
 
 
+def test_what_the_plugin_tells(lan: Lan) -> None:
+    """Docker shows it nowhere; here `explain` does, of the container that it is about."""
+    lan.create("red", "-d wires --subnet 10.9.1.0/24")
+    lan.run("aa", "--network red")
+    endpoint = lan.endpoints("aa")["red"]["EndpointID"]
+    said = lan.daemon.fairlead("explain", "aa").stdout
+    assert f"told    wire = po-{endpoint[:8]}" in said
+    assert "because driver wires says so of its place on network red" in said
+
+
 def test_what_the_plugin_is_told(lan: Lan, wires: Wires) -> None:
     """Docker's calls with Docker's words, in Docker's order."""
     id_ = lan.create("red", "-d wires --subnet 10.9.1.0/24 --opt colour=red --internal")
@@ -238,6 +248,28 @@ def test_the_daemon_restarts(lan: Lan, wires: Wires) -> None:
     assert "RequestPool" in wires.calls()
     lan.docker("rm", "-f", "aa")
     assert wires.calls()[-3:] == ["Leave", "DeleteEndpoint", "ReleaseAddress"]
+
+
+def test_a_plugin_that_forgot(lan: Lan, wires: Wires) -> None:
+    """It hears nothing when it starts, as with Docker; a start of the daemon tells it what is held."""
+    lan.create("red", f"{IPAM} --subnet 10.8.0.0/24 --aux-address printer=10.8.0.3")
+    lan.run("aa", "--network red")
+    wires.kill()
+    lan.host.shell("rm /run/wires.state")
+    wires.forget()
+    wires.start()
+    assert wires.calls() == []
+    assert lan.reaches("aa", "10.8.0.1")
+    lan.daemon.restart()
+    held = ["10.8.0.1", "10.8.0.3", "10.8.0.2"]
+
+    def told() -> list[str]:
+        return [b["Address"] for c, b in wires.asked() if c == "IpamDriver.RequestAddress"]
+
+    eventually(lambda: told() == held)
+    lan.run("bb", "--network red")
+    assert lan.address("bb", "red") == "10.8.0.4"
+    assert lan.reaches("bb", "aa")
 
 
 def test_the_daemon_dies_and_a_container_meanwhile(lan: Lan, wires: Wires) -> None:

@@ -12,11 +12,15 @@ text a line; before it answers it looks into a file of faults that a test may wr
     {"NetworkDriver.Join": {"redirect": "http://…"}}          sends the asker elsewhere
     {"NetworkDriver.Join": {"die": true}}                     dies instead
 
+One of scope `global` shares its STATE with those on other hosts. It makes a network's bridge
+where somebody is on it, with a VXLAN device for which the segment is the way.
+
 Run as: wires.py SOCKET|PORT LOG FAULTS [SCOPE [STATE [CERT KEY]]]
 """
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import json
 import os
@@ -27,7 +31,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from typing import Any, NoReturn
 
@@ -36,6 +41,8 @@ Json = dict[str, Any]
 WHERE, LOG, FAULTS, SCOPE, STATE, *TLS = [*sys.argv[1:], *["local", ""][len(sys.argv) - 4 :]]
 LOCK = threading.Lock()
 state: Json = {"networks": {}, "endpoints": {}, "pools": {}, "next": 0}
+here: dict[str, str] = {}
+"""The endpoints of this host, and their networks."""
 
 
 def run(*words: str) -> None:
@@ -68,26 +75,46 @@ def create_network(ask: Json) -> None:
     if id_ in state["networks"]:
         refuse("network exists")
     state["networks"][id_] = ask
-    bridge = f"pb-{id_[:8]}"
+    if SCOPE != "global":
+        build(ask)
+
+
+def build(ask: Json) -> None:
+    bridge = f"pb-{ask['NetworkID'][:8]}"
     ip("link", "add", bridge, "type", "bridge")
     for data in ask["IPv4Data"] + ask["IPv6Data"]:
         if data.get("Gateway"):
             ip("address", "add", data["Gateway"], "dev", bridge)
     ip("link", "set", bridge, "up")
     rules("-I", bridge, ask["IPv4Data"])
+    if SCOPE == "global":
+        between = f"px-{ask['NetworkID'][:8]}"
+        wire = ("id", str(int(ask["NetworkID"][:5], 16)), "dstport", "4790")
+        ip("link", "add", between, "type", "vxlan", *wire, "group", "239.9.9.9", "dev", "eth0")
+        ip("link", "set", between, "master", bridge, "up")
+
+
+def tear(net: Json) -> None:
+    bridge = f"pb-{net['NetworkID'][:8]}"
+    rules("-D", bridge, net["IPv4Data"])
+    ip("link", "delete", bridge)
+    if SCOPE == "global":
+        ip("link", "delete", f"px-{net['NetworkID'][:8]}")
 
 
 def delete_network(ask: Json) -> None:
     net = state["networks"].pop(ask["NetworkID"], None)
     if net is None:
         refuse("no such network")
-    bridge = f"pb-{ask['NetworkID'][:8]}"
-    rules("-D", bridge, net["IPv4Data"])
-    ip("link", "delete", bridge)
+    if SCOPE != "global":
+        tear(net)
 
 
 def create_endpoint(ask: Json) -> Json:
     id_ = ask["EndpointID"]
+    if SCOPE == "global" and ask["NetworkID"] not in here.values():
+        build(state["networks"][ask["NetworkID"]])
+    here[id_] = ask["NetworkID"]
     state["endpoints"][id_] = ask
     outside, inside = f"po-{id_[:8]}", f"pi-{id_[:8]}"
     ip("link", "add", outside, "type", "veth", "peer", "name", inside)
@@ -101,6 +128,9 @@ def delete_endpoint(ask: Json) -> None:
     # Whoever lends a link finds it at home again.
     ip("link", "show", f"pi-{ask['EndpointID'][:8]}")
     ip("link", "delete", f"po-{ask['EndpointID'][:8]}")
+    net = here.pop(ask["EndpointID"], "")
+    if SCOPE == "global" and net not in here.values():
+        tear(state["networks"][net])
 
 
 def join(ask: Json) -> Json:
@@ -231,7 +261,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def done(self, call: str, ask: Json) -> Json:
         try:
-            with LOCK:
+            with LOCK, alone():
                 said = CALLS[call](ask) or {}
                 save()
         except KeyError as error:
@@ -257,6 +287,24 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Nobody else changes what those of several hosts share."""
+    if SCOPE != "global" or not STATE:
+        yield
+        return
+    with open(f"{STATE}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        load()
+        yield
+
+
+def load() -> None:
+    if STATE and os.path.exists(STATE):
+        with open(STATE) as file:
+            state.update(json.load(file))
+
+
 def save() -> None:
     if STATE:
         with open(STATE, "w") as file:
@@ -278,9 +326,7 @@ class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         return request, ("unix", 0)
 
 
-if STATE and os.path.exists(STATE):
-    with open(STATE) as file:
-        state.update(json.load(file))
+load()
 if WHERE.startswith("/"):
     if os.path.exists(WHERE):
         os.unlink(WHERE)

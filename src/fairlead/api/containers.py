@@ -14,6 +14,7 @@ from fairlead.api.filters import parse
 from fairlead.api.looking import network_ids, view
 from fairlead.api.router import Route
 from fairlead.api.times import SECOND, moment
+from fairlead.api.versions import WIDE_MAC, Version, named
 from fairlead.model.errors import Invalid
 
 Json = dict[str, Any]
@@ -22,9 +23,19 @@ Json = dict[str, Any]
 async def create(call: Call) -> Reply:
     """A new container, not yet running."""
     body = await call.body(Json)
-    version = (call.version.major, call.version.minor)
-    created = await call.engine.containers.create(call.query.text("name"), body, version)
+    created = await call.engine.containers.create(call.query.text("name"), body, _meant(call, body))
     return answer({"Id": created.id, "Warnings": list(created.warnings)}, 201)
+
+
+def _meant(call: Call, body: Json) -> Version:
+    """The version in which a body was written.
+
+    Since 1.52 a container has no MAC address of its own. Who sends one and names no version
+    means that of a daemon that had it, and would not be told that it is left out.
+    """
+    if body.get("MacAddress") and not named(call.request.path):
+        return min(call.version, WIDE_MAC)
+    return call.version
 
 
 async def list_containers(call: Call) -> Reply:

@@ -20,8 +20,15 @@ class Version(NamedTuple):
 
 NEWEST = Version(1, 52)
 OLDEST = Version(1, 24)
+WIDE_MAC = Version(1, 51)
+"""The last in which a container has a MAC address beside those of its endpoints."""
 
 _PREFIX = re.compile(r"/v([0-9]{1,4})\.([0-9]{1,4})(?=/|$)")
+
+
+def named(path: str) -> bool:
+    """Whether a path asks for a version."""
+    return _PREFIX.match(path) is not None
 
 
 def split(path: str) -> tuple[Version, str]:

@@ -19,7 +19,6 @@ from fairlead.cli.cluster import Cluster
 from fairlead.cli.config import Config
 from fairlead.cluster.keys import Keys
 from fairlead.cluster.node import Node
-from fairlead.controller.ask import Several
 from fairlead.controller.controller import Controller
 from fairlead.controller.plugins.plugins import Plugins
 from fairlead.controller.shared.history import History
@@ -123,7 +122,7 @@ async def become_member(
     )
     trail = Trail(config.data_root / "cluster" / "addresses", controller.warn)
     member = Member(place, membership, controller, gossip, history=History(trail=trail))
-    controller.outside = Several(member.says(), controller.outside)
+    controller.outside = member.says(controller.outside)
     controller.committed.append(member.heed)
     hosts: asyncio.Queue[tuple[IPAddress, bool]] = asyncio.Queue()
     member.met.append(lambda host, came: hosts.put_nowait((host, came)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fairlead.cluster.pools import PoolId
+from fairlead.cluster.network import pool_text
 from fairlead.cluster.text import (
     MOST_RECORD_BYTES,
     Fields,
@@ -46,7 +46,7 @@ def decode_endpoint(network: str, id_: str, value: bytes) -> Peer:
         id=id_,
         network=network,
         host=host_of(text_of(fields, "locator"), "locator"),
-        mac=mac_of(text_of(iface, "mac"), "mac"),
+        mac=mac_of(text_of(iface, "mac"), "mac") if iface.get("mac") else "",
         addresses=_addresses(iface),
         name=plain(name_of(fields, "name"), "name"),
         aliases=tuple(dict.fromkeys(_alias(each) for each in aliases)),
@@ -57,6 +57,10 @@ def decode_endpoint(network: str, id_: str, value: bytes) -> Peer:
 
 def misplaced(peer: Peer, network: Network) -> str | None:
     """Why a peer cannot be where it says it is in its network; None if it can."""
+    if network.driver != "overlay":
+        return _outside(peer, network)
+    if not peer.mac:
+        return "the endpoint has no MAC address"
     for address in peer.addresses:
         pool = next((pool for pool in network.pools if pool.subnet == address.network), None)
         if pool is None:
@@ -70,6 +74,17 @@ def misplaced(peer: Peer, network: Network) -> str | None:
             or (pool.subnet.version == 4 and address.ip == pool.subnet.broadcast_address)
         ):
             return f"the address {address} is no host's"
+    return None
+
+
+def _outside(peer: Peer, network: Network) -> str | None:
+    """The same where a plugin says how addresses are used: any of the network's will do."""
+    for address in peer.addresses:
+        pools = [pool for pool in network.pools if pool.subnet.version == address.version]
+        if pools and not any(address.ip in pool.subnet for pool in pools):
+            return f"the address {address} is in none of the network's pools"
+        if any(address.ip == pool.gateway for pool in pools):
+            return f"the address {address} is the network's gateway"
     return None
 
 
@@ -131,11 +146,13 @@ def _iface(network: Network, endpoint: Endpoint, rest: Fields) -> dict[str, obje
         "dstPrefix": "eth",
         "routes": None,
         **rest,
-        "mac": endpoint.mac,
         "srcName": endpoint.ifname,
         "v4PoolID": _pool_of(network, endpoint.ipv4),
         "v6PoolID": _pool_of(network, endpoint.ipv6),
     }
+    if endpoint.mac:
+        # Docker reads no record in which it is empty.
+        fields["mac"] = endpoint.mac
     for name, address in (("addr", endpoint.ipv4), ("addrv6", endpoint.ipv6)):
         if address is not None:
             fields[name] = str(address)
@@ -149,7 +166,7 @@ def _pool_of(network: Network, address: IPInterface | None) -> str:
     if address is None:
         return ""
     inside: list[Pool] = [pool for pool in network.pools if address.ip in pool.subnet]
-    return str(PoolId(inside[0].subnet, inside[0].ip_range)) if inside else ""
+    return pool_text(network, inside[0]) if inside else ""
 
 
 def _published(request: PortRequest) -> dict[str, object]:

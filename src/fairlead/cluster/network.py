@@ -38,13 +38,16 @@ ENABLE_IPV6 = "com.docker.network.enable_ipv6"
 INTERNAL = "com.docker.network.internal"
 
 
+DEFAULT, NO_IPAM = "default", "null"
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkRecord:
     """A network, and what its record says beyond it."""
 
     network: Network
     pools: tuple[PoolId, ...] = ()
-    """The ids of its pools, in their order."""
+    """The ids of its pools, in their order, as far as they are the cluster's."""
     removing: bool = False
     """Some host is taking it away."""
     rest: Mapping[str, object] = field(default_factory=dict, compare=False)
@@ -53,6 +56,16 @@ class NetworkRecord:
 def pool_ids(network: Network) -> tuple[PoolId, ...]:
     """The ids of a network's pools, in their order."""
     return tuple(PoolId(pool.subnet, pool.ip_range) for pool in network.pools)
+
+
+def ours(network: Network) -> bool:
+    """Whether a network's addresses are the cluster's; else they are a plugin's."""
+    return network.ipam_driver in ("", DEFAULT)
+
+
+def pool_text(network: Network, pool: Pool) -> str:
+    """The id of a network's pool, as whoever gave it calls it."""
+    return str(PoolId(pool.subnet, pool.ip_range)) if ours(network) else pool.id
 
 
 def decode_network(id_: str, value: bytes) -> NetworkRecord:
@@ -66,8 +79,9 @@ def decode_network(id_: str, value: bytes) -> NetworkRecord:
     if flag_of(fields, "configOnly"):
         raise Invalid("a network that only holds settings is nobody else's")
     removing = flag_of(fields, "inDelete")
-    found = [*_pools(fields, 4), *_pools(fields, 6)]
-    if not found and not removing:
+    ipam = name_of(fields, "ipamType") if "ipamType" in fields else DEFAULT
+    found = [*_pools(fields, 4, ipam), *_pools(fields, 6, ipam)]
+    if not found and not removing and ipam != NO_IPAM:
         raise Invalid("the network has no pools")
     _apart([pool.subnet for pool, _ in found])
     created = fields.get("created")
@@ -80,15 +94,16 @@ def decode_network(id_: str, value: bytes) -> NetworkRecord:
         pools=tuple(pool for pool, _ in found),
         options=texts_of(object_of(fields, "generic"), GENERIC),
         labels=texts_of(fields, "labels"),
-        ipam_driver=name_of(fields, "ipamType") if "ipamType" in fields else "default",
+        ipam_driver=ipam,
         ipam_options=texts_of(fields, "ipamOptions"),
         scope=Scope.GLOBAL,
         internal=flag_of(fields, "internal"),
         attachable=flag_of(fields, "attachable"),
-        enable_ipv4=removing or any(pool.subnet.version == 4 for pool, _ in found),
+        enable_ipv4=removing or not found or any(pool.subnet.version == 4 for pool, _ in found),
         enable_ipv6=enable_ipv6,
     )
-    return NetworkRecord(network, tuple(id_ for _, id_ in found), removing, fields)
+    ours = tuple(id_ for _, id_ in found if id_ is not None)
+    return NetworkRecord(network, ours, removing, fields)
 
 
 def encode_network(
@@ -119,7 +134,7 @@ def encode_network(
         "persist": True,
         "postIPv6": False,
         **(rest or {}),
-        "addrSpace": SPACE,
+        "addrSpace": SPACE if ours(network) else next((p.space for p in network.pools), ""),
         "attachable": network.attachable,
         "created": moment(network.created),
         "enableIPv6": network.enable_ipv6,
@@ -157,7 +172,7 @@ def _ipam_fields(network: Network, asked: Sequence[PoolRequest] | None) -> dict[
             continue
         wanted = [_config(pool, _asked_for(pool, asked)) for pool in pools]
         found[f"ipamV{version}Config"] = encoded(wanted).decode()
-        found[f"ipamV{version}Info"] = encoded([_given(pool) for pool in pools]).decode()
+        found[f"ipamV{version}Info"] = encoded([_given(network, p) for p in pools]).decode()
     return found
 
 
@@ -184,21 +199,20 @@ def _config(pool: Pool, asked: PoolRequest | None) -> dict[str, object]:
     }
 
 
-def _given(pool: Pool) -> dict[str, str]:
+def _given(network: Network, pool: Pool) -> dict[str, str]:
     length = pool.subnet.prefixlen
-    fields: dict[str, object] = {"AddressSpace": SPACE}
+    fields: dict[str, object] = {"AddressSpace": SPACE if ours(network) else pool.space}
     if pool.auxiliary:
         kept = sorted(pool.auxiliary.items())
         fields["AuxAddresses"] = {name: f"{address}/{length}" for name, address in kept}
     if pool.gateway is not None:
         fields["Gateway"] = f"{pool.gateway}/{length}"
     fields["Pool"] = str(pool.subnet)
-    id_ = str(PoolId(pool.subnet, pool.ip_range))
-    return {"IPAMData": encoded(fields).decode(), "PoolID": id_}
+    return {"IPAMData": encoded(fields).decode(), "PoolID": pool_text(network, pool)}
 
 
-def _pools(fields: Fields, version: int) -> Iterable[tuple[Pool, PoolId]]:
-    """The pools of a family, each with its id."""
+def _pools(fields: Fields, version: int, ipam: str) -> Iterable[tuple[Pool, PoolId | None]]:
+    """The pools of a family, each with its id if it is the cluster's."""
     name = f"ipamV{version}Info"
     if name not in fields:
         return
@@ -210,13 +224,28 @@ def _pools(fields: Fields, version: int) -> Iterable[tuple[Pool, PoolId]]:
         subnet = subnet_of(text_of(inner, "Pool"), "pool")
         if subnet.version != version:
             raise Invalid(f"the pool {subnet} is not of IPv{version}")
-        id_ = pool_id(text_of(entry, "PoolID"))
-        if id_.subnet != subnet:
-            raise Invalid(f"the pool {subnet} has the id of another, {id_}")
         gateway = _member(text_of(inner, "Gateway"), subnet) if "Gateway" in inner else None
         kept = texts_of(inner, "AuxAddresses")
         auxiliary = {named(each, "address"): _member(kept[each], subnet) for each in kept}
+        if ipam != DEFAULT:
+            theirs, space = text_of(entry, "PoolID"), text_of(inner, "AddressSpace")
+            yield Pool(subnet, gateway, _part(fields, subnet), auxiliary, theirs, space), None
+            continue
+        id_ = pool_id(text_of(entry, "PoolID"))
+        if id_.subnet != subnet:
+            raise Invalid(f"the pool {subnet} has the id of another, {id_}")
         yield Pool(subnet, gateway, id_.part, auxiliary), id_
+
+
+def _part(fields: Fields, subnet: IPNetwork) -> IPNetwork | None:
+    """The part of a plugin's pool that containers get, as the user asked for it."""
+    name = f"ipamV{subnet.version}Config"
+    text = text_of(fields, name, MOST_RECORD_BYTES) if name in fields else "[]"
+    for asked in listed(anything(text, MOST_RECORD_BYTES) or [], name):
+        if isinstance(asked, dict) and asked.get("PreferredPool") == str(subnet):
+            part = asked.get("SubPool")
+            return subnet_of(part, "part of a pool") if isinstance(part, str) and part else None
+    return None
 
 
 def _member(text: str, subnet: IPNetwork) -> IPAddress:

@@ -323,7 +323,7 @@ def _claimed(peer: Peer | None) -> set[Claim]:
     if peer is None:
         return set()
     addresses: set[Claim] = {(peer.network, address.ip) for address in peer.addresses}
-    return addresses | {(peer.network, peer.mac)}
+    return addresses | ({(peer.network, peer.mac)} if peer.mac else set())
 
 
 def _essence(record: NetworkRecord) -> object:

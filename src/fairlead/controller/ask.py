@@ -71,8 +71,8 @@ class Ledger(Protocol):
     async def release(self, net: Network, ep: Endpoint, address: IPInterface) -> None:
         """An address is free again."""
 
-    async def resume(self, net: Network) -> None:
-        """We have started again, and this network's pools are held."""
+    async def resume(self, net: Network, endpoints: Sequence[Endpoint]) -> None:
+        """We have started again; this network's pools and these addresses are held."""
 
 
 class Party(Protocol):

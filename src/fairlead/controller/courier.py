@@ -70,8 +70,12 @@ class Courier:
             self._task = asyncio.create_task(self._deliver(), name="errands")
 
     def start(self, nets: Collection[Network]) -> None:
-        """After a start of ours: tell of the networks that there are, and what is owed."""
-        self._resuming = asyncio.create_task(self._resume(nets), name="networks of others")
+        """After a start of ours: tell of the networks that there are, and what is owed.
+
+        What is of many hosts is not told again because one of them starts.
+        """
+        local = [net for net in nets if not net.shared]
+        self._resuming = asyncio.create_task(self._resume(local), name="networks of others")
 
     async def _resume(self, nets: Collection[Network]) -> None:
         async def tell(net: Network) -> None:
@@ -79,7 +83,7 @@ class Courier:
             try:
                 say = await self._outside().find(net, patient=False)
                 if say.ledger is not None:
-                    await say.ledger.resume(net)
+                    await say.ledger.resume(net, endpoints)
                 for party in say.parties:
                     await party.resume(net, endpoints)
             except FairleadError as error:

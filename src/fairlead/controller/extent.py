@@ -63,11 +63,12 @@ def extent(before: World, after: World, change: Change) -> Extent:
                 seals |= _rekeyed(before.ring, after.ring)
     for id_ in settled:
         there = before.networks.get(id_) or after.networks.get(id_)
+        if there is not None and there.shared:
+            peers.update(before.afar(id_), after.afar(id_))
         if there is not None and there.driver == "overlay":
             # With the first network of its kind comes the table that judges tunnels.
             walls = True
             nets.add(id_)
-            peers.update(before.afar(id_), after.afar(id_))
             if there.encrypted:
                 # With the first one that is encrypted come all SAs.
                 seals |= _rekeyed(before.ring, None) | _rekeyed(None, after.ring)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fairlead.driver.interface import DRIVERS
+from fairlead.driver.interface import DRIVERS, routes
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Failed
 from fairlead.model.facts import HostLink
@@ -73,14 +73,18 @@ def check_endpoint(world: World, net: Network, ep: Endpoint) -> None:
         near += [r.destination for r in ep.routes if r.via is None]
         if net.remote and not gateway.is_link_local and not any(gateway in n for n in near):
             raise Lie(who, f"was given the gateway {gateway}, to which no address or route leads")
-    mine = {str(route.destination) for route in ep.routes}
-    if len(mine) != len(ep.routes):
+    mine = _destinations(net, ep)
+    if len(ep.routes) != len({route.destination for route in ep.routes}):
         raise Lie(who, "wants two routes to the same destination")
     for other in world.in_sandbox(ep.sandbox):
-        theirs = {str(route.destination) for route in other.routes}
+        theirs = _destinations(world.networks[other.network], other)
         if other.id != ep.id and (both := mine & theirs):
             name = world.networks[other.network].name
             raise Lie(who, f"wants a route to {min(both)}, as network {name} does")
+
+
+def _destinations(net: Network, ep: Endpoint) -> set[str]:
+    return {str(route.destination) for route in routes(net, ep)}
 
 
 def _address_faults(address: IPInterface) -> Iterator[str]:

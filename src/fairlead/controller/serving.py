@@ -15,6 +15,8 @@ from fairlead.model.state import IPAddress
 from fairlead.model.world import World
 
 RESOLVER = "127.0.0.11"
+PROXIED = ("tcp", "udp")
+"""The protocols that the dataplane's proxies speak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,11 @@ def serving(
 def _served(port: Port, proxied: bool) -> str:
     """How a port is served: by a proxy, or where the kernel leads everybody, only held.
 
-    The kernel sends nothing from ::1 to a container, so that one needs a proxy always.
+    The kernel sends nothing from ::1 to a container, so that one needs a proxy always. SCTP
+    has none: it is led by the kernel alone.
     """
+    if port.protocol not in PROXIED:
+        return "held"
     near = port.host_ip.version == 6 and (port.host_ip.is_unspecified or port.host_ip.is_loopback)
     return port.protocol if proxied or near else "held"
 

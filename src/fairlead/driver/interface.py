@@ -7,7 +7,7 @@ from typing import Protocol
 
 from fairlead.driver import bridge, host, null, overlay, parent, remote
 from fairlead.driver.site import Site
-from fairlead.model.endpoint import Endpoint
+from fairlead.model.endpoint import Endpoint, StaticRoute
 from fairlead.model.network import Network
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
@@ -47,3 +47,8 @@ def driver(net: Network) -> Driver:
 def peer(net: Network, who: Peer, site: Site) -> Iterable[Resource]:
     """What should exist for an endpoint on another host."""
     return overlay.peer(net, who, site) if net.driver == "overlay" else ()
+
+
+def routes(net: Network, ep: Endpoint) -> Iterable[StaticRoute]:
+    """The ways that an endpoint gives its sandbox beside those to its own subnets and outward."""
+    return overlay.routes(net, ep) if net.driver == "overlay" else ep.routes

@@ -14,6 +14,10 @@ A host on which nobody is on the network has none of it.
 A host that has access to the network is on it like a sandbox: one more cable from the
 bridge, that ends in the host's own namespace.
 
+A network of several segments has all of them on each host, and its namespace routes: who is
+on one has a route to the others by way of its gateway, which is in the same namespace on
+every host. So a packet changes segments where it begins, and crosses hosts in the target's.
+
 A network that was made without encapsulation has none of this, but what `driver.routed` says.
 """
 
@@ -26,7 +30,7 @@ from fairlead.driver import routed
 from fairlead.driver.bridge import interior, mac
 from fairlead.driver.site import Site
 from fairlead.driver.wrapping import inside
-from fairlead.model.endpoint import Endpoint
+from fairlead.model.endpoint import Endpoint, StaticRoute
 from fairlead.model.network import Network, Pool, span
 from fairlead.model.options import USUAL_MTU
 from fairlead.model.peer import Peer
@@ -39,6 +43,7 @@ from fairlead.model.state import (
     Namespace,
     Neighbour,
     Resource,
+    Route,
     Sysctl,
     Veth,
 )
@@ -51,12 +56,17 @@ WAY_OUT = False
 
 
 def segments(net: Network) -> tuple[tuple[Pool, ...], ...]:
-    """The pools by the segment that they are on: one per IPv4 pool, IPv6 pools beside them."""
+    """The pools by the segment that they are on: one per IPv4 pool, IPv6 pools beside them.
+
+    The lowest IPv6 subnet goes with the lowest of IPv4, and so on; what is left with the
+    lowest. Docker's client sends subnets in no order, so theirs cannot say it.
+    """
     four = [pool for pool in net.pools if pool.subnet.version == 4]
     six = [pool for pool in net.pools if pool.subnet.version == 6]
     found: list[list[Pool]] = [[pool] for pool in four] or [[]]
-    for number, pool in enumerate(six):
-        found[number if number < len(found) else 0].append(pool)
+    low = sorted(found, key=lambda pools: [int(pool.subnet.network_address) for pool in pools])
+    for number, pool in enumerate(sorted(six, key=lambda pool: int(pool.subnet.network_address))):
+        low[number if number < len(low) else 0].append(pool)
     return tuple(tuple(pools) for pools in found)
 
 
@@ -83,6 +93,7 @@ def network(net: Network, site: Site) -> Iterator[Resource]:
         return
     space, size = span(net.id), mtu(net, site)
     yield Namespace(space)
+    yield from _router(net, space)
     for number, (vni, pools) in enumerate(zip(net.vnis, segments(net), strict=True)):
         bridge, device = f"br{number}", f"vxlan{number}"
         yield Bridge(space, bridge, mac(net), size)
@@ -96,6 +107,32 @@ def network(net: Network, site: Site) -> Iterator[Resource]:
             if pool.gateway is not None:
                 address = ip_interface(f"{pool.gateway}/{pool.subnet.prefixlen}")
                 yield Address(space, bridge, address)
+
+
+def _router(net: Network, space: str) -> Iterator[Resource]:
+    """The namespace routes between segments, if there are several."""
+    if len(net.vnis) > 1:
+        yield Sysctl(space, "net/ipv4/ip_forward", "1")
+        if net.enable_ipv6:
+            yield Sysctl(space, "net/ipv6/conf/all/forwarding", "1")
+
+
+def routes(net: Network, ep: Endpoint) -> Iterator[StaticRoute]:
+    """The ways from an endpoint to the other pools of its network, as far as it has the family."""
+    here = segment(net, ep.addresses)
+    found = segments(net)
+    for number, pools in enumerate(found):
+        for pool in pools:
+            version = pool.subnet.version
+            own = [a for a in ep.addresses if a.version == version]
+            if not own or any(address.ip in pool.subnet for address in own):
+                continue
+            if number == here:
+                yield StaticRoute(pool.subnet)
+                continue
+            for near in found[here]:
+                if near.gateway is not None and any(a.ip in near.subnet for a in own):
+                    yield StaticRoute(pool.subnet, near.gateway)
 
 
 def endpoint(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[Resource]:
@@ -116,6 +153,8 @@ def endpoint(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[R
     if box.access:
         yield from _on_host(ep)
     yield from interior(ep, box)
+    for route in routes(net, ep):
+        yield Route(box.namespace, route.destination, route.via, ep.inside)
 
 
 def _on_host(ep: Endpoint) -> Iterator[Resource]:

@@ -8,6 +8,9 @@ what comes and goes by the host's interfaces there:
   a container of a bridge network) nor out (a container that takes the host for a router);
 - but ports that are published at the host's addresses are for containers of such a network
   what they are for everybody, unless it is internal;
+- a port of a container of the network itself is published where its way out is, on another
+  interface than the one by which it reaches whoever asked at the host's address there: it
+  sees the host in his place, else it would answer past the translation;
 - the host's address there is not answered to whoever asks from elsewhere: what listens on
   it is heard on that network and by the host itself.
 
@@ -39,9 +42,19 @@ BETWEEN = (
     "iifname @s_access drop",
     "oifname @s_access drop",
 )
-NEAR = tuple(
-    f'iifname != @s_access iifname != "lo" {family} daddr @s_access_ipv{version} drop'
+BACK = tuple(
+    f'oifname "docker_gwbridge" ct status dnat ct original {family} daddr '
+    f"@s_access_ipv{version} masquerade"
     for version, family in ((4, "ip"), (6, "ip6"))
+)
+POSTROUTING = "type nat hook postrouting priority srcnat; policy accept;"
+NEAR = (
+    # Answers to the host itself, which come from where a port of its address leads.
+    "ct state established,related accept",
+    *(
+        f'iifname != @s_access iifname != "lo" {family} daddr @s_access_ipv{version} drop'
+        for version, family in ((4, "ip"), (6, "ip6"))
+    ),
 )
 
 
@@ -53,6 +66,7 @@ def base(marks: Marks) -> Iterator[Resource]:
         yield NftSet(FAMILY, table, name, "set", spec)
     yield NftChain(FAMILY, table, "c_between", BETWEEN, FORWARD)
     yield NftChain(FAMILY, table, "c_near", NEAR, INPUT)
+    yield NftChain(FAMILY, table, "c_back", BACK, POSTROUTING)
 
 
 def of_endpoint(marks: Marks, net: Network, endpoint: Endpoint) -> Iterator[Resource]:

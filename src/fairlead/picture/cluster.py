@@ -53,8 +53,10 @@ def _title(net: Network) -> str:
     subnets = " ".join(f"{pool.subnet} gateway {pool.gateway}" for pool in net.pools)
     vnis = " ".join(f"VNI {vni}" for vni in net.vnis) or "no VNI yet"
     vnis = "routed" if net.routed else vnis
+    if net.driver != "overlay":
+        vnis = "by a plugin"
     marks = [word for word in ("internal", "encrypted") if getattr(net, word)]
-    return " ".join((f"{net.name} ═ overlay {subnets}", vnis, *marks))
+    return " ".join((f"{net.name} ═ {net.driver} {subnets}", vnis, *marks))
 
 
 def _rail(world: World, hosts: Hosts, net: Network) -> Iterator[str]:

@@ -38,7 +38,7 @@ SHORTEST_REF = 4
 def explain(world: World, ref: str, wanted: State, owners: Mapping[Key, str]) -> list[str]:
     """Lines for a network (name or id) or a container (name or id). Raises NotFound."""
     ids, words = _subject(world, ref)
-    lines = [words]
+    lines = [words, *_told(world, ids)]
     for key, resource in sorted(wanted.items(), key=lambda item: (item[1].RANK, item[0])):
         if owners.get(key) in ids:
             lines.append(f"  {describe(resource)}")
@@ -68,6 +68,15 @@ def _subject(world: World, ref: str) -> tuple[set[str], str]:
     raise NotFound(
         f"no network or running container is called {ref}", hint="`network ls` and `ps` show them"
     )
+
+
+def _told(world: World, ids: set[str]) -> Iterator[str]:
+    """What drivers that are not ours tell of the subject's endpoints."""
+    for endpoint in (e for e in world.endpoints.values() if e.id in ids):
+        net = world.networks[endpoint.network]
+        for key, value in sorted(endpoint.told.items()):
+            yield f"  told    {key} = {value}"
+            yield f"      because driver {net.driver} says so of its place on network {net.name}"
 
 
 def _rules(world: World, resource: Resource, ids: set[str]) -> Iterator[str]:
@@ -204,6 +213,8 @@ def _endpoint_reason(world: World, resource: Resource, endpoint: Endpoint) -> st
         return f"the host has access to network {net.name}"
     if isinstance(resource, Route) and not resource.namespace:
         return f"the host has access to {box.name} on network {net.name}"
+    if isinstance(resource, Route) and resource.destination.prefixlen:
+        return f"{resource.destination} is reached by way of network {net.name}"
     if isinstance(resource, Route):
         return f"{net.name} is the network through which {box.name} reaches the outside"
     return f"{box.name} is on network {net.name}"

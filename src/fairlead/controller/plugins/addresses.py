@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 
@@ -38,7 +38,7 @@ class NoAddresses:
     async def release(self, net: Network, ep: Endpoint, address: IPInterface) -> None:
         """There is none."""
 
-    async def resume(self, net: Network) -> None:
+    async def resume(self, net: Network, endpoints: Sequence[Endpoint]) -> None:
         """Nothing is held."""
 
 
@@ -79,8 +79,8 @@ class RemoteIpam:
             raise
         return tuple(found)
 
-    async def resume(self, net: Network) -> None:
-        """Tell again of pools and gateways, if the plugin wants to hear of them at our starts.
+    async def resume(self, net: Network, endpoints: Sequence[Endpoint]) -> None:
+        """Tell again of pools and addresses, if the plugin wants to hear of them at our starts.
 
         One that remembers them refuses, and that is well.
         """
@@ -89,10 +89,28 @@ class RemoteIpam:
         for pool in net.pools:
             try:
                 await self._request_pool(net, pool.space, pool.subnet.version, _said(pool))
-                if pool.gateway is not None:
-                    await self._address(pool.id, pool.gateway, {TYPE: wire.GATEWAY})
             except Refusal:
                 continue
+            if pool.gateway is not None:
+                await self._again(pool, pool.gateway, {TYPE: wire.GATEWAY})
+            for address in pool.auxiliary.values():
+                await self._again(pool, address, {})
+            for ep in endpoints:
+                for mine in (a.ip for a in ep.addresses if a.ip in pool.subnet):
+                    await self._again(pool, mine, await self._options(ep.mac))
+
+    async def _again(self, pool: Pool, address: IPAddress, options: Mapping[str, str]) -> None:
+        try:
+            await self._address(pool.id, address, options)
+        except Refusal:
+            # It remembers.
+            return
+
+    async def _options(self, mac: str) -> dict[str, str]:
+        """What goes along with the wish for an endpoint's address."""
+        if not (await self.capabilities()).RequiresMACAddress:
+            return {}
+        return {wire.MAC: mac or f"02:42:{secrets.token_bytes(4).hex(':')}"}
 
     async def capabilities(self) -> wire.IpamCapabilities:
         """What the plugin needs; of one that does not say nothing."""
@@ -222,9 +240,7 @@ class RemoteIpam:
         self, net: Network, ep: Endpoint, request: EndpointRequest
     ) -> tuple[IPInterface, ...]:
         """From the first pool that has one, or the one that was asked for."""
-        options = {}
-        if (await self.capabilities()).RequiresMACAddress:
-            options[wire.MAC] = request.mac or ep.mac or f"02:42:{secrets.token_bytes(4).hex(':')}"
+        options = await self._options(request.mac or ep.mac)
         found: list[tuple[Pool, IPInterface]] = []
         try:
             for version, text in ((4, request.ipv4), (6, request.ipv6)):

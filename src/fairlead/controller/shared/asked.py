@@ -61,7 +61,7 @@ class Asked:
         if self._gossip is None:
             self._say_who_asks(now)
             return
-        if was is None or (now is not None and _place(was) == _place(now)):
+        if was is None or not was.mac or (now is not None and _place(was) == _place(now)):
             return
         asked = self._answered.pop((was.network, was.id), self) is None
         # Of a host that cannot tell, others may have answered before we were there.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from fairlead.cluster.overlay import NO_VNI
 from fairlead.cluster.view import View, changed, remote
 from fairlead.controller.access import without_access
+from fairlead.controller.facts import builtin
 from fairlead.driver.overlay import segments
 from fairlead.model.network import Network
 from fairlead.model.peer import Peer
@@ -98,11 +99,12 @@ def network(view: View, world: World, id_: str) -> Network | None:
     is left out, so that nobody is led to another network by a name.
     """
     record = view.networks.get(id_)
-    if record is None or record.removing or record.network.driver != "overlay":
+    if record is None or record.removing or not ours(record.network):
         return None
     net, had = record.network, world.networks.get(id_)
+    net = replace(net, remote=net.driver != "overlay")
     lived_in = had is not None and had.shared and bool(world.on_network(id_))
-    if had is not None and lived_in and segments(had) != segments(net):
+    if had is not None and lived_in and _kept(had) != _kept(net):
         # Whatever the store says: nobody's network changes under their feet.
         return had
     other = world.called(net.name)
@@ -115,6 +117,15 @@ def network(view: View, world: World, id_: str) -> Network | None:
     elif not lived_in and _held(world, id_).intersection(found):
         found = ()
     return replace(net, vnis=found)
+
+
+def ours(net: Network) -> bool:
+    """Whether a network is one that can span hosts: an overlay, or one of a plugin."""
+    return net.driver == "overlay" or not builtin(net.driver)
+
+
+def _kept(net: Network) -> object:
+    return net.driver, segments(net)
 
 
 def _held(world: World, but: str) -> set[int]:

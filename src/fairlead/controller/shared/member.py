@@ -25,6 +25,7 @@ from fairlead.cluster.gossip import PeerEvent
 from fairlead.cluster.leaks import Leak, aged
 from fairlead.cluster.node import Node
 from fairlead.cluster.view import View, changed
+from fairlead.controller.ask import Outside, Several
 from fairlead.controller.shared import fold
 from fairlead.controller.shared.access import Access
 from fairlead.controller.shared.asked import Asked
@@ -35,8 +36,9 @@ from fairlead.controller.shared.keyring import Keys
 from fairlead.controller.shared.lives import Lives
 from fairlead.controller.shared.networks import Networks
 from fairlead.controller.shared.place import Place
+from fairlead.controller.shared.plugged import PluggedSays
 from fairlead.controller.shared.repair import Mine, repair
-from fairlead.controller.shared.say import ClusterSays, SharedLedger, SharedParty, cluster_say
+from fairlead.controller.shared.say import SharedLedger, SharedParty, cluster_say
 from fairlead.controller.shared.seal import USUAL, Pace, Seal
 from fairlead.controller.shared.tidy import tidy, untidy
 from fairlead.gossip.gossip import Gossip, Lookup, in_use
@@ -141,12 +143,12 @@ class Member:
         """Why the store cannot be used at the moment."""
         return self._contact.trouble
 
-    def says(self) -> ClusterSays:
-        """Who has a say in overlays."""
+    def says(self, plugins: Outside) -> Outside:
+        """Who has a say in overlays, and in networks of plugins."""
         ledger = SharedLedger(self._place, self._history, self._networks.occupied)
         tell, learn, seal = self._tell, self._learn_vnis, self.seal.join
         party = SharedParty(self._place, ledger, self.own, tell, learn, seal)
-        return cluster_say(ledger, party)
+        return Several(cluster_say(ledger, party), PluggedSays(plugins, ledger, party))
 
     async def run(self) -> None:
         """Be a member; returns only when cancelled."""

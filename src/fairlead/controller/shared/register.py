@@ -24,7 +24,13 @@ from functools import partial
 from fairlead.cluster.endpoint import decode_endpoint, encode_endpoint
 from fairlead.cluster.keys import EndpointKey, NetworkKey
 from fairlead.cluster.leaks import Leak, LostAddress, LostPool, LostVni, Remains, WrongCount
-from fairlead.cluster.network import NetworkRecord, decode_network, encode_network, marked
+from fairlead.cluster.network import (
+    NetworkRecord,
+    decode_network,
+    encode_network,
+    marked,
+    ours,
+)
 from fairlead.cluster.node import decode_node
 from fairlead.cluster.overlay import NO_VNI, decode_overlay, encode_overlay, overlay_of
 from fairlead.cluster.pools import PoolId
@@ -197,7 +203,8 @@ async def _left(place: Place, network: Network, addresses: Sequence[IPAddress]) 
         faults.append(Unsure(error, WrongCount(network.id, 1, 0)))
     except FairleadError as error:
         faults.append(error)
-    for address in addresses:
+    # A plugin's addresses are given back to it.
+    for address in addresses if ours(network) else ():
         pool = next((p.subnet for p in network.pools if address in p.subnet), None)
         if pool is not None:
             lost = LostAddress(pool, address)

@@ -76,7 +76,7 @@ class SharedLedger:
         """The pools of a network to be: the ones asked for, else the next of the cluster's."""
         if not request.enable_ipv4:
             raise Invalid(
-                "an overlay network needs IPv4",
+                f"a network of the whole cluster ({net.driver}) needs IPv4",
                 hint="leave --ipv4=false out; IPv6 can be there beside it",
             )
         found = await request_pools(
@@ -99,24 +99,40 @@ class SharedLedger:
     async def addresses(
         self, net: Network, ep: Endpoint, request: EndpointRequest
     ) -> tuple[IPInterface, ...]:
-        """One address of each family that the network has; all or none."""
+        """One address of each family, of one segment: the first with room that has what is asked.
+
+        All or none. A segment that lacks a family gives none of it.
+        """
+        full: NoAddress | None = None
+        for pools in _places(net, request):
+            try:
+                return await self._of_segment(net, ep, request, pools)
+            except NoAddress as error:
+                full = full or error
+        assert full is not None, "a network has a segment"
+        raise full
+
+    async def _of_segment(
+        self, net: Network, ep: Endpoint, request: EndpointRequest, segment: Sequence[Pool]
+    ) -> tuple[IPInterface, ...]:
         found: list[IPInterface] = []
         async with all_or_nothing() as undo:
-            for version in sorted({pool.subnet.version for pool in net.pools}):
-                given = await self._address(net, request, version)
+            for version in sorted({pool.subnet.version for pool in segment}):
+                given = await self._address(segment, request, version)
                 found.append(given)
                 self._given.add((ep.id, given.ip))
                 undo(partial(self.release, net, ep, given))
                 self._history.given(given)
         return tuple(found)
 
-    async def _address(self, net: Network, request: EndpointRequest, version: int) -> IPInterface:
-        asked = parse(request.ipv4 if version == 4 else request.ipv6)
-        pools = [pool for pool in net.pools if pool.subnet.version == version]
-        if asked is not None:
-            pools = [pool for pool in pools if asked in pool.subnet]
+    async def _address(
+        self, segment: Sequence[Pool], request: EndpointRequest, version: int
+    ) -> IPInterface:
+        asked = _asked(request, version)
         full: NoAddress | None = None
-        for pool in pools:
+        for pool in segment:
+            if pool.subnet.version != version or (asked and asked not in pool.subnet):
+                continue
             id_ = PoolId(pool.subnet, pool.ip_range)
             try:
                 given = await request_address(
@@ -130,7 +146,8 @@ class SharedLedger:
                 full = error
                 continue
             return ip_interface(f"{given}/{pool.subnet.prefixlen}")
-        raise full or Invalid(f"no configured subnet or ip-range contain the IP address {asked}")
+        assert full is not None, "a segment that was chosen has what is asked for"
+        raise full
 
     async def release(self, net: Network, ep: Endpoint, address: IPInterface) -> None:
         """An address is free again, if its endpoint was never written: else it goes with that."""
@@ -144,7 +161,7 @@ class SharedLedger:
         """A network or an endpoint is in the store, and what was given for it belongs to that."""
         self._given = {given for given in self._given if given[0] != id_}
 
-    async def resume(self, net: Network) -> None:
+    async def resume(self, net: Network, endpoints: Sequence[Endpoint]) -> None:
         """Its pools lie in the store as they did."""
 
 
@@ -187,10 +204,13 @@ class SharedParty:
         self, net: Network, box: Sandbox, ep: Endpoint, place: Path, publish: Sequence[PortRequest]
     ) -> Endpoint:
         """Known to all hosts before the first packet can leave it."""
-        if not net.vnis and not net.routed:
+        if net.driver == "overlay" and not net.vnis and not net.routed:
             await self._learn(net.id, await self._vnis(net))
         if net.encrypted:
             await self._seal()
+        if not ep.addresses:
+            # Others have nothing to reach it by.
+            return ep
         published = replace(box, publish=tuple(publish))
         await put_endpoint(self._place, net, ep, published, self._host)
         self._ledger.written(ep.id)
@@ -212,8 +232,8 @@ class SharedParty:
         """Ports are published elsewhere."""
 
     async def _vnis(self, net: Network) -> tuple[int, ...]:
-        """A VNI for each segment, given now to those that have none; none where none is used."""
-        if net.routed:
+        """A VNI for each segment of an overlay, given now to those that have none."""
+        if net.driver != "overlay" or net.routed:
             return ()
         found: list[int] = []
         for pools in segments(net):
@@ -222,9 +242,37 @@ class SharedParty:
         return tuple(found)
 
     async def _announce(self, net: Network, ep: Endpoint, joined: bool) -> None:
+        if net.driver != "overlay":
+            # Who else is on it, Docker hosts hear from the store.
+            return
         for address in ep.addresses:
             event = PeerEvent(joined, self._host, net.id, ep.id, address, ep.mac)
             await self._tell(event)
+
+
+def _asked(request: EndpointRequest, version: int) -> IPAddress | None:
+    """The address of a family that is asked for, if any."""
+    return parse(request.ipv4 if version == 4 else request.ipv6)
+
+
+def _places(net: Network, request: EndpointRequest) -> Sequence[Sequence[Pool]]:
+    """The segments that have all addresses that are asked for. Raises Invalid if none has."""
+    asked = [a for a in (_asked(request, 4), _asked(request, 6)) if a is not None]
+    found = [
+        pools
+        for pools in segments(net)
+        if all(any(address in pool.subnet for pool in pools) for address in asked)
+    ]
+    for address in () if found else asked:
+        if not any(address in pool.subnet for pool in net.pools):
+            raise Invalid(f"no configured subnet or ip-range contain the IP address {address}")
+    if not found:
+        first, second = asked
+        raise Invalid(
+            f"{first} and {second} are in subnets of different segments",
+            hint="the lowest IPv6 subnet goes with the lowest IPv4 subnet, and so on",
+        )
+    return found
 
 
 async def _wholly(removal: Awaitable[None]) -> None:

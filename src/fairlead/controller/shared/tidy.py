@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from fairlead.cluster.endpoint import decode_endpoint, encode_endpoint
+from fairlead.cluster.network import ours
 from fairlead.cluster.overlay import encode_overlay, overlay_of
 from fairlead.cluster.pools import PoolId
 from fairlead.cluster.view import View
@@ -54,7 +55,8 @@ def untidy(world: World, view: View, own: IPAddress, promised: Collection[str]) 
         if any(rival < ep.id for rival in rivals):
             yielding.append(ep)
             continue
-        lost = view.keys.overlay(net.id) not in view.complaints and net.id not in view.overlays
+        lost = net.driver == "overlay" and net.id not in view.overlays
+        lost = lost and view.keys.overlay(net.id) not in view.complaints
         if (net.id not in view.networks or lost) and not box.access:
             networks[net.id] = net
         if box.access and (net.id not in view.networks or view.networks[net.id].removing):
@@ -86,7 +88,7 @@ async def tidy(place: Place, what: Untidy, own: IPAddress, warn: Callable[[str],
 
 async def _restore(place: Place, net: Network) -> None:
     """A network that the store lost: with its pools, and with its VNIs if nobody has them now."""
-    for pool in net.pools:
+    for pool in net.pools if ours(net) else ():
         try:
             await request_pool(place, pool.subnet, pool.ip_range)
         except Forbidden:
@@ -95,15 +97,16 @@ async def _restore(place: Place, net: Network) -> None:
             continue
     if await place.value(place.keys.network(net.id)) is None:
         await put_network(place, net)
-    else:
+    elif net.driver == "overlay":
         overlay = encode_overlay(overlay_of(net))
         await place.alter(place.keys.overlay(net.id), lambda old: old or overlay)
+    # Nobody but an overlay has any.
     for pools, vni in zip(segments(net), net.vnis, strict=False):
         await obtain_vni(place, net.id, pools[0].subnet, after=vni - 1)
 
 
 async def _register(place: Place, net: Network, ep: Endpoint, box: Sandbox, own: IPAddress) -> None:
-    for address in ep.addresses:
+    for address in ep.addresses if ours(net) else ():
         try:
             await request_address(place, PoolId(address.network), address.ip)
         except Forbidden:
@@ -128,8 +131,9 @@ async def _trying(step: Awaitable[None], what: str, warn: Callable[[str], None])
 def _ours(world: World) -> Iterator[tuple[Network, Endpoint, Sandbox]]:
     """The endpoints of this host on networks of the cluster."""
     for net in world.networks.values():
-        if net.shared and net.driver == "overlay":
-            for ep in world.on_network(net.id):
+        if net.shared and (net.driver == "overlay" or net.remote):
+            # One without an address is nobody's to reach; only plugins have such.
+            for ep in (e for e in world.on_network(net.id) if e.addresses):
                 yield net, ep, world.sandboxes[ep.sandbox]
 
 

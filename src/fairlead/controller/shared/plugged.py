@@ -1,0 +1,43 @@
+"""plugged: networks whose driver is a plugin that works for the whole cluster (scope global).
+
+As with Docker they are in the store like overlays: every host shows them, addresses and
+names are the cluster's, and nobody takes one away while somebody is on it. How packets
+travel is the plugin's business.
+
+Rule: the plugin hears of a network once, on the host where it is made, and of its end on
+the host where that is asked for. What it has to know elsewhere it keeps by its own means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from fairlead.controller.ask import Ledger, Outside, Party, Say
+from fairlead.model.network import Network, NetworkRequest, Scope
+
+
+class PluggedSays:
+    """Says who has a say in networks of plugins: they, and the cluster where they are of it."""
+
+    def __init__(self, plugins: Outside, ledger: Ledger, party: Party) -> None:
+        self._plugins = plugins
+        self._ledger = ledger
+        self._party = party
+
+    def foreign(self, net: Network | NetworkRequest) -> bool:
+        """Whether a plugin has a say."""
+        return self._plugins.foreign(net)
+
+    async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
+        """The plugin first: what it refuses the store never sees."""
+        say = await self._plugins.find(net, patient)
+        scope = net.scope if isinstance(net, Network) else say.scope
+        if not say.remote or scope is not Scope.GLOBAL:
+            return say
+        ledger, parties = say.ledger or self._ledger, (*say.parties, self._party)
+        return replace(say, ledger=ledger, parties=parties)
+
+    async def names(self) -> Collection[str]:
+        """The plugins."""
+        return await self._plugins.names()
