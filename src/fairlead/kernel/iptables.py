@@ -203,7 +203,8 @@ def insertions(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, s
     before, after = tuple(before), tuple(after)
     added: list[tuple[int, str]] = []
     kept = place = 0
-    while place < len(after):
+    # With more of them than there is room for, some of `before` is missing.
+    while place < len(after) and len(added) <= len(after) - len(before):
         alike = _alike(before, kept, after, place)
         kept, place = kept + alike, place + alike
         if place < len(after):

@@ -10,7 +10,9 @@ import socket
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
+from pathlib import Path
 
 from fairlead.kernel.netlink import (
     NEW,
@@ -48,7 +50,9 @@ RTM_GETNSID, NETNSA_NSID, NETNSA_FD = 90, 1, 3
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_LINK_NETNSID = 18, 20, 28, 37
-IFLA_GROUP, IFLA_EXT_MASK = 27, 29
+IFLA_AF_SPEC, IFLA_GROUP, IFLA_EXT_MASK = 26, 27, 29
+IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 8, 1
+LEAST_MTU6 = 1280
 RTEXT_FILTER_SKIP_STATS = 8
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 4, 5, 4
@@ -117,7 +121,9 @@ def new_bridge(bridge: Bridge, alias: str) -> list[Message]:
 def new_veth(veth: Veth, master: int, namespace_fd: int, alias: str) -> list[Message]:
     """Make both ends where they belong and plug one in; then mark it and raise the near end.
 
-    An end cannot come up before it has another, so neither does at once.
+    An end cannot come up before it has another, so neither does at once. It is marked while it
+    is down: of every change to a link that is up the kernel tells everybody who may care, and
+    without its other end IPv6 goes through all routes then, and the bridge through all ports.
     """
     peer = header() + text(IFLA_IFNAME, veth.peer) + u32(IFLA_MTU, veth.mtu)
     peer += attribute(IFLA_ADDRESS, mac_bytes(veth.mac)) + u32(IFLA_NET_NS_FD, namespace_fd)
@@ -126,13 +132,35 @@ def new_veth(veth: Veth, master: int, namespace_fd: int, alias: str) -> list[Mes
         body += u32(IFLA_MASTER, master)
     kind = text(IFLA_INFO_KIND, "veth")
     body += nest(IFLA_LINKINFO, kind, nest(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer)))
-    return [Message(RTM_NEWLINK, NEW, body), mark(veth.name, alias, veth.up)]
+    made = [Message(RTM_NEWLINK, NEW, body), mark(veth.name, alias, quiet=_quiet(veth))]
+    return [*made, set_link(veth.name, up=True)] if veth.up else made
 
 
-def mark(name: str, alias: str, up: bool) -> Message:
-    """The kernel ignores an alias while it makes a link, so it comes second, in one batch."""
+def mark(name: str, alias: str, up: bool | None = None, quiet: bool = False) -> Message:
+    """The kernel ignores an alias while it makes a link, so it comes second, in one batch.
+
+    One that is to be `quiet` gives itself no link-local address when it comes up.
+    """
     body = header(up=up) + text(IFLA_IFNAME, name) + text(IFLA_IFALIAS, alias)
+    if quiet:
+        mode = attribute(IFLA_INET6_ADDR_GEN_MODE, bytes([IN6_ADDR_GEN_MODE_NONE]))
+        body += nest(IFLA_AF_SPEC, nest(socket.AF_INET6, mode))
     return Message(RTM_SETLINK, 0, body)
+
+
+def _quiet(veth: Veth) -> bool:
+    """Whether the near end of a cable may be told to have no address of its own.
+
+    A port of a bridge needs none, and of a thousand the routes to them make the kernel slow.
+    It may be told so where there is IPv6, which links of a smaller MTU do not speak.
+    """
+    return bool(veth.master) and veth.mtu >= LEAST_MTU6 and speaks_ipv6()
+
+
+@cache
+def speaks_ipv6() -> bool:
+    """Whether this kernel has IPv6; as it was booted, so it stays."""
+    return Path("/proc/net/if_inet6").exists()
 
 
 def set_link(name: str, up: bool | None = None, **values: int | str) -> Message:

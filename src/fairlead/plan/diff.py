@@ -18,24 +18,33 @@ def diff(want: State, have: State) -> tuple[Step, ...]:
     removals = [have[key] for key in doomed if not have[key].LASTING]
     removals.sort(key=_order, reverse=True)
     steps = [Step(resource, None) for resource in removals]
-    for resource in sorted(want.values(), key=_order):
+    # What is as it should be, nearly all of it mostly, has no place in the order.
+    due = [r for key, r in want.items() if key in doomed or have.get(key) != r]
+    for resource in sorted(due, key=_order):
         present = None if resource.key in doomed else have.get(resource.key)
-        if present != resource:
-            steps.append(Step(present, resource))
+        steps.append(Step(present, resource))
     return tuple(steps)
 
 
 def _doomed(want: State, have: State) -> set[Key]:
     """Keys of what must go: unwanted, not changeable in place, or standing on such."""
+    ended = {key for key, resource in have.items() if _ends(resource, want.get(key))}
+    if not ended:
+        return set()
     doomed: set[Key] = set()
     fallen: set[Key] = set()
     for resource in sorted(have.values(), key=_order):
-        wanted = want.get(resource.key)
-        gone = wanted is None or not changed_fields(resource, wanted) <= resource.IN_PLACE
-        if (gone and not resource.LASTING) or not fallen.isdisjoint(resource.needs):
+        if resource.key in ended or not fallen.isdisjoint(resource.needs):
             doomed.add(resource.key)
             fallen.update((resource.key, *resource.provides))
     return doomed
+
+
+def _ends(resource: Resource, wanted: Resource | None) -> bool:
+    """Whether a resource must go for its own sake."""
+    if resource.LASTING or resource == wanted:
+        return False
+    return wanted is None or not changed_fields(resource, wanted) <= resource.IN_PLACE
 
 
 def _order(resource: Resource) -> tuple[int, int, Key, int, str]:
