@@ -21,7 +21,6 @@ from fairlead.firewall.renderer import Firewall
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.ground import Ground
 from fairlead.model.network import Network
-from fairlead.model.options import ANTISPOOF
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import (
@@ -36,6 +35,7 @@ from fairlead.model.state import (
     Sysctl,
     Veth,
 )
+from fairlead.model.trait import Trait
 from fairlead.model.world import World
 
 EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
@@ -174,7 +174,7 @@ def sealed(world: World, host: Host, among: Collection[IPAddress] | None = None)
 
 def sealing_here(world: World, host: Host) -> bool:
     """Whether anybody here is on an encrypted network."""
-    return any(net.encrypted and tunnelled(world, net, host) for net in world.networks.values())
+    return any(net.encrypted and tunnelled(world, net, host) for net in spanning(world))
 
 
 def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator[Claim]:
@@ -192,7 +192,7 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
             # Who asks for its own published port is led back to where it came from.
             back = isinstance(resource, Veth) and not resource.namespace and not host.proxy
             yield Claim(replace(resource, hairpin=True) if back else resource, ep.id)  # type: ignore[type-var]
-        if host.firewall and guarded(net):
+        if host.firewall and net.id in world.bearing(Trait.GUARDED):
             yield from (Claim(r, ep.id) for r in guard.of_endpoint(walls.marks, ep))
         if host.firewall:
             yield from (Claim(r, ep.id) for r in _speaking(world, net, box, ep, walls, host))
@@ -226,14 +226,14 @@ def firewall(
             yield from (Claim(r, FIREWALL) for r in renderer.base(rules))
             for links in rules.links.values():
                 yield from (Claim(r, FIREWALL) for r in renderer.of_links(links))
-        if any(guarded(net) for net in world.networks.values()):
+        if world.bearing(Trait.GUARDED):
             yield from (Claim(r, FIREWALL) for r in guard.base(walls.marks))
-        if any(box.access for box in world.sandboxes.values()):
+        if world.bearing(Trait.ACCESS):
             yield from (Claim(r, FIREWALL) for r in access.base(walls.marks))
-        if any(routed_here(world, net, host) for net in world.networks.values()):
+        if any(routed_here(world, net, host) for net in spanning(world)):
             yield from (Claim(r, FIREWALL) for r in routes.base(walls.marks))
     yield from hops(world, host)
-    nets = [net for net in world.networks.values() if judged(world, net, host)]
+    nets = [net for net in spanning(world) if judged(world, net, host)]
     if nets:
         yield from (Claim(r, FIREWALL) for r in tunnels.base(walls.marks))
     if host.underlay is not None and any(net.encrypted for net in nets):
@@ -245,7 +245,7 @@ def firewall(
 
 def hops(world: World, host: Host) -> Iterator[Claim]:
     """The next hop that this host is for others, where its address does not do for that."""
-    if any(n.enable_ipv6 and routed_here(world, n, host) for n in world.networks.values()):
+    if any(n.enable_ipv6 and routed_here(world, n, host) for n in spanning(world)):
         own = routed.own_hop(Site(host.underlay, True, (), host.ground))
         yield from (Claim(resource, FIREWALL) for resource in own)
 
@@ -263,10 +263,9 @@ def _speaking(
         yield from access.of_endpoint(walls.marks, net, ep)
 
 
-def guarded(net: Network) -> bool:
-    """Whether containers of a network may speak for their own addresses only."""
-    # Said by few, and asked of all for every change.
-    return net.driver == "bridge" and ANTISPOOF in net.options and net.bridge.antispoof
+def spanning(world: World) -> Iterator[Network]:
+    """The networks that span hosts."""
+    return (world.networks[id_] for id_ in world.bearing(Trait.SPANNING))
 
 
 def forwarded(world: World) -> frozenset[int]:
@@ -274,9 +273,8 @@ def forwarded(world: World) -> frozenset[int]:
 
     A host that forwards IPv6 no longer learns its own routes from advertisements.
     """
-    six = any(
-        net.enable_ipv6 and (net.driver == "bridge" or (net.routed and world.on_network(net.id)))
-        for net in world.networks.values()
+    six = world.bearing(Trait.SIX) or any(
+        net.enable_ipv6 and net.routed and world.on_network(net.id) for net in spanning(world)
     )
     return frozenset({4, 6} if six else {4})
 

@@ -19,11 +19,11 @@ class Kept(Generic[S, T]):
     def all(self, sources: Mapping[str, S]) -> list[T]:
         """What the sources make, in their order."""
         kept = self._kept
-        now: dict[str, tuple[S, T]] = {}
-        for key, source in sources.items():
-            known = kept.get(key)
-            now[key] = (
-                known if known is not None and known[0] is source else (source, self._make(source))
-            )
-        self._kept = now
-        return [made for _, made in now.values()]
+        now = [
+            known
+            if (known := kept.get(key)) and known[0] is source
+            else (source, self._make(source))
+            for key, source in sources.items()
+        ]
+        self._kept = dict(zip(sources, now, strict=True))
+        return [made for _, made in now]

@@ -26,6 +26,7 @@ from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
 from fairlead.model.options import Mode
 from fairlead.model.state import IPAddress, IPNetwork
+from fairlead.model.trait import Trait
 from fairlead.model.world import World
 
 FAMILY = {4: "ip", 6: "ip6"}
@@ -191,12 +192,11 @@ def _links(world: World) -> Iterator[tuple[str, tuple[LinkPolicy, ...]]]:
 
     Only the default bridge knows links that are more than names.
     """
-    for net in world.networks.values():
-        if net.default_bridge and not net.bridge.icc:
-            for endpoint in world.on_network(net.id):
-                found = tuple(_linked(world, net, endpoint))
-                if found:
-                    yield endpoint.sandbox, found
+    for net in (world.networks[id_] for id_ in world.bearing(Trait.LINKED)):
+        for endpoint in world.on_network(net.id):
+            found = tuple(_linked(world, net, endpoint))
+            if found:
+                yield endpoint.sandbox, found
 
 
 def _linked(world: World, net: Network, client: Endpoint) -> Iterator[LinkPolicy]:

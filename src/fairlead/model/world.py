@@ -17,6 +17,7 @@ from fairlead.model.network import Network
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
+from fairlead.model.trait import Trait, traits
 
 Thing = Network | Sandbox | Endpoint | Peer | Errand | Keyring
 
@@ -31,6 +32,8 @@ class Change:
 
 Taken = Mapping[int, str]
 """The addresses of one family that endpoints have, as numbers, and the endpoints' ids."""
+Bearers = Mapping[str, None]
+"""The ids of those who bear a trait, oldest first."""
 Afar = Mapping[str, Peer]
 """Peers of one network by id."""
 
@@ -57,6 +60,7 @@ class World:
     )
     _taken: Mapping[tuple[str, int], Taken] = field(default_factory=dict, repr=False, compare=False)
     _named: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _bearers: Mapping[Trait, Bearers] = field(default_factory=dict, repr=False, compare=False)
     _afar: Mapping[str, Afar] = field(default_factory=dict, repr=False, compare=False)
     _reach: Mapping[tuple[str, IPAddress], int] = field(
         default_factory=dict, repr=False, compare=False
@@ -87,6 +91,10 @@ class World:
     def users(self, network: str) -> tuple[Endpoint, ...]:
         """Those of them that are not just the host's own way in."""
         return tuple(e for e in self.on_network(network) if not self.sandboxes[e.sandbox].access)
+
+    def bearing(self, trait: Trait) -> Collection[str]:
+        """The ids of the networks or sandboxes that bear a trait."""
+        return self._bearers.get(trait, {}).keys()
 
     def afar(self, network: str) -> Afar:
         """The peers of a network: its endpoints on other hosts, by id."""
@@ -142,6 +150,7 @@ class _Draft:
         self.joins = dict(world._joins)
         self.taken = dict(world._taken)
         self.named = dict(world._named)
+        self.bearers = world._bearers
         self.afar = world._afar
         self.reach = world._reach
         self._own: set[tuple[str, int]] = set()
@@ -159,17 +168,19 @@ class _Draft:
             self.joins,
             self.taken,
             self.named,
+            self.bearers,
             self.afar,
             self.reach,
         )
 
     def drop(self, id_: str) -> None:
-        self.sandboxes.pop(id_, None)
+        self._cease(self.sandboxes.pop(id_, None))
         if id_ in self.errands:
             self.errands = {k: v for k, v in self.errands.items() if k != id_}
         if self.ring is not None and id_ == self.ring.id:
             self.ring = None
         network = self.networks.pop(id_, None)
+        self._cease(network)
         if network is not None:
             self.named.pop(network.name, None)
         endpoint = self.endpoints.pop(id_, None)
@@ -184,9 +195,11 @@ class _Draft:
                 old = self.networks.get(thing.id)
                 if old is not None:
                     self.named.pop(old.name, None)
+                self._become(old, thing)
                 self.networks[thing.id] = thing
                 self.named[thing.name] = thing.id
             case Sandbox():
+                self._become(self.sandboxes.get(thing.id), thing)
                 self.sandboxes[thing.id] = thing
             case Errand():
                 self.errands = {**self.errands, thing.id: thing}
@@ -202,6 +215,21 @@ class _Draft:
                 if thing.id in self.peers:
                     self._lose(self.peers[thing.id])
                 self._find(thing)
+
+    def _cease(self, thing: Network | Sandbox | None) -> None:
+        if thing is None:
+            return
+        for trait in traits(thing):
+            left = {id_: None for id_ in self.bearers[trait] if id_ != thing.id}
+            self.bearers = {**self.bearers, trait: left}
+
+    def _become(self, old: Network | Sandbox | None, thing: Network | Sandbox) -> None:
+        had, has = traits(old) if old is not None else frozenset(), traits(thing)
+        if had != has:
+            self._cease(old)
+            for trait in has:
+                there = self.bearers.get(trait, {})
+                self.bearers = {**self.bearers, trait: {**there, thing.id: None}}
 
     def _find(self, peer: Peer) -> None:
         peers, afar, reach = self._tables_of_peers(peer.network)

@@ -1,0 +1,55 @@
+"""A world knows who bears a trait, whatever came and went, as if it had asked everybody."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_network
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairlead.model.network import Network, Pool
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.trait import Trait, traits
+from fairlead.model.world import Change, World
+
+POOLS = (Pool(ip_network("10.9.0.0/24")),)
+PLAIN = Network("0", "net", "bridge", 0, POOLS)
+KINDS: tuple[Network | Sandbox, ...] = (
+    PLAIN,
+    replace(PLAIN, enable_ipv6=True),
+    replace(PLAIN, enable_ipv6=True, options={"fairlead.antispoof": "true"}),
+    replace(PLAIN, options={"fairlead.antispoof": "false"}),
+    replace(PLAIN, driver="overlay", enable_ipv6=True, vnis=(256,)),
+    replace(
+        PLAIN,
+        predefined=True,
+        options={"com.docker.network.bridge.enable_icc": "false"},
+    ),
+    Sandbox("0", "c", "box", "box"),
+    Sandbox("0", "c", "box", "box", access=True),
+)
+THINGS = st.builds(
+    lambda kind, number: replace(
+        kind, id=f"{type(kind).__name__}{number}", name=f"{type(kind).__name__}{number}"
+    ),
+    st.sampled_from(KINDS),
+    st.integers(0, 3),
+)
+CHANGES = st.builds(
+    lambda put, drop: Change(tuple(put), tuple(drop)),
+    st.lists(THINGS, max_size=3, unique_by=lambda thing: thing.id),
+    st.lists(THINGS, max_size=2),
+)
+
+
+@given(st.lists(CHANGES, max_size=12))
+def test_who_bears_a_trait_is_known(changes: list[Change]) -> None:
+    world = World()
+    for change in changes:
+        world = world.after(change)
+        everybody: list[Network | Sandbox] = [*world.networks.values()]
+        everybody += world.sandboxes.values()
+        for trait in Trait:
+            bearers = {thing.id for thing in everybody if trait in traits(thing)}
+            assert set(world.bearing(trait)) == bearers
