@@ -4,6 +4,7 @@ The isolation chains have a line for each network and end with a RETURN, and peo
 know them that way. The kernel can be told to put a rule above another that it knows by
 a number, its handle; that of the last rule is looked up once. Whatever is not a plain
 line about interfaces, and whatever the kernel refuses here, iptables-restore does.
+Rules that only go (`strike`) go in the same transaction.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import re
 from collections.abc import Sequence
 
 from fairlead.kernel import nftnetlink as nft
+from fairlead.kernel import strike
 from fairlead.kernel.iptables import insertions
-from fairlead.kernel.netlink import Message, Socket, attributes, text
+from fairlead.kernel.netlink import Message, Socket
 from fairlead.model.iptables import Chain
 from fairlead.model.state import Key
 from fairlead.model.step import Step
@@ -28,25 +30,26 @@ LEAST = 16
 
 
 class Above:
-    """Puts plain rules above the last one of their chain."""
+    """Puts plain rules above the last one of their chain, and takes any out."""
 
     def __init__(self, netlink: Socket) -> None:
         self._netlink = netlink
+        self._strike = strike.Strike(netlink)
         self._last: dict[Key, int] = {}
 
     def forget(self) -> None:
         """Chains may have been written anew: the last rules are others now."""
         self._last.clear()
+        self._strike.forget()
 
     def take(self, steps: Sequence[Step]) -> bool:
         """Take steps that `fits` says fit, in one transaction; whether the kernel did."""
-        for known in (True, False):
-            if not known:
-                self._last.clear()
+        for _ in range(2):
             try:
                 nft.transact(self._netlink, [m for step in steps for m in self._messages(step)])
             except (nft.Refusal, OSError, LookupError):
                 # The last rule is another by now, or this is not the kernel's nf_tables.
+                self.forget()
                 continue
             return True
         return False
@@ -54,8 +57,10 @@ class Above:
     def _messages(self, step: Step) -> list[Message]:
         chain = step.after
         assert isinstance(chain, Chain)
+        if not added(step):
+            return self._strike.messages(step)
         if chain.key not in self._last:
-            self._last[chain.key] = self._handle(chain)
+            self._last[chain.key] = strike.handle(strike.listed(self._netlink, chain)[-1])
         return [
             nft.insert_rule(
                 chain.family, chain.table, chain.name, expressions(rule), self._last[chain.key]
@@ -63,17 +68,12 @@ class Above:
             for rule in added(step)
         ]
 
-    def _handle(self, chain: Chain) -> int:
-        body = nft.header(chain.family) + text(nft.NFTA_RULE_TABLE, chain.table)
-        rows = self._netlink.dump(nft.NFT_MSG_GETRULE, body + text(nft.NFTA_RULE_CHAIN, chain.name))
-        _, last = rows[-1]
-        found = attributes(last, nft.GENERAL.size)
-        return int.from_bytes(found[nft.NFTA_RULE_HANDLE])
-
 
 def fits(step: Step) -> bool:
-    """Whether a step only puts plain rules above the last one of a long chain."""
-    return isinstance(step.after, Chain) and len(step.after.rules) > LEAST and bool(added(step))
+    """Whether a step only puts plain rules above the last one of a long chain, or takes any out."""
+    chains = [chain for chain in (step.before, step.after) if isinstance(chain, Chain)]
+    long = any(len(chain.rules) > LEAST for chain in chains)
+    return long and bool(added(step) or strike.struck(step))
 
 
 def added(step: Step) -> tuple[str, ...]:

@@ -85,6 +85,13 @@ def insert_rule(
     return Message(NFT_MSG_NEWRULE, NLM_F_CREATE, header(family) + body)
 
 
+def delete_rule(family: str, table: str, chain: str, handle: int) -> Message:
+    """The rule with that handle goes."""
+    body = text(NFTA_RULE_TABLE, table) + text(NFTA_RULE_CHAIN, chain)
+    body += attribute(NFTA_RULE_HANDLE, struct.pack("!Q", handle))
+    return Message(NFT_MSG_DELRULE, 0, header(family) + body)
+
+
 def expression(name: str, *fields: bytes) -> bytes:
     """One step of a rule."""
     data = nest(NFTA_EXPR_DATA, *fields)
