@@ -257,7 +257,7 @@ class Committer:
         except Refused:
             # All is undone; something of ours must have been gone. What people changed stays.
             self.kernel.reap()
-            mend(self.kernel, self.seals.spared(self._all(before)), View())
+            mend(self.kernel, self.seals.spared(self.wanted(before)), View())
         except ExceptionGroup:
             # What could not be undone, because its ground is gone as well, the repair restores.
             self._settle(before)
@@ -297,10 +297,15 @@ class Committer:
                 raise ExceptionGroup(str(refused), [refused, second]) from refused
             raise
 
-    def repair(self, world: World) -> tuple[Step, ...]:
-        """Make the kernel what the world says it is; the steps that this took."""
-        self.survey(world)
-        wanted = self.seals.spared(standing(self.kernel, self._all(world)))
+    def repair(self, world: World, whole: State | None = None) -> tuple[Step, ...]:
+        """Make the kernel what the world says it is; the steps that this took.
+
+        `whole` is all that the world wants, if the caller surveyed and worked it out already.
+        """
+        if whole is None:
+            self.survey(world)
+            whole = self.wanted(world)
+        wanted = self.seals.spared(standing(self.kernel, whole))
         dropping.note(self.store, wanted.values())
         scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
         have = self.kernel.observe(scope)
@@ -343,7 +348,8 @@ class Committer:
         }
         return {**inside, **self.kernel.observe(replace(scope, namespaces=frozenset({HOST})))}
 
-    def _all(self, world: World) -> State:
+    def wanted(self, world: World) -> State:
+        """All that a world wants of the kernel."""
         wanted, _ = want.states(want.claims(world, self.walls, self.host))
         return wanted
 

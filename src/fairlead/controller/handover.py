@@ -11,23 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fairlead.controller import dropping, want
+from fairlead.controller import dropping
 from fairlead.controller.commit import Committer
 from fairlead.firewall.policy import FAMILY
 from fairlead.model.iptables import Chain, Policy, Rule
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import HOST, Resource, Scope, State
 from fairlead.model.step import Step
-from fairlead.model.world import World
 from fairlead.plan.diff import diff
 
 BY_IPTABLES = (Chain, Rule, Policy)
 BY_NFTABLES = (NftTable, NftSet, NftChain, NftElement)
 
 
-def raise_walls(committer: Committer, world: World) -> None:
+def raise_walls(committer: Committer, wanted: State) -> None:
     """Write the rules of this backend where the other's stand; those stay for the repair."""
-    wanted, _ = want.states(want.claims(world, committer.walls, committer.host))
     there = committer.kernel.observe(Scope(namespaces=frozenset({HOST})))
     steps: list[Step] = []
     for family in ("ip", "ip6"):

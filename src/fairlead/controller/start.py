@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_interface
 
-from fairlead.controller import documents, handover, parents, want
+from fairlead.controller import documents, handover, parents
 from fairlead.controller.adoption import stands
 from fairlead.controller.commit import Committer
 from fairlead.controller.join import Draw
@@ -103,9 +103,10 @@ async def start(
         _refuse_strangers(committer, begun.world)
         _note_forwarding(committer)
         committer.survey(begun.world)
-        handover.raise_walls(committer, begun.world)
+        wanted = committer.wanted(begun.world)
+        handover.raise_walls(committer, wanted)
         handover.take_back(committer)
-        begun.steps = committer.repair(begun.world)
+        begun.steps = committer.repair(begun.world, wanted)
         committer.store.write(rubbish + documents.documents(change))
         for number, _, _ in committer.store.intents():
             committer.store.abandon(number)
@@ -273,8 +274,7 @@ def _interface(wanted: _Wanted, others: Sequence[IPNetwork]) -> Pool:
 
 
 def _refuse_strangers(committer: Committer, world: World) -> None:
-    wanted, _ = want.states(want.claims(world, committer.walls, committer.host))
-    found = committer.kernel.strangers(wanted.keys())
+    found = committer.kernel.strangers(committer.wanted(world).keys())
     for key in found:
         if key[0] == "link":
             raise Conflict(

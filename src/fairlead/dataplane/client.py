@@ -80,7 +80,7 @@ class Dataplane:
     async def _version(self) -> int | None:
         """The protocol of the process that answers, or None without one."""
         try:
-            return (await self.state()).version
+            return int((await self._ask("state"))["version"])
         except Unavailable:
             return None
 

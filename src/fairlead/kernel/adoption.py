@@ -18,7 +18,7 @@ from pathlib import Path
 from fairlead.kernel import rtnetlink
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.netns import Namespaces, is_namespace
-from fairlead.kernel.nft import TABLE, Context
+from fairlead.kernel.nft import redirected
 from fairlead.kernel.port import Place
 from fairlead.model.errors import Invalid, NotFound
 from fairlead.model.sandbox import ADOPTED
@@ -47,8 +47,7 @@ def _stranger(namespaces: Namespaces, path: str) -> Place:
         inode = os.fstat(fd).st_ino
         with namespaces.entered_at(fd):
             place = _here()
-            with Context() as nft:
-                served = f"table ip {TABLE}" in nft.run("list tables ip")
+            served = redirected()
     finally:
         os.close(fd)
     if place.identity == _identity():

@@ -36,7 +36,7 @@ from fairlead.kernel.ground import ground
 from fairlead.kernel.iptables import Tables
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
-from fairlead.kernel.nft import TABLE, Context, redirect
+from fairlead.kernel.nft import TABLE, Context, redirect, redirected
 from fairlead.kernel.observe import Observer
 from fairlead.kernel.port import Footing, Place, Surroundings
 from fairlead.kernel.rules import Rules
@@ -239,7 +239,7 @@ class LinuxKernel:
         if not self._swept:
             self.namespaces.sweep()
             self._graves = {name for name in self.namespaces.names() if is_span(name)}
-            self._dying = any(row.alias == self.marks.dying for row in rtnetlink.links(self._host))
+            self._dying = rtnetlink.marked(self._host, self.marks.dying)
             self._swept = True
 
     def _reap_rest(self) -> None:
@@ -253,7 +253,7 @@ class LinuxKernel:
         self._forget_now()
 
     def _bury(self, netlink: Socket) -> None:
-        if any(row.alias == self.marks.dying for row in rtnetlink.links(netlink)):
+        if rtnetlink.marked(netlink, self.marks.dying):
             netlink.batch([rtnetlink.delete_group(self.marks.group)])
 
     def _take_namespaces(self, steps: Sequence[Step]) -> None:
@@ -324,8 +324,8 @@ class LinuxKernel:
             try:
                 with self.namespaces.entered(step.resource.key[1]):
                     if step.after is None:
-                        with Context() as nft:
-                            if f"table ip {TABLE}" in nft.run("list tables ip").splitlines():
+                        if redirected():
+                            with Context() as nft:
                                 nft.run(f"delete table ip {TABLE}")
                     else:
                         redirect()

@@ -18,7 +18,7 @@ from fairlead.kernel import adoption, rtnetlink, tunnel, underlay
 from fairlead.kernel.iptables import ours
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.netns import Namespaces
-from fairlead.kernel.nft import TABLE, Context
+from fairlead.kernel.nft import redirected
 from fairlead.kernel.rtnetlink import Link
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.sysctl import read_sysctl
@@ -140,7 +140,7 @@ class Observer:
         An interface that waits to be reaped is gone, and so is what stands on it.
         """
         yield Namespace(name, adoption.identity_of(self._namespaces, name))
-        with self._namespaces.entered(name), Socket() as netlink, Context() as nft:
+        with self._namespaces.entered(name), Socket() as netlink:
             # Other links here may carry our mark and yet be another fairlead's.
             names: dict[int, str] = {}
             rows = rtnetlink.links(netlink)
@@ -157,7 +157,7 @@ class Observer:
                     names[row.index] = row.name
                     yield link
             yield from self._upon(netlink, name, names)
-            if f"table ip {TABLE}" in nft.run("list tables ip"):
+            if redirected():
                 yield DnsRedirect(name)
 
     def _number_of_host(self, netlink: Socket) -> int | None:

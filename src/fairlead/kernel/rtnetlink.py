@@ -287,6 +287,14 @@ def links(netlink: Socket) -> list[Link]:
     return [_link(data) for kind, data in netlink.dump(RTM_GETLINK, body) if kind == RTM_NEWLINK]
 
 
+def marked(netlink: Socket, alias: str) -> bool:
+    """Whether any link of the socket's namespace has that alias."""
+    body = header() + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    # Of thousands hardly one has, so they are not taken apart before it is seen somewhere.
+    there = (data for _, data in netlink.dump(RTM_GETLINK, body) if alias.encode() in data)
+    return any(_link(data).alias == alias for data in there)
+
+
 def _link(data: bytes) -> Link:
     _, _, index, flags, _ = IFINFO.unpack_from(data)
     found = attributes(data, IFINFO.size)
