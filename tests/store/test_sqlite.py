@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -167,3 +169,18 @@ def test_nobody_else_reads_it(tmp_path: Path) -> None:
     again.close()
     assert set(modes) == {"fairlead.db", "fairlead.db-wal", "fairlead.db-shm"}
     assert set(modes.values()) == {0o600}
+
+
+def test_an_intent_survives_the_death_of_its_process(tmp_path: Path) -> None:
+    """It is not waited for, and yet nothing less than the whole machine takes it along."""
+    path = tmp_path / "db"
+    code = (
+        "import os, pathlib, sys\n"
+        "from fairlead.store.sqlite import Store\n"
+        "Store(pathlib.Path(sys.argv[1])).begin(1, b'put', b'gone')\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    store = Store(path)
+    assert store.intents() == [(1, b"put", b"gone")]
+    store.close()

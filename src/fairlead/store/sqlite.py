@@ -5,7 +5,10 @@ A commit is ``begin`` (the intent is on disk) → steps in the kernel → ``fini
 the steps were undone. An intent that is found at start was cut short: what it
 was to remove is removed then, what it was to add is not there.
 
-Durable when a call returns: WAL with synchronous=FULL, about 0.3 ms.
+Durable when a call returns: WAL with synchronous=FULL, about 0.3 ms, far more on a slow disk.
+Only an intent is not waited for. It is for who comes after a daemon that died, and survives
+that; when the machine dies, the kernel state of which it speaks is gone as well. It cannot be
+later on disk than what follows it, because all goes into one log.
 """
 
 from __future__ import annotations
@@ -67,7 +70,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         _keep_private(path)
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -126,7 +129,12 @@ class Store:
     def begin(self, number: int, put: bytes, gone: bytes) -> None:
         """Note what is about to be done."""
         statement = "INSERT INTO intent (number, put, gone) VALUES (?, ?, ?)"
-        self._transact([(statement, (number, put, gone))], [])
+        with self._lock:
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            try:
+                self._transact([(statement, (number, put, gone))], [])
+            finally:
+                self._db.execute("PRAGMA synchronous=FULL")
 
     def finish(self, number: int, documents: Sequence[Document]) -> None:
         """It is done: change the model and forget the intent."""
