@@ -43,6 +43,7 @@ class Namespaces:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._place = str(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._host = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._here = self._host
@@ -67,11 +68,12 @@ class Namespaces:
         """A descriptor of a pinned namespace, or of the host's; OSError ENOENT if there is none."""
         if not name:
             return os.dup(self._host)
-        path = self.path(name)
+        # Text, not a Path: a change opens a namespace five times and more.
+        path = f"{self._place}/{name}"
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         if not is_namespace(fd):
             os.close(fd)
-            raise FileNotFoundError(errno.ENOENT, "no namespace is pinned there", str(path))
+            raise FileNotFoundError(errno.ENOENT, "no namespace is pinned there", path)
         return fd
 
     def make(self, name: str) -> None:
