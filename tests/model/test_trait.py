@@ -1,4 +1,4 @@
-"""A world knows who bears a trait, whatever came and went, as if it had asked everybody."""
+"""What a world keeps about all of its networks is so, whatever came and went."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ KINDS: tuple[Network | Sandbox, ...] = (
         predefined=True,
         options={"com.docker.network.bridge.enable_icc": "false"},
     ),
+    replace(PLAIN, pools=(Pool(ip_network("10.8.0.0/24")),)),
+    replace(PLAIN, driver="null", config_only=True),
     Sandbox("0", "c", "box", "box"),
     Sandbox("0", "c", "box", "box", access=True),
 )
@@ -44,7 +46,7 @@ CHANGES = st.builds(
 
 
 @given(st.lists(CHANGES, max_size=12))
-def test_who_bears_a_trait_is_known(changes: list[Change]) -> None:
+def test_who_bears_a_trait_and_what_is_taken(changes: list[Change]) -> None:
     world = World()
     for change in changes:
         world = world.after(change)
@@ -53,3 +55,6 @@ def test_who_bears_a_trait_is_known(changes: list[Change]) -> None:
         for trait in Trait:
             bearers = {thing.id for thing in everybody if trait in traits(thing)}
             assert set(world.bearing(trait)) == bearers
+        nets = [net for net in world.networks.values() if not net.config_only]
+        pools = [pool.subnet for net in nets for pool in net.pools]
+        assert [ip_network((first, 24)) for first, _ in world.blocks(4)] == sorted(pools)

@@ -181,17 +181,17 @@ def pools(
     several = remote or request.driver in KINDS
     reserved = {v: v in gateways and _has_gateway(request, v, remote) for v in (4, 6)}
     enabled = {4: request.enable_ipv4, 6: request.enable_ipv6}
-    taken = [pool.subnet for net in allocated(world) for pool in net.pools]
+    # Without a subnet to compare with them nobody has to go through all that there are.
+    taken = [pool.subnet for net in allocated(world) for pool in net.pools] if said else []
     asked = parse(placed(said, bases, [*taken, *occupied]))
     found = settle([p for p in asked if enabled[p.subnet.version]], taken, reserved, several)
     for version in (4, 6):
         if enabled[version] and not any(p.subnet.version == version for p in found):
             ranges = [base for base in bases if base.range.version == version]
-            held = [*taken, *(p.subnet for p in found)]
-            found = (
-                *found,
-                choose(ranges, held, occupied, reserved[version], partial(holders, world)),
-            )
+            held = [p.subnet for p in found]
+            who = partial(holders, world)
+            gateway = reserved[version]
+            found = (*found, choose(ranges, held, occupied, gateway, who, world.blocks))
     return tuple(sorted(found, key=lambda p: p.subnet.version))
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Literal
 
 from fairlead.ipam.bitmap import first_free, reserved
 from fairlead.ipam.room import Spans, room, spans
 from fairlead.model.errors import Failed, Forbidden, Invalid
-from fairlead.model.network import Pool, PoolRequest
+from fairlead.model.network import Block, Pool, PoolRequest
 from fairlead.model.state import IPAddress, IPNetwork
 
 
@@ -42,6 +43,8 @@ SPENT = "all predefined address pools have been fully subnetted"
 MOST_NAMED = 40
 
 INVALID = "invalid network config:\n"
+Blocked = Callable[[Literal[4, 6]], Spans]
+"""What is not to be had of a family."""
 
 
 def unique_local(drawn: bytes) -> Base:
@@ -55,16 +58,24 @@ def choose(
     occupied: Iterable[IPNetwork],
     gateway: bool = True,
     holders: Callable[[], Mapping[IPNetwork, str]] = dict,
+    blocks: Callable[[int], Sequence[Block]] = lambda version: (),
 ) -> Pool:
     """The lowest pool that overlaps neither a network nor anything the host uses.
 
     When the pools of the usual size are spent, the lowest smaller one. Raises
-    Invalid when there is no room at all; `holders` then says who has it.
+    Invalid when there is no room at all; `holders` then says who has it. `blocks` are what
+    more is taken of a family, as numbers: thousands of subnets take long to turn into such.
     """
     ours, theirs = list(taken), list(occupied)
-    found = _cut(bases, [*ours, *theirs]) or _spare(bases, ours, theirs)
+
+    def blocked(version: Literal[4, 6]) -> Spans:
+        return spans([*ours, *theirs], version, blocks(version))
+
+    found = _cut(bases, blocked) or _spare(bases, theirs, blocked)
     if found is None:
-        raise Invalid(SPENT, hint=_way_on(ours, theirs, holders()))
+        names = holders()
+        more = [subnet for subnet in names if subnet not in ours]
+        raise Invalid(SPENT, hint=_way_on([*more, *ours], theirs, names))
     return Pool(found, first_free(found, None) if gateway else None)
 
 
@@ -73,7 +84,8 @@ def of_length(
 ) -> IPNetwork:
     """The lowest subnet of the wanted size in the ranges of a family. Raises Invalid."""
     ranges = [base.range for base in _all([b for b in bases if b.range.version == version])]
-    found = _cut([Base(range_, length) for range_ in ranges], blocked)
+    known = list(blocked)
+    found = _cut([Base(range_, length) for range_ in ranges], partial(spans, known))
     if found is None:
         where = ", ".join(str(range_) for range_ in ranges) or f"the pools: none is IPv{version}"
         raise Invalid(SPENT, hint=f"no /{length} is free in {where}")
@@ -105,7 +117,7 @@ def _all(bases: Sequence[Base]) -> list[Base]:
 
 
 def _spare(
-    bases: Sequence[Base], taken: Sequence[IPNetwork], occupied: Sequence[IPNetwork]
+    bases: Sequence[Base], occupied: Sequence[IPNetwork], blocked: Blocked
 ) -> IPNetwork | None:
     """A small subnet from what is left of the ranges, when no whole pool is.
 
@@ -121,20 +133,19 @@ def _spare(
     for bits in SMALLER_BITS:
         lengths = ((base, base.range.max_prefixlen - bits) for base in ranges)
         smaller = [Base(base.range, length) for base, length in lengths if length > base.size]
-        found = _cut(smaller, [*taken, *occupied])
+        found = _cut(smaller, blocked)
         if found is not None:
             return found
     return None
 
 
-def _cut(bases: Sequence[Base], blocked: Iterable[IPNetwork]) -> IPNetwork | None:
+def _cut(bases: Sequence[Base], blocked: Blocked) -> IPNetwork | None:
     """The lowest free pool of the first base that has one."""
-    known = list(blocked)
     by_family: dict[int, Spans] = {}
     for base in bases:
         version = base.range.version
         if version not in by_family:
-            by_family[version] = spans(known, version)
+            by_family[version] = blocked(version)
         found = room(base.range, base.size, by_family[version])
         if found is not None:
             return found

@@ -11,23 +11,30 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
+from fairlead.model.network import Block
 from fairlead.model.state import IPNetwork
 
-Spans = list[tuple[int, int]]
+Spans = list[Block]
 """First and last addresses of what is taken, in order and apart from each other."""
 
 
-def spans(taken: Iterable[IPNetwork], version: Literal[4, 6]) -> Spans:
-    """What is taken of a family's addresses."""
-    found = sorted(
+def spans(
+    taken: Iterable[IPNetwork], version: Literal[4, 6], blocks: Iterable[Block] = ()
+) -> Spans:
+    """What is taken of a family's addresses; `blocks` of it as numbers."""
+    found = [
         (int(n.network_address), int(n.broadcast_address)) for n in taken if n.version == version
-    )
+    ]
     merged: Spans = []
-    for first, last in found:
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
-        else:
-            merged.append((first, last))
+    end = -2
+    for block in sorted([*blocks, *found]):
+        first, last = block
+        if first > end + 1:
+            merged.append(block)
+            end = last
+        elif last > end:
+            merged[-1] = (merged[-1][0], last)
+            end = last
     return merged
 
 

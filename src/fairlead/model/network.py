@@ -21,6 +21,10 @@ class Scope(StrEnum):
     GLOBAL = "global"
 
 
+Block = tuple[int, int]
+"""The first and the last of addresses that follow each other, as numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """A subnet, the part of it that containers get, and the addresses kept back."""

@@ -7,13 +7,14 @@ and stored nowhere on disk.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from bisect import insort
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errand import Errand
 from fairlead.model.keyring import Keyring
-from fairlead.model.network import Network
+from fairlead.model.network import Block, Network
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
@@ -60,6 +61,9 @@ class World:
     )
     _taken: Mapping[tuple[str, int], Taken] = field(default_factory=dict, repr=False, compare=False)
     _named: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _blocks: Mapping[int, tuple[Block, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     _bearers: Mapping[Trait, Bearers] = field(default_factory=dict, repr=False, compare=False)
     _afar: Mapping[str, Afar] = field(default_factory=dict, repr=False, compare=False)
     _reach: Mapping[tuple[str, IPAddress], int] = field(
@@ -91,6 +95,10 @@ class World:
     def users(self, network: str) -> tuple[Endpoint, ...]:
         """Those of them that are not just the host's own way in."""
         return tuple(e for e in self.on_network(network) if not self.sandboxes[e.sandbox].access)
+
+    def blocks(self, version: int) -> Sequence[Block]:
+        """The addresses of one family that networks hold, pool by pool, lowest first."""
+        return self._blocks.get(version, ())
 
     def bearing(self, trait: Trait) -> Collection[str]:
         """The ids of the networks or sandboxes that bear a trait."""
@@ -150,6 +158,7 @@ class _Draft:
         self.joins = dict(world._joins)
         self.taken = dict(world._taken)
         self.named = dict(world._named)
+        self.blocks = world._blocks
         self.bearers = world._bearers
         self.afar = world._afar
         self.reach = world._reach
@@ -168,6 +177,7 @@ class _Draft:
             self.joins,
             self.taken,
             self.named,
+            self.blocks,
             self.bearers,
             self.afar,
             self.reach,
@@ -183,6 +193,7 @@ class _Draft:
         self._cease(network)
         if network is not None:
             self.named.pop(network.name, None)
+            self._hold(network, held=False)
         endpoint = self.endpoints.pop(id_, None)
         if endpoint is not None:
             self._forget(endpoint)
@@ -195,6 +206,8 @@ class _Draft:
                 old = self.networks.get(thing.id)
                 if old is not None:
                     self.named.pop(old.name, None)
+                    self._hold(old, held=False)
+                self._hold(thing, held=True)
                 self._become(old, thing)
                 self.networks[thing.id] = thing
                 self.named[thing.name] = thing.id
@@ -215,6 +228,17 @@ class _Draft:
                 if thing.id in self.peers:
                     self._lose(self.peers[thing.id])
                 self._find(thing)
+
+    def _hold(self, net: Network, held: bool) -> None:
+        """Its pools are taken now, or free; what others are to be like takes none."""
+        for subnet in (pool.subnet for pool in net.pools if not net.config_only):
+            block = (int(subnet.network_address), int(subnet.broadcast_address))
+            there = list(self.blocks.get(subnet.version, ()))
+            if held:
+                insort(there, block)
+            else:
+                there.remove(block)
+            self.blocks = {**self.blocks, subnet.version: tuple(there)}
 
     def _cease(self, thing: Network | Sandbox | None) -> None:
         if thing is None:
