@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.model.network import Network, Pool
+from fairlead.model.network import ENCAPSULATION, UNWRAPPED, Network, Pool
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.trait import Trait, traits
 from fairlead.model.world import Change, World
@@ -21,6 +21,7 @@ KINDS: tuple[Network | Sandbox, ...] = (
     replace(PLAIN, enable_ipv6=True, options={"fairlead.antispoof": "true"}),
     replace(PLAIN, options={"fairlead.antispoof": "false"}),
     replace(PLAIN, driver="overlay", enable_ipv6=True, vnis=(256,)),
+    replace(PLAIN, driver="overlay", options={ENCAPSULATION: UNWRAPPED}),
     replace(
         PLAIN,
         predefined=True,
