@@ -6,8 +6,8 @@ table, which stands whatever the firewall backend is, judges what is for this ho
 - of a network of ours, known by its VNI, only hosts on which it has endpoints are heard;
 - of an encrypted one only what came out of an SA of ours (`model/xfrm.py`) is, from the
   moment the network is there, with or without peers;
-- what this host sends on an encrypted one is marked, so that the policies of IPsec find it,
-  and dropped when no SA of ours is about to take it.
+- what this host sends on an encrypted one is dropped when no SA of ours is about to take it.
+  Both of these IPsec's own policies see to as well: either is enough.
 
 Packets of our tunnels are not tracked as connections: each judges itself by the table, and to
 track them halves what goes through a tunnel. A person's rule that asks for their state has to
@@ -28,8 +28,8 @@ from collections.abc import Iterator
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import IPAddress, Resource
-from fairlead.model.tunnel import PORT
-from fairlead.model.xfrm import MARK, reqid
+from fairlead.model.tunnel import PORT, SEALED_PORT
+from fairlead.model.xfrm import reqid
 
 FAMILY = "inet"
 VNI = "@th,96,24"
@@ -44,8 +44,6 @@ UNTRACKED_OUT = "type filter hook output priority raw; policy accept;"
 # Before a conntrack entry is made. Not earlier: here IPv4 is whole again, and what is
 # translated to this host or forwarded has been told apart.
 ENTER = "type filter hook input priority raw; policy accept;"
-# As a chain of this type it has the packet routed anew, which is when IPsec takes it.
-MARKED = "type route hook output priority mangle; policy accept;"
 LEAVE = "type filter hook output priority security; policy accept;"
 KNOWN = (
     f"{VNI} . ip saddr @s_hosts_ipv4 accept",
@@ -54,15 +52,15 @@ KNOWN = (
 )
 
 
-def base(marks: Marks, port: int = PORT) -> Iterator[Resource]:
-    """The table while there is no overlay network yet; `port` is where VXLAN is spoken."""
+def base(marks: Marks) -> Iterator[Resource]:
+    """The table while there is no overlay network yet."""
     table = marks.table
     yield NftTable(FAMILY, table, marks.alias)
     for name, spec in SETS.items():
         yield NftSet(FAMILY, table, name, "set", spec)
-    sealed = f"udp dport {port} {VNI} @s_sealed"
+    spoken = f"udp dport {{ {PORT}, {SEALED_PORT} }}"
     judge = (f"{VNI} != @s_vnis accept", f"{VNI} @s_sealed goto c_unsealed", "goto c_known")
-    ours = f"udp dport {port} {VNI} @s_vnis"
+    ours = f"{spoken} {VNI} @s_vnis"
     for name, rules, hook in (
         # What is forwarded may be another's tunnel, whose source has to be translated.
         ("c_arriving", (f"{ours} fib daddr type local notrack",), UNTRACKED_IN),
@@ -70,10 +68,9 @@ def base(marks: Marks, port: int = PORT) -> Iterator[Resource]:
         ("c_known", KNOWN, ""),
         ("c_unsealed", (f"ipsec in reqid {reqid(marks)} goto c_known", "drop"), ""),
         ("c_tunnel", judge, ""),
-        ("c_enter", (f"udp dport {port} goto c_tunnel",), ENTER),
-        ("c_mark", (f"{sealed} meta mark set {MARK:#010x}",), MARKED),
+        ("c_enter", (f"{spoken} goto c_tunnel",), ENTER),
         ("c_seal", (f"ipsec out reqid {reqid(marks)} accept", "drop"), ""),
-        ("c_leave", (f"{sealed} goto c_seal",), LEAVE),
+        ("c_leave", (f"{spoken} {VNI} @s_sealed goto c_seal",), LEAVE),
     ):
         yield NftChain(FAMILY, table, name, rules, hook)
 

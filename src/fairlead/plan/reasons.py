@@ -75,7 +75,6 @@ NFTABLES = (
     ("c_unsealed", "drop", "nothing of an encrypted network is taken in the clear"),
     ("c_known", "accept", "the network has containers on that host"),
     ("c_known", "drop", "only known hosts speak on our networks"),
-    ("c_mark", "", "what has to be encrypted is marked for it"),
     ("c_leave", "", "nothing of an encrypted network leaves in the clear"),
     ("c_seal", "reqid", "it is about to be encrypted, by a key of ours"),
     ("c_seal", "drop", "nothing of an encrypted network leaves in the clear"),
