@@ -22,7 +22,7 @@ from tests.overlay.faults import Pings, programmed
 pytestmark = pytest.mark.root
 
 STORES = {"zookeeper": zookeeper, "consul": consul}
-TTL_SECONDS = 20
+TTL_SECONDS = 30
 """Longer than a daemon takes to start again."""
 
 
