@@ -16,12 +16,16 @@ from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.port import Kernel
 from fairlead.model.state import Resource, Scope, state
 from fairlead.model.step import Step
-from fairlead.model.xfrm import XfrmBlock, XfrmPolicy
+from fairlead.model.xfrm import XfrmBlock, XfrmDemand, XfrmPolicy
 from fairlead.plan.diff import diff
 
 FOUR = XfrmPolicy(ip_address("192.0.2.1"), ip_address("192.0.2.2"), 0x101)
 SIX = XfrmPolicy(ip_address("2001:db8::1"), ip_address("2001:db8::2"), 0x102, port=7777)
-ALL: list[Resource] = [FOUR, SIX, XfrmBlock(4), XfrmBlock(6, 7777)]
+ALL: list[Resource] = [
+    *(FOUR, SIX),
+    *(XfrmBlock(4), XfrmBlock(6, 7777)),
+    *(XfrmDemand(4), XfrmDemand(6, 7777)),
+]
 
 
 def test_policies_come_change_and_go(kernel: Kernel) -> None:
@@ -57,10 +61,12 @@ def test_others_see_what_was_meant(linux: LinuxKernel) -> None:
     linux.apply(diff(state(ALL), {}))
     said = " ".join(_ip("xfrm policy").split())
     for words in (
-        "src 192.0.2.1/32 dst 192.0.2.2/32 proto udp dport 4789 dir out priority 100 ptype main "
-        "mark 0xd0c4e3/0xffffffff tmpl src 192.0.2.1 dst 192.0.2.2 "
+        "src 192.0.2.1/32 dst 192.0.2.2/32 proto udp dport 4799 dir out priority 100 ptype main "
+        "tmpl src 192.0.2.1 dst 192.0.2.2 "
         "proto esp spi 0x00000101 reqid 3237998080 mode transport",
         "src ::/0 dst ::/0 proto udp dport 7777 dir out action block",
+        "src 0.0.0.0/0 dst 0.0.0.0/0 proto udp dport 4799 dir in priority 3237998080 ptype main "
+        "tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 3237998080 mode transport",
     ):
         assert words in said
     assert linux.observe(Scope()) == state(ALL)

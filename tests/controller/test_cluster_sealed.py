@@ -39,7 +39,8 @@ SECRET = NetworkRequest("secret", "overlay", options={"encrypted": ""})
 
 def associations(host: Host) -> dict[Key, XfrmState]:
     """The SAs of a host's kernel."""
-    found: State = host.machine.kernel.state
+    # Its own thread may be changing it meanwhile.
+    found: State = host.machine.kernel.state.copy()
     return {key: item for key, item in found.items() if isinstance(item, XfrmState)}
 
 

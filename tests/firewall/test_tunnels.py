@@ -26,8 +26,8 @@ def test_the_table_reads_back_as_written(linux: LinuxKernel) -> None:  # noqa: F
         for host in (*HOSTS, ip_address("2001:db8::1"), ip_address("fd00::a:0:0:1")):
             full += tunnels.of_peer(MARKS, vni, host)
     fewer = [*tunnels.base(MARKS), *tunnels.of_network(MARKS, 256, encrypted=False)]
-    other_port = [*tunnels.base(MARKS, 7777), *tunnels.of_network(MARKS, 256, encrypted=True)]
-    for want in map(state, (full, fewer, full, other_port)):
+    sealed = [*tunnels.base(MARKS), *tunnels.of_network(MARKS, 256, encrypted=True)]
+    for want in map(state, (full, fewer, full, sealed)):
         linux.apply(diff(want, linux.observe(Scope())))
         assert linux.observe(Scope()) == want
     linux.apply(diff({}, linux.observe(Scope())))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
 
 import pytest
 
@@ -14,11 +16,15 @@ from tests.lab import Machine, Switch
 from tests.lab.process import Process
 from tests.lab.stores import etcd
 from tests.overlay.cluster import Cluster, Host, eventually
+from tests.security import frames
+from tests.security.place import of_container, of_machine
+from tests.security.wire import Wire
 
 pytestmark = pytest.mark.root
 
 SUBNETS = ("10.77.0.0/24", "fd77::/64")
 NET = "near"
+ATTACK = 6666
 BOTH = [
     pytest.param("iptables", id="iptables"),
     pytest.param("nftables", id="nftables"),
@@ -183,6 +189,69 @@ def test_other_networks_of_the_host_do_not_get_in(scene: Scene) -> None:
             assert not scene.one.pings("other", target, wait=1), target
     finally:
         scene.one.docker("rm", "-f", "other")
+
+
+def test_a_container_does_not_speak_for_its_host(scene: Scene) -> None:
+    """VXLAN of this network that a container sends stays here, in whosever name it is sent.
+
+    Masqueraded it would come to the other host from one that it listens to.
+    """
+    one, two = scene.one, scene.two
+    vni = segment(one)
+    for name in ("all", "docker0"):
+        # What is sent in another's name would be dropped for that else.
+        one.shell(f"sysctl -qw net.ipv4.conf.{name}.rp_filter=0")
+    one.docker("run", "-d", "--name", "other", "busybox", "sleep", "600")
+    with ExitStack() as stack:
+        stack.callback(one.docker, "rm", "-f", "other")
+        other, web, there = (
+            of_container(one.daemon, "other"),
+            of_container(one.daemon, "web"),
+            of_machine(two.machine),
+        )
+        for place in (other, web, there):
+            stack.callback(place.close)
+        out = stack.enter_context(Wire(other))
+        wire, inside = stack.enter_context(Wire(there)), stack.enter_context(Wire(web))
+        router = bytes.fromhex(one.shell("cat /sys/class/net/docker0/address").replace(":", ""))
+        own = ip_address(one.address("other", "bridge"))
+        ends = (one.machine.address, two.machine.address)
+
+        def send(source: frames.IP, to: frames.IP, number: int) -> None:
+            out.send_ip(router, frames.udp(source, to, (50000, 4789), forged(number, scene.web)))
+
+        for source in (own, ends[1]):
+            for to in ends:
+                send(source, to, vni)
+        # What is nobody's goes its way, and comes from the host.
+        seen = wire.until(lambda s: s.ports[1] == 4789, lambda: send(own, ends[1], 0xFFFFFE))
+        assert (seen.source, spoken(seen)) == (ends[0], 0xFFFFFE)
+        assert vni not in {spoken(seen) for seen in wire.heard}
+        assert two.pings("db", scene.web)
+        assert any(seen.protocol == frames.ICMP for seen in inside.listen())
+        assert ATTACK not in {seen.ports[1] for seen in inside.heard}
+
+
+def segment(host: Host) -> int:
+    """The VNI of the network."""
+    id_ = host.docker("network", "inspect", "-f", "{{.Id}}", NET)
+    space = f"/run/fairlead/netns/1-{id_[:10]}"
+    said = host.shell(f"nsenter --net={space} ip -d link show vxlan0")
+    return int(said.partition("vxlan id ")[2].split()[0])
+
+
+def forged(vni: int, target: str) -> bytes:
+    """A frame for all on a network, as it is in a tunnel."""
+    inner = frames.udp(ip_address("10.77.0.99"), ip_address(target), (1, ATTACK))
+    frame = frames.ethernet(frames.BROADCAST, b"\x02\x42\0\0\0\1", frames.ETH_IP, inner)
+    return struct.pack("!II", 0x08000000, vni << 8) + frame
+
+
+def spoken(seen: frames.Seen) -> int:
+    """The VNI of a captured VXLAN packet; 0 if it is none."""
+    if seen.ports[1] != 4789:
+        return 0
+    return int(struct.unpack_from("!I", seen.payload, 4)[0]) >> 8
 
 
 def test_the_host_is_no_router_for_containers(scene: Scene) -> None:

@@ -40,6 +40,8 @@ from fairlead.kernel.netns import CLONE_NEWNET, _call
 from fairlead.model.endpoint import EndpointRequest
 from fairlead.model.marks import Marks
 from fairlead.model.network import NetworkRequest, PoolRequest
+from fairlead.model.tunnel import PORT as PLAIN_PORT
+from fairlead.model.tunnel import SEALED_PORT
 from fairlead.model.xfrm import XfrmPolicy, XfrmState
 from fairlead.store.memory import Memory
 from tests.controller.bench import DyingStore, Machine
@@ -237,7 +239,7 @@ def _place(network: str, number: int) -> tuple[str, int]:
 
 
 def _vni(seen: Seen) -> int:
-    if seen.protocol != UDP or seen.ports[1] != 4789:
+    if seen.protocol != UDP or seen.ports[1] not in (PLAIN_PORT, SEALED_PORT):
         return 0
     return int(struct.unpack_from("!I", seen.payload, 4)[0]) >> 8
 

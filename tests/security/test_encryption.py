@@ -31,10 +31,12 @@ from fairlead.kernel.fake import FakeKernel
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.netns import CLONE_NEWNET, _call
 from fairlead.kernel.port import Kernel
+from fairlead.model import tunnel
 from fairlead.model.keyring import Keyring
 from fairlead.model.marks import Marks
 from fairlead.model.state import IPAddress, Resource, Scope, State, state
 from fairlead.model.step import Step
+from fairlead.model.tunnel import SEALED_PORT
 from fairlead.model.xfrm import XfrmState
 from fairlead.plan.diff import diff
 from tests.security.frames import UDP, Seen
@@ -120,9 +122,10 @@ class Host:
 
 
 def _device(vni: int, version: int, number: int) -> str:
-    mtu = inside(WIRE_BYTES, version, encrypted=vni == SEALED[version])
+    sealed = vni == SEALED[version]
+    mtu, port = inside(WIRE_BYTES, version, sealed), SEALED_PORT if sealed else tunnel.PORT
     return (
-        f"link add vx{vni} mtu {mtu} type vxlan id {vni} dstport 4789 nolearning "
+        f"link add vx{vni} mtu {mtu} type vxlan id {vni} dstport {port} nolearning "
         f"local {UNDERLAY[version]}{number}\nlink set vx{vni} netns n{number}\n"
     )
 
@@ -230,7 +233,7 @@ def _send(source: Host, target: Host, vni: int, payload: bytes) -> None:
 
 def plain(seen: Seen) -> int:
     """The VNI of a VXLAN packet that is to be read by anybody; 0 for other packets."""
-    if seen.protocol != UDP or seen.ports[1] != 4789:
+    if seen.protocol != UDP or seen.ports[1] not in (tunnel.PORT, SEALED_PORT):
         return 0
     return int(struct.unpack_from("!I", seen.payload, 4)[0]) >> 8
 
@@ -290,7 +293,7 @@ def test_without_keys_nothing_leaves_and_nothing_is_let_in(pair: Pair, version: 
     assert not pair.passes(1)
     one.ip("xfrm policy flush")
     assert not pair.passes(1)
-    # Without the rule that looks at what leaves, the refusal of marked packets is left.
+    # Without the rule that looks at what leaves, the refusal of its port is left.
     one.become(wanted(born(one), one, version))
     leave = ("nft-chain", "inet", "fairlead-test", "c_leave")
     one.apply(Step(one.observe()[leave], None))
@@ -301,6 +304,29 @@ def test_without_keys_nothing_leaves_and_nothing_is_let_in(pair: Pair, version: 
     two.become({})
     assert not pair.passes(2)
     assert SEALED[version] in pair.in_the_clear(), "it should have tried"
+
+
+def test_without_any_rule_it_is_closed(pair: Pair) -> None:
+    """Somebody flushes the whole firewall: what is secret passes encrypted, or not at all.
+
+    Over IPv6 it is closed as well: `test_tunnels.py`.
+    """
+    two = pair.hosts[1]
+    pair.protect(born(*pair.hosts))
+    assert pair.passes(1)
+
+    for host in pair.hosts:
+        subprocess.run(["ip", "netns", "exec", host.name, "nft", "flush", "ruleset"], check=True)
+    assert pair.passes(1)
+    assert pair.passes(2)
+    two.ip("xfrm state flush")
+    assert not pair.passes(1)
+    assert not pair.passes(2)
+    assert pair.in_the_clear() == {OPEN[4]}
+
+    two.become({})
+    assert not pair.passes(2)
+    assert SEALED[4] in pair.in_the_clear(), "it should have tried"
 
 
 def test_a_turn_loses_nothing(pair: Pair) -> None:

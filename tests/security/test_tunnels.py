@@ -21,9 +21,12 @@ import pytest
 
 from fairlead.firewall import tunnels
 from fairlead.kernel.nftables import render
+from fairlead.kernel.xfrm import Xfrm
 from fairlead.model.marks import Marks
 from fairlead.model.state import Resource, state
 from fairlead.model.step import Step
+from fairlead.model.tunnel import PORT, SEALED_PORT
+from fairlead.model.xfrm import XfrmBlock, XfrmDemand
 from fairlead.plan.diff import diff
 from tests.lab import Machine, Switch
 from tests.security import frames
@@ -49,17 +52,19 @@ def vxlan(vni: int, mark: int, source: int = 1) -> bytes:
 class Field:
     """The three machines, and ears on the host's tunnels."""
 
-    def __init__(self, switch: Switch, stack: ExitStack, version: int) -> None:
+    def __init__(self, switch: Switch, stack: ExitStack, version: int, port: int = PORT) -> None:
         self.version = version
+        self.port = port
+        """Where our network is spoken."""
         self.host, *others = (switch.machine(name) for name in ("host", "known", "stranger"))
         self.addresses: dict[str, IP] = {}
         for number, machine in enumerate((self.host, *others), 1):
             six = ip_address(f"2001:db8::{number}")
             machine.shell(f"ip -6 addr add {six}/64 dev eth0 nodad")
             self.addresses[machine.name] = six if version == 6 else machine.address
-        for name, vni in (("ours", OURS), ("theirs", THEIRS)):
+        for name, vni, at in (("ours", OURS, port), ("theirs", THEIRS, PORT)):
             self.host.shell(
-                f"ip link add {name} type vxlan id {vni} dstport 4789 nolearning"
+                f"ip link add {name} type vxlan id {vni} dstport {at} nolearning"
                 f" local {self.addresses['host']}\nip link set {name} address 02:42:00:00:00:09 up"
             )
         self.places: dict[str, Place] = {}
@@ -74,7 +79,7 @@ class Field:
         want = state([*tunnels.base(MARKS), *resources])
         apply(self.host, diff(want, {}))
 
-    def send(self, name: str, payload: bytes, port: int = 4789) -> None:
+    def send(self, name: str, payload: bytes, port: int = PORT) -> None:
         """A machine sends the host a datagram."""
         family = socket.AF_INET6 if self.version == 6 else socket.AF_INET
         with self.places[name].socket(family, socket.SOCK_DGRAM) as sock:
@@ -90,7 +95,7 @@ class Field:
         with Wire(self.places[name]) as wire:
             for _ in range(3):
                 if attack is None:
-                    self.send(name, vxlan(OURS, ATTACK))
+                    self.send(name, vxlan(OURS, ATTACK), self.port)
                 else:
                     for packet in pieces(attack):
                         wire.send_ip(self.places["host"].mac("eth0"), packet)
@@ -164,7 +169,7 @@ def test_only_known_hosts_are_heard(field: Field) -> None:
 def test_datagrams_in_pieces(field: Field) -> None:
     """A VNI that stands in the second piece is not overlooked."""
     ends = (field.addresses["stranger"], field.addresses["host"])
-    cut = frames.udp(*ends, (4789, 4789), vxlan(OURS, ATTACK))
+    cut = frames.udp(*ends, (PORT, PORT), vxlan(OURS, ATTACK))
     assert field.hears("stranger", cut), "the attack is none"
 
     field.rules(*known(field))
@@ -172,42 +177,77 @@ def test_datagrams_in_pieces(field: Field) -> None:
     assert not field.hears("stranger", cut)
 
 
-def test_an_encrypted_network_is_closed_from_the_start(field: Field) -> None:
+@pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
+def sealed(switch: Switch, request: pytest.FixtureRequest) -> Iterator[Field]:
+    """The machines, our network at the port of those that are encrypted."""
+    with ExitStack() as stack:
+        yield Field(switch, stack, request.param, SEALED_PORT)
+
+
+def test_an_encrypted_network_is_closed_from_the_start(sealed: Field) -> None:
     """Without any peer, and from a known one: nothing comes in the clear, nothing leaves so."""
+    _joined(sealed)
+    with Wire(sealed.places["known"]) as wire:
+        assert _leaves(sealed, wire), "nothing to keep in"
+        assert sealed.hears("known"), "the attack is none"
+
+        sealed.rules(*tunnels.of_network(MARKS, OURS, encrypted=True))
+        assert not _leaves(sealed, wire)
+        assert not sealed.hears("known")
+
+        apply(sealed.host, diff(state(known(sealed)[-1:]), {}))
+        assert not sealed.hears("known")
+        assert not _leaves(sealed, wire)
+
+
+def test_an_encrypted_network_is_closed_without_any_table(sealed: Field) -> None:
+    """IPsec sees to it by itself: somebody may flush all that nftables has."""
+    _joined(sealed)
+    wanted: list[Resource] = [XfrmBlock(sealed.version), XfrmDemand(sealed.version)]
+    sealed.places["host"].there(lambda: _seal([Step(None, item) for item in wanted]))
+    sealed.host.shell("nft flush ruleset")
+    with Wire(sealed.places["known"]) as wire:
+        assert not _leaves(sealed, wire)
+        assert not sealed.hears("known")
+
+        sealed.places["host"].there(lambda: _seal([Step(item, None) for item in wanted]))
+        assert _leaves(sealed, wire)
+        assert sealed.hears("known")
+
+
+def _seal(steps: list[Step]) -> None:
+    """Steps of IPsec, where one is."""
+    xfrm = Xfrm(MARKS)
+    xfrm.take(steps)
+    xfrm.close()
+
+
+def _joined(field: Field) -> None:
+    """The host has an address on either network, and sends what is for all to the known one."""
     there = str(field.addresses["known"])
     for name in ("ours", "theirs"):
         field.host.shell(
             f"ip addr add 10.{77 + (name == 'theirs')}.0.2/24 dev {name}\n"
             f"bridge fdb append 00:00:00:00:00:00 dev {name} dst {there}"
         )
-    with Wire(field.places["known"]) as wire:
 
-        def leaves() -> bool:
-            """Whether a frame of our network is seen, before one of another is."""
-            wire.listen()
-            wire.heard.clear()
-            for net, vni in (("77", OURS), ("78", THEIRS)):
-                with field.places["host"].socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-                    sock.sendto(b"?", (f"10.{net}.0.255", ATTACK))
-                if vni == THEIRS:
-                    wire.until(lambda seen: spoken(seen) == THEIRS, lambda: None)
-            return any(spoken(seen) == OURS for seen in wire.heard)
 
-        assert leaves(), "nothing to keep in"
-
-        field.rules(*tunnels.of_network(MARKS, OURS, encrypted=True))
-        assert not leaves()
-        assert not field.hears("known")
-
-        apply(field.host, diff(state(known(field)[-1:]), {}))
-        assert not field.hears("known")
-        assert not leaves()
+def _leaves(field: Field, wire: Wire) -> bool:
+    """Whether a frame of our network is seen, before one of another is."""
+    wire.listen()
+    wire.heard.clear()
+    for net, vni in (("77", OURS), ("78", THEIRS)):
+        with field.places["host"].socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sock.sendto(b"?", (f"10.{net}.0.255", ATTACK))
+        if vni == THEIRS:
+            wire.until(lambda seen: spoken(seen) == THEIRS, lambda: None)
+    return any(spoken(seen) == OURS for seen in wire.heard)
 
 
 def spoken(seen: Seen) -> int:
     """The VNI of a captured VXLAN packet; 0 if it is none."""
-    if seen.ports[1] != 4789 or len(seen.payload) < 8:
+    if seen.ports[1] not in (PORT, SEALED_PORT) or len(seen.payload) < 8:
         return 0
     return int(struct.unpack_from("!I", seen.payload, 4)[0]) >> 8
 

@@ -20,17 +20,18 @@ from collections.abc import Iterator
 from fairlead.cluster.derive import derived
 from fairlead.model.keyring import Keyring
 from fairlead.model.state import IPAddress, Key, Resource, State
-from fairlead.model.tunnel import PORT
-from fairlead.model.xfrm import SECRET_BYTES, XfrmBlock, XfrmPolicy, XfrmState
+from fairlead.model.tunnel import SEALED_PORT
+from fairlead.model.xfrm import SECRET_BYTES, XfrmBlock, XfrmDemand, XfrmPolicy, XfrmState
 
 
-def base(version: int, port: int = PORT) -> Iterator[Resource]:
-    """What an encrypted network needs before it has another host: that nothing gets out."""
+def base(version: int, port: int = SEALED_PORT) -> Iterator[Resource]:
+    """What an encrypted network needs before it has another host: nothing gets out or in."""
     yield XfrmBlock(version, port)
+    yield XfrmDemand(version, port)
 
 
 def between(
-    ring: Keyring, here: IPAddress, there: IPAddress, port: int = PORT
+    ring: Keyring, here: IPAddress, there: IPAddress, port: int = SEALED_PORT
 ) -> Iterator[Resource]:
     """What encrypts between this host and another; nothing until the keyring has both."""
     strangers = {here, there} - ring.members.keys()
@@ -45,7 +46,11 @@ def between(
 
 
 def association(
-    ring: Keyring, source: IPAddress, destination: IPAddress, generation: int, port: int = PORT
+    ring: Keyring,
+    source: IPAddress,
+    destination: IPAddress,
+    generation: int,
+    port: int = SEALED_PORT,
 ) -> XfrmState:
     """The SA by which one host sends to another in a generation."""
     sender, receiver = ring.members[source], ring.members[destination]

@@ -236,6 +236,9 @@ def firewall(
     nets = [net for net in spanning(world) if judged(world, net, host)]
     if nets:
         yield from (Claim(r, FIREWALL) for r in tunnels.base(walls.marks))
+        for net in world.networks.values():
+            if net.driver == "bridge":
+                yield from (Claim(r, net.id) for r in tunnels.of_bridge(walls.marks, net.ifname))
     if host.underlay is not None and any(net.encrypted for net in nets):
         yield from (Claim(r, FIREWALL) for r in sealing.base(host.underlay.version))
     if host.forwarding:

@@ -47,7 +47,7 @@ from fairlead.model.state import (
     Sysctl,
     Veth,
 )
-from fairlead.model.tunnel import Fdb, Vxlan
+from fairlead.model.tunnel import PORT, SEALED_PORT, Fdb, Vxlan
 
 CABLE = True
 """An endpoint has an interface."""
@@ -92,12 +92,13 @@ def network(net: Network, site: Site) -> Iterator[Resource]:
     if site.underlay is None or not site.inhabited or not net.vnis:
         return
     space, size = span(net.id), mtu(net, site)
+    port = SEALED_PORT if net.encrypted else PORT
     yield Namespace(space)
     yield from _router(net, space)
     for number, (vni, pools) in enumerate(zip(net.vnis, segments(net), strict=True)):
         bridge, device = f"br{number}", f"vxlan{number}"
         yield Bridge(space, bridge, mac(net), size)
-        yield Vxlan(space, device, bridge, vni, site.underlay, size)
+        yield Vxlan(space, device, bridge, vni, site.underlay, size, port)
         if any(pool.subnet.version == 6 for pool in pools):
             for link in (bridge, device):
                 yield Sysctl(space, f"net/ipv6/conf/{link}/disable_ipv6", "0", link)

@@ -6,14 +6,17 @@ table, which stands whatever the firewall backend is, judges what is for this ho
 - of a network of ours, known by its VNI, only hosts on which it has endpoints are heard;
 - of an encrypted one only what came out of an SA of ours (`model/xfrm.py`) is, from the
   moment the network is there, with or without peers;
-- what this host sends on an encrypted one is marked, so that the policies of IPsec find it,
-  and dropped when no SA of ours is about to take it.
+- what this host sends on an encrypted one is dropped when no SA of ours is about to take it.
+  Both of these IPsec's own policies see to as well: either is enough;
+- what containers send by one of our bridges with a VNI of ours is forged, and dropped here:
+  masqueraded it would reach other hosts as if this one had sent it.
 
 Packets of our tunnels are not tracked as connections: each judges itself by the table, and to
 track them halves what goes through a tunnel. A person's rule that asks for their state has to
 take `untracked` for `new`.
 
-VNIs that are not ours, other ports and what is only forwarded are nobody's business here.
+VNIs that are not ours, other ports and what this host forwards between other machines are
+nobody's business here.
 A verdict elsewhere, such as a person's ACCEPT, decides nothing: each table is asked.
 
 The VNI is read by its place (RFC 7348: 12 bytes after the start of UDP), for which nft has
@@ -28,14 +31,15 @@ from collections.abc import Iterator
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import IPAddress, Resource
-from fairlead.model.tunnel import PORT
-from fairlead.model.xfrm import MARK, reqid
+from fairlead.model.tunnel import PORT, SEALED_PORT
+from fairlead.model.xfrm import reqid
 
 FAMILY = "inet"
 VNI = "@th,96,24"
 SETS = {
     "s_vnis": f"typeof {VNI}",
     "s_sealed": f"typeof {VNI}",
+    "s_inside": "type ifname",
     "s_hosts_ipv4": f"typeof {VNI} . ip saddr",
     "s_hosts_ipv6": f"typeof {VNI} . ip6 saddr",
 }
@@ -44,8 +48,7 @@ UNTRACKED_OUT = "type filter hook output priority raw; policy accept;"
 # Before a conntrack entry is made. Not earlier: here IPv4 is whole again, and what is
 # translated to this host or forwarded has been told apart.
 ENTER = "type filter hook input priority raw; policy accept;"
-# As a chain of this type it has the packet routed anew, which is when IPsec takes it.
-MARKED = "type route hook output priority mangle; policy accept;"
+PASS = "type filter hook forward priority raw; policy accept;"
 LEAVE = "type filter hook output priority security; policy accept;"
 KNOWN = (
     f"{VNI} . ip saddr @s_hosts_ipv4 accept",
@@ -54,15 +57,16 @@ KNOWN = (
 )
 
 
-def base(marks: Marks, port: int = PORT) -> Iterator[Resource]:
-    """The table while there is no overlay network yet; `port` is where VXLAN is spoken."""
+def base(marks: Marks) -> Iterator[Resource]:
+    """The table while there is no overlay network yet."""
     table = marks.table
     yield NftTable(FAMILY, table, marks.alias)
     for name, spec in SETS.items():
         yield NftSet(FAMILY, table, name, "set", spec)
-    sealed = f"udp dport {port} {VNI} @s_sealed"
+    spoken = f"udp dport {{ {PORT}, {SEALED_PORT} }}"
     judge = (f"{VNI} != @s_vnis accept", f"{VNI} @s_sealed goto c_unsealed", "goto c_known")
-    ours = f"udp dport {port} {VNI} @s_vnis"
+    ours = f"{spoken} {VNI} @s_vnis"
+    forged = f"iifname @s_inside {spoken} goto c_forged"
     for name, rules, hook in (
         # What is forwarded may be another's tunnel, whose source has to be translated.
         ("c_arriving", (f"{ours} fib daddr type local notrack",), UNTRACKED_IN),
@@ -70,10 +74,11 @@ def base(marks: Marks, port: int = PORT) -> Iterator[Resource]:
         ("c_known", KNOWN, ""),
         ("c_unsealed", (f"ipsec in reqid {reqid(marks)} goto c_known", "drop"), ""),
         ("c_tunnel", judge, ""),
-        ("c_enter", (f"udp dport {port} goto c_tunnel",), ENTER),
-        ("c_mark", (f"{sealed} meta mark set {MARK:#010x}",), MARKED),
+        ("c_forged", (f"{VNI} != @s_vnis accept", "drop"), ""),
+        ("c_enter", (forged, f"{spoken} goto c_tunnel"), ENTER),
+        ("c_pass", (forged,), PASS),
         ("c_seal", (f"ipsec out reqid {reqid(marks)} accept", "drop"), ""),
-        ("c_leave", (f"{sealed} goto c_seal",), LEAVE),
+        ("c_leave", (f"{spoken} {VNI} @s_sealed goto c_seal",), LEAVE),
     ):
         yield NftChain(FAMILY, table, name, rules, hook)
 
@@ -83,6 +88,11 @@ def of_network(marks: Marks, vni: int, encrypted: bool) -> Iterator[Resource]:
     yield NftElement(FAMILY, marks.table, "s_vnis", hex(vni))
     if encrypted:
         yield NftElement(FAMILY, marks.table, "s_sealed", hex(vni))
+
+
+def of_bridge(marks: Marks, ifname: str) -> Iterator[Resource]:
+    """A bridge of ours, by which containers reach this host."""
+    yield NftElement(FAMILY, marks.table, "s_inside", f'"{ifname}"')
 
 
 def of_peer(marks: Marks, vni: int, host: IPAddress) -> Iterator[Resource]:

@@ -20,7 +20,7 @@ from fairlead.model.errors import Failed, Unsupported
 from fairlead.model.marks import Marks
 from fairlead.model.state import Resource
 from fairlead.model.step import Step
-from fairlead.model.xfrm import SECRET_BYTES, XfrmBlock, XfrmPolicy, XfrmState
+from fairlead.model.xfrm import SECRET_BYTES, XfrmBlock, XfrmDemand, XfrmPolicy, XfrmState
 
 ESP = {4: "CONFIG_INET_ESP", 6: "CONFIG_INET6_ESP"}
 ENDS = {
@@ -49,6 +49,7 @@ def check(namespaces: Namespaces, marks: Marks, version: int) -> None:
     ends = ENDS[version]
     wanted: list[Resource] = [
         XfrmBlock(version),
+        XfrmDemand(version),
         XfrmState(*ends, 0x100, bytes(SECRET_BYTES)),
         XfrmPolicy(*ends, 0x100),
     ]

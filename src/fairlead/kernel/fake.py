@@ -38,7 +38,7 @@ from fairlead.model.state import (
 from fairlead.model.step import Step
 from fairlead.model.tunnel import Vxlan
 from fairlead.model.underlay import Dummy, Sublink, Vlan
-from fairlead.model.xfrm import XfrmBlock, XfrmPolicy, XfrmState
+from fairlead.model.xfrm import XfrmBlock, XfrmDemand, XfrmPolicy, XfrmState
 from fairlead.plan.damage import is_rule
 
 
@@ -178,7 +178,7 @@ class FakeKernel:
             raise CannotEncrypt("CONFIG_INET_ESP")
 
     def associations(self) -> State:
-        ours = XfrmState | XfrmPolicy | XfrmBlock
+        ours = XfrmState | XfrmPolicy | XfrmBlock | XfrmDemand
         return {key: item for key, item in self.state.items() if isinstance(item, ours)}
 
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:

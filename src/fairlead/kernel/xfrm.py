@@ -1,12 +1,12 @@
 """XFRM: security associations and policies as netlink messages, and as they stand.
 
 Only what an encrypted overlay needs (linux/xfrm.h): ESP in transport mode with AES-GCM,
-sequence numbers of 64 bits, and policies for what leaves with our mark. Ours are
+sequence numbers of 64 bits, and policies for what leaves and comes by its port. Ours are
 
 =============  ========================================================
 SA             its request id is ours (`model/xfrm.py`)
-policy         the request id of its template is
-refusal        it has our mark and, as its priority, our request id
+policy         the request id of its template is; so with what is demanded of incoming
+refusal        its priority is our request id
 =============  ========================================================
 
 so that those of other programs, dockerd's among them, are neither seen nor touched.
@@ -28,14 +28,14 @@ from fairlead.kernel.netlink import Message, Socket, attribute, attributes
 from fairlead.model.marks import Marks
 from fairlead.model.state import IPAddress, Resource
 from fairlead.model.step import Step
-from fairlead.model.xfrm import MARK, XfrmBlock, XfrmPolicy, XfrmState, reqid
+from fairlead.model.xfrm import XfrmBlock, XfrmDemand, XfrmPolicy, XfrmState, reqid
 
 NETLINK_XFRM = 6
 NEWSA, DELSA, GETSA = 0x10, 0x11, 0x12
 NEWPOLICY, DELPOLICY, GETPOLICY, UPDPOLICY = 0x13, 0x14, 0x15, 0x19
-ATTR_TEMPLATE, ATTR_AEAD, ATTR_MARK, ATTR_REPLAY = 5, 18, 21, 23
+ATTR_TEMPLATE, ATTR_AEAD, ATTR_REPLAY = 5, 18, 23
 
-OUT, TRANSPORT, ALLOW, BLOCK, ESN = 1, 0, 0, 1, 128
+IN, OUT, TRANSPORT, ALLOW, BLOCK, ESN = 0, 1, 0, 0, 1, 128
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 VERSION = {int(family): version for version, family in FAMILY.items()}
 BITS = {4: 32, 6: 128}
@@ -48,18 +48,18 @@ ASSOCIATION = struct.Struct("=12xIIHBBB7x")
 POLICY = struct.Struct("=IIBBBB4x")
 TEMPLATE = struct.Struct("=24sH2x16sIBBBxIII")
 AEAD = struct.Struct("=64sII")
-MARKED = struct.pack("=II", MARK, 0xFFFFFFFF)
 
 ALGORITHM = b"rfc4106(gcm(aes))"
 CHECK_BITS = 128
 WINDOW_PACKETS = 1024
 ANY_ALGORITHM = 0xFFFFFFFF
 PRIORITY = 100
-"""Of a policy that encrypts; a refusal's is a request id, which is larger: it comes last."""
+"""Of a policy that encrypts; those for everybody have a request id, which is larger: last."""
 
 GONE = frozenset({errno.ENOENT, errno.ESRCH})
 UNKNOWN = frozenset({errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT})
-XFRM = (XfrmState, XfrmPolicy, XfrmBlock)
+XFRM = (XfrmState, XfrmPolicy, XfrmBlock, XfrmDemand)
+Policy = XfrmPolicy | XfrmBlock | XfrmDemand
 
 
 class Xfrm:
@@ -110,11 +110,9 @@ def message(step: Step, request: int) -> Message:
     item = step.resource
     if isinstance(item, XfrmState):
         return _delete_association(item) if step.after is None else _new_association(item, request)
-    assert isinstance(item, XfrmPolicy | XfrmBlock)
+    assert isinstance(item, Policy)
     if step.after is None:
-        # Marked ones are found by their mark only.
-        body = _which(item) + struct.pack("=IB3x", 0, OUT) + attribute(ATTR_MARK, MARKED)
-        return Message(DELPOLICY, 0, body)
+        return Message(DELPOLICY, 0, _which(item) + struct.pack("=IB3x", 0, _direction(item)))
     return _new_policy(item, request, NEWPOLICY if step.before is None else UPDPOLICY)
 
 
@@ -139,22 +137,32 @@ def _delete_association(item: XfrmState) -> Message:
     return Message(DELSA, 0, body + struct.pack("=HBx", family, socket.IPPROTO_ESP))
 
 
-def _new_policy(item: XfrmPolicy | XfrmBlock, request: int, kind: int) -> Message:
-    blocks = isinstance(item, XfrmBlock)
+def _new_policy(item: Policy, request: int, kind: int) -> Message:
+    priority = PRIORITY if isinstance(item, XfrmPolicy) else request
+    action = BLOCK if isinstance(item, XfrmBlock) else ALLOW
     body = _which(item) + LIFETIME + CURRENT
-    priority, action = (request, BLOCK) if blocks else (PRIORITY, ALLOW)
-    body += POLICY.pack(priority, 0, OUT, action, 0, 0)
+    body += POLICY.pack(priority, 0, _direction(item), action, 0, 0)
+    return Message(kind, 0, body + _template(item, request))
+
+
+def _template(item: Policy, request: int) -> bytes:
+    """By which SA a packet has to go, or to have come: by any of ours if none is named."""
+    if isinstance(item, XfrmBlock):
+        return b""
+    source = target = spi = b""
+    version = item.version if isinstance(item, XfrmDemand) else item.source.version
     if isinstance(item, XfrmPolicy):
-        protocol = socket.IPPROTO_ESP
-        name = ID.pack(_raw(item.destination), item.spi.to_bytes(4), protocol)
-        family, source = FAMILY[item.source.version], _raw(item.source)
-        rest = (ANY_ALGORITHM,) * 3
-        template = TEMPLATE.pack(name, family, source, request, TRANSPORT, 0, 0, *rest)
-        body += attribute(ATTR_TEMPLATE, template)
-    return Message(kind, 0, body + attribute(ATTR_MARK, MARKED))
+        source, target, spi = _raw(item.source), _raw(item.destination), item.spi.to_bytes(4)
+    name, rest = ID.pack(target, spi, socket.IPPROTO_ESP), (ANY_ALGORITHM,) * 3
+    whole = TEMPLATE.pack(name, FAMILY[version], source, request, TRANSPORT, 0, 0, *rest)
+    return attribute(ATTR_TEMPLATE, whole)
 
 
-def _which(item: XfrmPolicy | XfrmBlock) -> bytes:
+def _direction(item: Policy) -> int:
+    return IN if isinstance(item, XfrmDemand) else OUT
+
+
+def _which(item: Policy) -> bytes:
     """The selector of a policy."""
     if isinstance(item, XfrmPolicy):
         return _selector(item.source, item.destination, item.port)
@@ -195,18 +203,21 @@ def _association(body: bytes, request: int) -> Iterator[XfrmState]:
     yield XfrmState(*ends, int.from_bytes(spi), aead[AEAD.size :], port)
 
 
-def _policy(body: bytes, request: int) -> Iterator[XfrmPolicy | XfrmBlock]:
+def _policy(body: bytes, request: int) -> Iterator[Policy]:
     """A policy of a dump, if it is ours."""
     destination, source, dport, _, _, _, family, *_ = SELECTOR.unpack_from(body)
     at = SELECTOR.size + len(LIFETIME) + len(CURRENT)
     priority, _, direction, action, _, _ = POLICY.unpack_from(body, at)
     found = attributes(body, at + POLICY.size)
-    if direction != OUT or found.get(ATTR_MARK) != MARKED or family not in VERSION:
+    if direction not in (IN, OUT) or family not in VERSION:
         return
     port = int.from_bytes(dport)
     template = found.get(ATTR_TEMPLATE, b"")
-    if not template and (action, priority) == (BLOCK, request):
+    if not template and (direction, action, priority) == (OUT, BLOCK, request):
         yield XfrmBlock(VERSION[family], port)
     elif len(template) == TEMPLATE.size and TEMPLATE.unpack(template)[3] == request:
         spi = int.from_bytes(ID.unpack_from(template)[1])
-        yield XfrmPolicy(_address(source, family), _address(destination, family), spi, port)
+        if direction == IN:
+            yield XfrmDemand(VERSION[family], port)
+        else:
+            yield XfrmPolicy(_address(source, family), _address(destination, family), spi, port)

@@ -13,6 +13,12 @@ from fairlead.model.state import IPAddress, Key, Plain, Rank, inside
 
 PORT = 4789
 """The UDP port that IANA gave to VXLAN."""
+SEALED_PORT = 4799
+"""That of encrypted networks, which is nobody's: in ESP, so it is not seen on the way.
+
+IPsec judges by ports and knows nothing of networks. A port that has only what is secret it
+keeps closed by itself, whatever becomes of firewalls.
+"""
 
 
 @dataclass(frozen=True, slots=True)

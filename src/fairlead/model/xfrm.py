@@ -6,11 +6,12 @@ resource              identity                            goes away with
 XfrmState             xfrm-state, destination, SPI        itself
 XfrmPolicy            xfrm-policy, source, destination    itself
 XfrmBlock             xfrm-block, family                  itself
+XfrmDemand            xfrm-demand, family                 itself
 ====================  ==================================  ====================
 
-Both belong to the host's own namespace: the UDP socket of a VXLAN device stays where the
-device was made. Ours are told from others' by their request id, which comes of the
-engine's tag; the mark is the one that Docker uses, and people look for.
+All belong to the host's own namespace: the UDP socket of a VXLAN device stays where the
+device was made. What they are about is told by the port alone, which only encrypted networks
+have; ours are told from others' by their request id, which comes of the engine's tag.
 """
 
 from __future__ import annotations
@@ -20,10 +21,8 @@ from typing import ClassVar
 
 from fairlead.model.marks import Marks
 from fairlead.model.state import IPAddress, Key, Plain, Rank
-from fairlead.model.tunnel import PORT
+from fairlead.model.tunnel import SEALED_PORT
 
-MARK = 0xD0C4E3
-"""What packets carry that have to be encrypted."""
 SECRET_BYTES = 20
 """Of AES-128-GCM's key, 16, and its salt (RFC 4106)."""
 
@@ -45,7 +44,7 @@ class XfrmState(Plain):
     destination: IPAddress
     spi: int
     secret: bytes = field(repr=False)
-    port: int = PORT
+    port: int = SEALED_PORT
     RANK: ClassVar[Rank] = Rank.CHAIN
 
     @property
@@ -55,12 +54,12 @@ class XfrmState(Plain):
 
 @dataclass(frozen=True, slots=True)
 class XfrmPolicy(Plain):
-    """What this host sends to another with our mark leaves by the SA of that SPI."""
+    """What this host sends to that port of another leaves by the SA of that SPI."""
 
     source: IPAddress
     destination: IPAddress
     spi: int
-    port: int = PORT
+    port: int = SEALED_PORT
     RANK: ClassVar[Rank] = Rank.RULE
     IN_PLACE: ClassVar[frozenset[str]] = frozenset({"spi"})
 
@@ -71,12 +70,25 @@ class XfrmPolicy(Plain):
 
 @dataclass(frozen=True, slots=True)
 class XfrmBlock(Plain):
-    """What has our mark and no other policy is dropped: of one family, to that port."""
+    """What goes to that port and has no other policy is dropped: of one family."""
 
     version: int
-    port: int = PORT
+    port: int = SEALED_PORT
     RANK: ClassVar[Rank] = Rank.TABLE
 
     @property
     def key(self) -> Key:
         return ("xfrm-block", str(self.version))
+
+
+@dataclass(frozen=True, slots=True)
+class XfrmDemand(Plain):
+    """What comes to that port of this host without an SA of ours is dropped: of one family."""
+
+    version: int
+    port: int = SEALED_PORT
+    RANK: ClassVar[Rank] = Rank.TABLE
+
+    @property
+    def key(self) -> Key:
+        return ("xfrm-demand", str(self.version))

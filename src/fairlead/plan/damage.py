@@ -43,7 +43,7 @@ from fairlead.model.state import (
 )
 from fairlead.model.step import Step
 from fairlead.model.underlay import Sublink
-from fairlead.model.xfrm import XfrmBlock, XfrmPolicy, XfrmState
+from fairlead.model.xfrm import XfrmBlock, XfrmDemand, XfrmPolicy, XfrmState
 
 RULES = frozenset({Rank.TABLE, Rank.CHAIN, Rank.RULE, Rank.POLICY})
 
@@ -178,7 +178,7 @@ def _is_broken(wanted: Resource, present: Resource, links: Mapping[str, LinkFact
         return is_cut(wanted, links.get(wanted.name))
     if isinstance(wanted, Veth) and isinstance(present, Veth):
         return bool(changed_fields(present, wanted) & {"up", "master", "mtu"})
-    if isinstance(wanted, XfrmState | XfrmPolicy | XfrmBlock):
+    if isinstance(wanted, XfrmState | XfrmPolicy | XfrmBlock | XfrmDemand):
         return True
     if isinstance(wanted, Rule):
         return False
