@@ -44,7 +44,7 @@ from fairlead.model.world import Change, World
 from fairlead.store.etcd3 import Etcd3Store
 from fairlead.store.memory import Memory
 from fairlead.store.opening import open_store
-from fairlead.store.shared import ABSENT, Entry, Event, SharedStore, Snapshot
+from fairlead.store.shared import ABSENT, AtOnce, Entry, Event, SharedStore, Snapshot
 
 HOSTS = (10, 30, 100)
 ENDPOINTS, NETWORKS = 50, 10
@@ -123,6 +123,16 @@ class Counted:
         if isinstance(self._store, Etcd3Store):
             return self._store.received_bytes
         return self._told_bytes
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """Writes several keys in one request."""
+        return None if self._store.at_once is None else self._put_all
+
+    async def _put_all(self, entries: Sequence[Entry]) -> None:
+        assert self._store.at_once is not None
+        self.requests += 1
+        await self._store.at_once(entries)
 
     async def get(self, key: str) -> Entry | None:
         """What a key holds."""

@@ -31,6 +31,7 @@ from fairlead.store.servers import Broken, Server, Unreached
 from fairlead.store.shared import (
     ABSENT,
     LIMIT_SECONDS,
+    AtOnce,
     Changed,
     Entry,
     Event,
@@ -106,6 +107,11 @@ class Etcd3Store:
         """All that the servers have sent, but for the keeping of leases."""
         return self._web.received_bytes
 
+    @property
+    def at_once(self) -> AtOnce | None:
+        """Writes several keys in one transaction."""
+        return self._put_all
+
     async def get(self, key: str) -> Entry | None:
         """What a key holds; None if it does not exist."""
         said = await self._asked("kv/range", {"key": _coded(key)}, again=True)
@@ -120,14 +126,14 @@ class Etcd3Store:
     async def put(self, key: str, value: bytes, version: int) -> Entry:
         """Write a key whose version is still that."""
         writable(key, value)
-        change = {"request_put": {"key": _coded(key), "value": b64encode(value).decode()}}
-        return Entry(key, value, await self._change(key, version, change))
+        return Entry(key, value, await self._change([(key, version, _put(key, value))]))
 
     async def delete(self, key: str, version: int) -> None:
         """Remove a key whose version is still that."""
         if version == ABSENT:
             raise Changed(key)
-        await self._change(key, version, {"request_delete_range": {"key": _coded(key)}})
+        gone = {"request_delete_range": {"key": _coded(key)}}
+        await self._change([(key, version, gone)])
 
     async def watch(self, prefix: str) -> AsyncGenerator[Event, None]:
         """What is below a prefix, and what becomes of it."""
@@ -171,18 +177,26 @@ class Etcd3Store:
         answer, _ = await self._web.ask(_request(path, body), again=again)
         return _granted(answer)
 
-    async def _change(self, key: str, version: int, change: dict[str, Any]) -> int:
-        """Does something to a key whose version is still that; the version it has then."""
-        compare = {
-            "key": _coded(key),
-            "result": "EQUAL",
-            "target": "MOD",
-            "mod_revision": str(version),
-        }
-        wanted = {"compare": [compare], "success": [change], "failure": []}
+    async def _put_all(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            writable(entry.key, entry.value)
+        await self._change([(e.key, e.version, _put(e.key, e.value)) for e in entries])
+
+    async def _change(self, changes: Sequence[tuple[str, int, Any]]) -> int:
+        """Does something to keys whose versions are still those; the version they have then."""
+        compare = [
+            {
+                "key": _coded(key),
+                "result": "EQUAL",
+                "target": "MOD",
+                "mod_revision": str(version),
+            }
+            for key, version, _ in changes
+        ]
+        wanted = {"compare": compare, "success": [change for _, _, change in changes]}
         said = await self._asked("kv/txn", wanted, again=False)
         if not said.get("succeeded"):
-            raise Changed(key)
+            raise Changed(changes[0][0])
         return int(said["header"]["revision"])
 
     async def _listed(self, prefix: str, keys_only: bool = False) -> tuple[list[Any], str, Server]:
@@ -284,6 +298,10 @@ class _Lease:
             client.post(client.get_url("lease/revoke"), json={"ID": str(self._id)})
 
         await self._store._call(revoked, again=True)
+
+
+def _put(key: str, value: bytes) -> dict[str, Any]:
+    return {"request_put": {"key": _coded(key), "value": b64encode(value).decode()}}
 
 
 def _coded(text: str) -> str:
