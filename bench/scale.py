@@ -48,7 +48,7 @@ from fairlead.store.shared import ABSENT, AtOnce, Entry, Event, SharedStore, Sna
 
 HOSTS = (10, 30, 100)
 ENDPOINTS, NETWORKS = 50, 10
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 1800.0
 IDLE_SECONDS = 40.0
 """Twice what passes between two looks of a host at what is its own."""
 UNITS = {
@@ -101,9 +101,10 @@ def _elsewhere(store: str, hosts: int) -> dict[str, list[float]]:
                 server.start()
                 process.stdin.write("done\n")
                 process.stdin.flush()
-            said = process.communicate()[0] if said == "restart\n" else said
+            rest, wrong = process.communicate()
+            said = rest if said == "restart\n" else said
             if process.wait() != 0:
-                raise RuntimeError(f"the simulation of {hosts} hosts broke off: {said}")
+                raise RuntimeError(f"the simulation of {hosts} hosts broke off: {said}{wrong}")
     found: dict[str, list[float]] = json.loads(said)
     return found
 
