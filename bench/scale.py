@@ -49,6 +49,8 @@ from fairlead.store.shared import ABSENT, AtOnce, Entry, Event, SharedStore, Sna
 HOSTS = (10, 30, 100)
 ENDPOINTS, NETWORKS = 50, 10
 PATIENCE_SECONDS = 1800.0
+AT_ONCE = 5
+"""Hosts that start at the same time."""
 IDLE_SECONDS = 40.0
 """Twice what passes between two looks of a host at what is its own."""
 UNITS = {
@@ -321,11 +323,17 @@ async def _simulate(url: str, hosts: int) -> dict[str, list[float]]:
     memory = Memory()
     town = Town(hosts, (lambda: open_store(url, {})) if url else memory.client)
     await town.fill()
-    for host in town.hosts:
-        host.begin()
     found: dict[str, list[float]] = {name: [] for name in UNITS}
     cpu = time.process_time()
-    found["first: all know all"].append(await town.until(town.whole))
+    begun = time.perf_counter()
+    # In one process all of them would be deaf for minutes, and hold the store for dead.
+    for first in range(0, hosts, AT_ONCE):
+        some = town.hosts[first : first + AT_ONCE]
+        for host in some:
+            host.begin()
+        await asyncio.gather(*(host.member.ready.wait() for host in some))
+    await town.until(town.whole)
+    found["first: all know all"].append(time.perf_counter() - begun)
     found["  CPU of each host first"].append(_share(cpu, hosts))
     idle = await _idle(town, found)
     for _ in range(5):

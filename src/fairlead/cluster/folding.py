@@ -6,7 +6,7 @@ refused is told in `view`; here each value is judged as it comes.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -37,6 +37,8 @@ from fairlead.model.peer import Peer
 from fairlead.model.state import IPAddress
 
 MOST_COUNT = (1 << 63) - 1
+PIECE = 200
+"""So many values are read without letting others do something: 30 ms."""
 
 Member = tuple[str, str]
 """A network's id and an endpoint's."""
@@ -119,8 +121,11 @@ class Folding:
         if meaning is not None:
             self._take(meaning, key.strip("/"), value)
 
-    def take_all(self, pairs: Iterable[tuple[str, bytes]]) -> None:
-        """All that is there: networks first, so that their endpoints are looked at once."""
+    def take_all(self, pairs: Iterable[tuple[str, bytes]]) -> Iterator[None]:
+        """All that is there: networks first, so that their endpoints are looked at once.
+
+        It is done piece by piece, as whoever asks for the next one likes.
+        """
         ranked: list[tuple[int, str, bytes, Meaning]] = []
         for said, value in pairs:
             key = said.strip("/")
@@ -130,8 +135,10 @@ class Folding:
             meaning = self.keys.meaning(key)
             if meaning is not None:
                 ranked.append((_rank(meaning), key, value, meaning))
-        for _, key, value, meaning in sorted(ranked, key=lambda each: each[:2]):
+        for number, (_, key, value, meaning) in enumerate(sorted(ranked, key=lambda r: r[:2])):
             self._take(meaning, key, value)
+            if number % PIECE == PIECE - 1:
+                yield
 
     def _take(self, meaning: Meaning, key: str, value: bytes | None) -> None:
         if value is None:

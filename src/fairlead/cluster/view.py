@@ -24,7 +24,7 @@ a network depends on how many it has.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from fairlead.cluster.folding import Claim, Claimants, Folding, Groups, Member, claim_of, claimed
@@ -73,7 +73,7 @@ class View:
     ) -> View:
         """The view of all that is there now; who was known in the view before stays first."""
         view = before if before is not None else cls(keys if keys is not None else Keys())
-        return view._with({key.strip("/"): value for key, value in pairs}, _known(view))
+        return _done(view._with(pairs, _known(view)))
 
     def after(self, key: str, value: bytes | None) -> View:
         """The view after a key was written, or (None) removed."""
@@ -83,8 +83,14 @@ class View:
 
     def renewed(self, folder: str, pairs: Iterable[tuple[str, bytes]]) -> View:
         """The view when just that is below a folder; who was known before stays first."""
+        return _done(self.renewing(folder, pairs))
+
+    def renewing(
+        self, folder: str, pairs: Iterable[tuple[str, bytes]]
+    ) -> Generator[None, None, View]:
+        """The same in pieces: of a large cluster it takes seconds, in which others are to go on."""
         known = {key for key in _known(self) if key.startswith(f"{folder}/")}
-        return self._with({key.strip("/"): value for key, value in pairs}, known)
+        return (yield from self._with(pairs, known))
 
     def endpoints(self, network: str) -> Table[str, Peer]:
         """The endpoints of a network that count, on whichever host, by id."""
@@ -113,12 +119,15 @@ class View:
         vni = NO_VNI if overlay is None else overlay.vni(subnet)
         return vni if self._vnis.get(vni, (network,))[0] == network else NO_VNI
 
-    def _with(self, now: dict[str, bytes], known: set[str]) -> View:
+    def _with(
+        self, pairs: Iterable[tuple[str, bytes]], known: set[str]
+    ) -> Generator[None, None, View]:
         """The view when of all that is known just that is there."""
+        now = {key.strip("/"): value for key, value in pairs}
         folding = self._folding()
         for key in sorted(known - now.keys()):
             folding.take(key, None)
-        folding.take_all(now.items())
+        yield from folding.take_all(now.items())
         return self._after(folding)
 
     def _folding(self) -> Folding:
@@ -154,6 +163,15 @@ class View:
             folding.vnis.table(),
             folding.raw.table(),
         )
+
+
+def _done(work: Generator[None, None, View]) -> View:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            found: View = end.value
+            return found
 
 
 def peers(view: View, network: str, own: IPAddress, alive: Container[IPAddress]) -> list[Peer]:
