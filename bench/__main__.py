@@ -84,9 +84,9 @@ def main() -> None:
             found = table(benchmark.title, benchmark.measure(daemons, rounds))
             tables[benchmark.title] = found
             print(found, end="\n\n", flush=True)
+            if chosen.write:
+                DOCUMENT.write_text(written(DOCUMENT.read_text(), tables))
     print(f"took {time.monotonic() - begun:.0f} s; {LEGEND}")
-    if chosen.write:
-        DOCUMENT.write_text(written(DOCUMENT.read_text(), tables))
 
 
 def written(document: str, tables: Mapping[str, str]) -> str:
