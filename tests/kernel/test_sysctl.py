@@ -11,7 +11,8 @@ import pytest
 
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.sysctl import MOST_USES, Procfs, read_sysctl, write_sysctl
-from fairlead.model.state import Bridge, Namespace, Step
+from fairlead.model.state import Bridge, Namespace
+from fairlead.model.step import Step
 from tests.contract.conftest import CLONE_NEWNET, linux, private_host  # noqa: F401
 
 pytestmark = pytest.mark.root

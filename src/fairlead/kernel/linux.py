@@ -51,6 +51,7 @@ from fairlead.model.network import is_span
 from fairlead.model.state import (
     HOST,
     Address,
+    Bridge,
     IPAddress,
     Key,
     Lent,
