@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from bench.figures import Figure, table
 from bench.subjects import Subject, subjects
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+LEGEND = "median (least–greatest) of interleaved rounds"
 BEGIN, END = "<!-- bench/run --write -->\n```text\n", "\n```\n"
 
 
@@ -75,26 +76,27 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write it to docs/performance.md too")
     chosen = parser.parse_args()
     begun = time.monotonic()
-    tables = []
+    tables: dict[str, str] = {}
     with subjects() as daemons:
         for name in chosen.only or BENCHMARKS:
             benchmark = BENCHMARKS[name]
             rounds = benchmark.quick if chosen.quick else benchmark.rounds
-            tables.append(table(benchmark.title, benchmark.measure(daemons, rounds)))
-            print(tables[-1], end="\n\n", flush=True)
-    tables.append(
-        f"took {time.monotonic() - begun:.0f} s; median (least–greatest) of interleaved rounds"
-    )
-    print(tables[-1])
-    if chosen.write:
-        _write("\n\n".join(tables))
+            found = table(benchmark.title, benchmark.measure(daemons, rounds))
+            tables[benchmark.title] = found
+            print(found, end="\n\n", flush=True)
+            if chosen.write:
+                DOCUMENT.write_text(written(DOCUMENT.read_text(), tables))
+    print(f"took {time.monotonic() - begun:.0f} s; {LEGEND}")
 
 
-def _write(figures: str) -> None:
-    """Put the figures in the place of those of an earlier run."""
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{BEGIN}{figures}{END}{after}")
+def written(document: str, tables: Mapping[str, str]) -> str:
+    """A document with these tables in the place of their likes of earlier runs; others stay."""
+    before, _, rest = document.partition(BEGIN)
+    there, _, after = rest.partition(END)
+    kept = {text.partition("\n")[0]: text for text in there.split("\n\n")}
+    titles = [benchmark.title for benchmark in BENCHMARKS.values()]
+    found = [({**kept, **tables})[title] for title in titles if title in {**kept, **tables}]
+    return f"{before}{BEGIN}" + "\n\n".join([*found, LEGEND]) + f"{END}{after}"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.cluster.endpoint import decode_endpoint, encode_endpoint, misplaced
+from fairlead.cluster.endpoint import as_peer, decode_endpoint, encode_endpoint, misplaced
 from fairlead.cluster.keys import Keys, NetworkKey, NodeKey
 from fairlead.cluster.moment import moment, nanoseconds
 from fairlead.cluster.network import decode_network, encode_network, marked
@@ -124,6 +124,7 @@ def test_an_endpoint_is_written_as_docker_wrote_it() -> None:
     assert (peer.name, peer.aliases, peer.host) == ("ca", ("cda7d4873c50",), host)
     assert (peer.mac, peer.addresses) == (endpoint.mac, endpoint.addresses)
     assert misplaced(peer, network) is None
+    assert as_peer(network, endpoint, sandbox, host) == peer
 
     more = json.loads(value) | {"zfuture": 1}
     kept = encode_endpoint(network, endpoint, sandbox, host, rest=more)
@@ -150,6 +151,12 @@ def test_an_endpoint_with_both_families_and_aliases() -> None:
     peer = decode_endpoint(network.id, endpoint.id, value)
     assert peer.addresses == endpoint.addresses
     assert peer.aliases == ("db", "db.local", "d" * 12, "myhost")
+    assert as_peer(network, endpoint, sandbox, ip_address("192.0.2.11")) == peer
+
+    access = replace(sandbox, access=True)
+    value = encode_endpoint(network, endpoint, access, ip_address("192.0.2.11"))
+    found = decode_endpoint(network.id, endpoint.id, value)
+    assert as_peer(network, endpoint, access, ip_address("192.0.2.11")) == found
 
 
 CONFIG = KEYS.pools

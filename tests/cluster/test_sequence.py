@@ -8,7 +8,7 @@ from base64 import b64decode, b64encode
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.cluster.sequence import (
@@ -41,6 +41,7 @@ def test_the_addresses_of_two_containers() -> None:
     assert list(decode(dump(TWO_CONTAINERS)[key]).set_bits()) == [0, 1, 2, 3, 255]
 
 
+@settings(deadline=None)
 @given(st.data(), st.integers(1, 300))
 def test_it_is_a_set_of_numbers(data: st.DataObject, bits: int) -> None:
     """After any changes it holds what a plain set holds, and survives being written."""
@@ -63,6 +64,7 @@ def test_it_is_a_set_of_numbers(data: st.DataObject, bits: int) -> None:
     assert unpack(pack(sequence)) == sequence
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 2000)))
 def test_full_blocks_are_passed_over(taken: set[int]) -> None:
     """Where nearly all is taken, the free one is still found, from anywhere."""

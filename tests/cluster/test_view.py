@@ -211,6 +211,7 @@ def test_step_by_step_nobody_has_anothers(
         view = after
     if not network_first:
         view = view.after(*network)
+    assert {p for host in BOTH for p in view.on(host)} == {*view.endpoints(OV1).values()}
     members = list(view.endpoints(OV1).values())
     assert len({p.mac for p in members}) == len(members)
     assert len({a.ip for p in members for a in p.addresses}) == len(members)
@@ -268,7 +269,35 @@ def test_a_bomb_is_only_a_complaint(value: bytes) -> None:
     assert set(view.complaints) == set(DUMP)
 
 
-@given(st.lists(st.tuples(st.integers(0, 200), st.none() | st.integers()), max_size=200))
+CHANGES = st.lists(st.tuples(st.integers(0, 200), st.none() | st.integers()), max_size=200)
+
+
+@given(CHANGES, CHANGES)
+def test_a_draft_of_a_table_is_a_mapping(
+    first: list[tuple[int, int | None]], then: list[tuple[int, int | None]]
+) -> None:
+    """It becomes what the same changes one by one make, and what it came of stays as it was."""
+    table = Table[int, int]()
+    for changes in (first, then):
+        before, draft, one_by_one = dict(table), table.draft(), table
+        for key, value in changes:
+            if value is None:
+                draft.drop(key)
+                one_by_one = one_by_one.drop(key)
+            else:
+                draft.put(key, value)
+                one_by_one = one_by_one.put(key, value)
+            assert draft.get(key) == value
+            assert (key in draft) == (value is not None)
+        assert {*draft} == {*one_by_one}
+        assert dict(table) == before
+        table = draft.table()
+        assert table == one_by_one
+        assert len(table) == len(draft) == len(one_by_one)
+    assert table.draft().table() is table
+
+
+@given(CHANGES)
 def test_a_table_is_a_mapping(changes: list[tuple[int, int | None]]) -> None:
     """It holds what a dict would, and says where it differs from any earlier one."""
     table, plain, first = Table[int, int](), dict[int, int](), Table[int, int]()

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.kernel.linux import LinuxKernel
 from fairlead.kernel.sysctl import MOST_USES, Procfs, read_sysctl, write_sysctl
-from tests.contract.conftest import CLONE_NEWNET, private_host  # noqa: F401
+from fairlead.model.state import Bridge, Namespace
+from fairlead.model.step import Step
+from tests.contract.conftest import CLONE_NEWNET, linux, private_host  # noqa: F401
 
 pytestmark = pytest.mark.root
 
@@ -57,3 +60,22 @@ def test_where_no_procfs_may_be_mounted(private_host: None) -> None:  # noqa: F8
     fd = Procfs(fsopen=-1).open(f"sys/{NAME}", os.O_RDONLY)
     with open(fd, encoding="utf-8") as file:
         assert file.read().strip() == read_sysctl(NAME)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/sys/net/bridge/bridge-nf-call-iptables").exists(),
+    reason="nothing asks rules of what crosses a bridge: br_netfilter is not loaded",
+)
+def test_bridges_of_our_namespaces_ask_no_rules(linux: LinuxKernel) -> None:  # noqa: F811
+    """Those of the host are as they were."""
+    switch = "net/bridge/bridge-nf-call-iptables"
+    before = read_sysctl(switch)
+    linux.apply(
+        [
+            Step(None, Namespace("1-0123456789")),
+            Step(None, Bridge("1-0123456789", "br0", "02:42:0a:0a:00:01", 1450)),
+        ]
+    )
+    with linux.namespaces.entered("1-0123456789"):
+        assert read_sysctl(switch) == "0"
+    assert read_sysctl(switch) == before == "1"

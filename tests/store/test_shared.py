@@ -123,6 +123,32 @@ async def test_a_watch_tells_all_that_happens(store: SharedStore, other: SharedS
         assert await following(events) == Gone("w/here")
 
 
+async def test_a_watch_that_begins_again_tells_what_is_there_now(
+    store: SharedStore, other: SharedStore
+) -> None:
+    """Whatever was heard before: kept, changed, gone, made anew, new; few changes or many."""
+    kept, changed, gone, anew = [
+        await store.put(f"w/{name}", b"1", ABSENT) for name in ("kept", "changed", "gone", "anew")
+    ]
+    for number in (0, 1, 150):
+        async with contextlib.aclosing(store.watch("w")) as events:
+            assert await following(events) == Snapshot(await other.entries("w"))
+            changed = await other.put("w/changed", b"by an event %d" % number, changed.version)
+            assert await following(events) == changed
+        changed = await other.put("w/changed", b"unheard %d" % number, changed.version)
+        if number:
+            await other.delete("w/anew", anew.version)
+            anew = await other.put("w/anew", b"%d" % number, ABSENT)
+        await asyncio.gather(*(other.put(f"w/{number}/{n}", b"x", ABSENT) for n in range(number)))
+    await other.delete("w/gone", gone.version)
+    async with contextlib.aclosing(store.watch("w")) as events:
+        now = await following(events)
+    assert now == Snapshot(await other.entries("w"))
+    assert isinstance(now, Snapshot)
+    assert {kept, changed, anew} < {*now.entries}
+    assert gone.key not in {entry.key for entry in now.entries}
+
+
 async def test_a_watch_ends_where_all_else_does(store: SharedStore, other: SharedStore) -> None:
     """However quick the changes, what is known at the end is what is there."""
     known: dict[str, Entry] = {}
@@ -172,7 +198,9 @@ async def test_big_values_and_many_keys(store: SharedStore, other: SharedStore) 
     for key in ("", "/a", "a/", "a//b"):
         with pytest.raises(Invalid):
             await store.put(key, b"1", ABSENT)
-    await asyncio.gather(*(store.put(f"many/{n:04}", b"%d" % n, ABSENT) for n in range(1200)))
+    for first in range(0, 1200, 100):
+        numbers = range(first, first + 100)
+        await asyncio.gather(*(store.put(f"many/{n:04}", b"%d" % n, ABSENT) for n in numbers))
     assert [entry.value for entry in sorted(await other.entries("many"), key=str)] == [
         b"%d" % n for n in range(1200)
     ]

@@ -62,16 +62,18 @@ def misplaced(peer: Peer, network: Network) -> str | None:
     if not peer.mac:
         return "the endpoint has no MAC address"
     for address in peer.addresses:
-        pool = next((pool for pool in network.pools if pool.subnet == address.network), None)
+        # In numbers: to compare networks as objects takes ten times as long.
+        number, size = int(address), address.network.prefixlen
+        pool = next((pool for pool in network.pools if _within(number, size, address, pool)), None)
         if pool is None:
             return f"the address {address} is in none of the network's pools"
-        if address.ip == pool.gateway:
+        if pool.gateway is not None and number == int(pool.gateway):
             return f"the address {address} is the network's gateway"
-        if address.ip in pool.auxiliary.values():
+        if pool.auxiliary and address.ip in pool.auxiliary.values():
             return f"the address {address} is kept back for something else"
-        if pool.subnet.prefixlen < pool.subnet.max_prefixlen - 1 and (
-            address.ip == pool.subnet.network_address
-            or (pool.subnet.version == 4 and address.ip == pool.subnet.broadcast_address)
+        if size < pool.subnet.max_prefixlen - 1 and (
+            number == int(pool.subnet.network_address)
+            or (address.version == 4 and number == int(pool.subnet.broadcast_address))
         ):
             return f"the address {address} is no host's"
     return None
@@ -86,6 +88,16 @@ def _outside(peer: Peer, network: Network) -> str | None:
         if any(address.ip == pool.gateway for pool in pools):
             return f"the address {address} is the network's gateway"
     return None
+
+
+def _within(number: int, size: int, address: IPInterface, pool: Pool) -> bool:
+    """Whether an address is of a pool's very subnet."""
+    subnet = pool.subnet
+    return (
+        subnet.prefixlen == size
+        and subnet.version == address.version
+        and number & int(subnet.netmask) == int(subnet.network_address)
+    )
 
 
 def encode_endpoint(
@@ -133,6 +145,20 @@ def encode_endpoint(
     if len(value) > MOST_RECORD_BYTES:
         raise Invalid(f"the endpoint's record has {len(value)} bytes, more than other hosts read")
     return value
+
+
+def as_peer(network: Network, endpoint: Endpoint, sandbox: Sandbox, host: IPAddress) -> Peer:
+    """An endpoint of this host as others see it: what its record is read as."""
+    return Peer(
+        id=endpoint.id,
+        network=network.id,
+        host=host,
+        mac=endpoint.mac.lower(),
+        addresses=tuple(a for a in (endpoint.ipv4, endpoint.ipv6) if a is not None),
+        name=sandbox.name,
+        aliases=aliases(endpoint, sandbox),
+        access=sandbox.access,
+    )
 
 
 def aliases(endpoint: Endpoint, sandbox: Sandbox) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ of the user's choice. A key that is none of ours means nothing and is left alone
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ROOT = "docker/network/v1.0"
 NODES = "docker/nodes"
@@ -95,16 +95,15 @@ class Keys:
 
     prefix: str = ""
     nodes_path: str = NODES
+    root: str = field(init=False, repr=False, compare=False)
+    """The folder of all that belongs to networks."""
+    nodes: str = field(init=False, repr=False, compare=False)
+    """The folder of the hosts that are alive."""
 
-    @property
-    def root(self) -> str:
-        """The folder of all that belongs to networks."""
-        return self._below(ROOT)
-
-    @property
-    def nodes(self) -> str:
-        """The folder of the hosts that are alive."""
-        return self._below(self.nodes_path.strip("/"))
+    def __post_init__(self) -> None:
+        # Once: each key that is heard is compared with both.
+        object.__setattr__(self, "root", self._below(ROOT))
+        object.__setattr__(self, "nodes", self._below(self.nodes_path.strip("/")))
 
     @property
     def networks(self) -> str:

@@ -1,18 +1,20 @@
 """Tables that never change: a changed one shares nearly all it has with the one before.
 
 Entries lie in a fixed number of shards; a change copies one of them. Two tables that came
-of each other are compared by looking only at shards that are not the same.
+of each other are compared by looking only at shards that are not the same. Many changes at
+once are made to a draft, which copies a shard only the first time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 SHARDS = 128
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+D = TypeVar("D")
 
 
 class Table(Mapping[K, V], Generic[K, V]):
@@ -26,6 +28,19 @@ class Table(Mapping[K, V], Generic[K, V]):
 
     def __getitem__(self, key: K) -> V:
         return self._shards[hash(key) % SHARDS][key]
+
+    @overload
+    def get(self, key: K, /) -> V | None: ...
+
+    @overload
+    def get(self, key: K, /, default: V | D) -> V | D: ...
+
+    def get(self, key: K, /, default: object = None) -> object:
+        """What is under a key. (What is inherited raises and catches an error when nothing is.)"""
+        return self._shards[hash(key) % SHARDS].get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._shards[hash(key) % SHARDS]
 
     def __iter__(self) -> Iterator[K]:
         for shard in self._shards:
@@ -75,6 +90,72 @@ class Table(Mapping[K, V], Generic[K, V]):
                         continue
                 yield key
 
+    def draft(self) -> Draft[K, V]:
+        """A draft of the table that comes of it."""
+        return Draft(self, self._shards)
+
     def _with(self, at: int, shard: dict[K, V]) -> Table[K, V]:
         length = self._length + len(shard) - len(self._shards[at])
         return Table((*self._shards[:at], shard, *self._shards[at + 1 :]), length)
+
+
+class Draft(Generic[K, V]):
+    """A table while it changes."""
+
+    __slots__ = ("_before", "_length", "_own", "_shards")
+
+    def __init__(self, before: Table[K, V], shards: tuple[dict[K, V], ...]) -> None:
+        self._before = before
+        self._shards = list(shards)
+        self._own: set[int] = set()
+        self._length = len(before)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._shards[hash(key) % SHARDS]
+
+    def __iter__(self) -> Iterator[K]:
+        for shard in self._shards:
+            yield from shard
+
+    def __len__(self) -> int:
+        return self._length
+
+    def get(self, key: K) -> V | None:
+        """What is under a key."""
+        return self._shards[hash(key) % SHARDS].get(key)
+
+    def put(self, key: K, value: V) -> None:
+        """An entry, new or in place of another."""
+        at = hash(key) % SHARDS
+        shard = self._shards[at]
+        if key in shard:
+            if shard[key] is value:
+                return
+        else:
+            self._length += 1
+        if at not in self._own:
+            shard = self._copied(at)
+        shard[key] = value
+
+    def drop(self, key: K) -> None:
+        """Without an entry, if it is there."""
+        at = hash(key) % SHARDS
+        shard = self._shards[at]
+        if key in shard:
+            self._length -= 1
+            if at not in self._own:
+                shard = self._copied(at)
+            del shard[key]
+
+    def table(self) -> Table[K, V]:
+        """The table as it is now; the very one that it came of if nothing was changed."""
+        if not self._own:
+            return self._before
+        self._before = Table(tuple(self._shards), self._length)
+        self._own.clear()
+        return self._before
+
+    def _copied(self, at: int) -> dict[K, V]:
+        self._own.add(at)
+        shard = self._shards[at] = dict(self._shards[at])
+        return shard

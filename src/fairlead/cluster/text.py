@@ -7,7 +7,9 @@ harm where the text ends up. Every fault is an Invalid with one line.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -40,6 +42,7 @@ _NOBODY: tuple[IPNetwork, ...] = (
     IPv6Network("ff00::/8"),
 )
 """Where no container's network can be: loopback and multicast."""
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _HARMFUL = frozenset(" \"'`;{}()#$&|<>*?,")
 _BROADCAST = IPv4Address("255.255.255.255")
 
@@ -180,8 +183,9 @@ def interface_of(text: str, what: str) -> IPInterface:
         raise Invalid(f"{what} {_short(text)} is not an address with a prefix") from error
 
 
+@lru_cache(maxsize=4096)
 def host_of(text: str, what: str) -> IPAddress:
-    """The address of a host."""
+    """The address of a host. Of few hosts many records tell, so it is remembered."""
     try:
         if "%" in text:
             raise ValueError
@@ -202,12 +206,12 @@ def host_of(text: str, what: str) -> IPAddress:
 
 def mac_of(text: str, what: str) -> str:
     """The MAC of one interface, in small letters."""
-    parts = text.lower().split(":")
-    if len(parts) != 6 or not all(len(p) == 2 and set(p) <= set("0123456789abcdef") for p in parts):
+    found = text.lower()
+    if _MAC.fullmatch(found) is None:
         raise Invalid(f"{what} {_short(text)} is not a MAC address")
-    if int(parts[0], 16) & 1 or not any(int(part, 16) for part in parts):
+    if int(found[:2], 16) & 1 or found == "00:00:00:00:00:00":
         raise Invalid(f"{what} {_short(text)} cannot be the MAC address of one interface")
-    return ":".join(parts)
+    return found
 
 
 def _short(text: str) -> str:

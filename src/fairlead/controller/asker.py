@@ -113,12 +113,17 @@ class Asker(Maker):
             net = replace(draft, scope=say.scope)
             if say.ledger is not None:
                 net = replace(net, pools=await self._answer(say.ledger.pools(net, request)))
-                await self._owe(owed, [self._errand(Due.POOL, net, pool=p) for p in net.pools])
-            facts.check_network(self._expected(), net)
+            given = net.pools if say.ledger is not None else ()
+            dues = [self._errand(Due.POOL, net, pool=pool) for pool in given]
+            try:
+                facts.check_network(self._expected(), net)
+            except FairleadError:
+                await self._owe(owed, dues)
+                raise
+            gone = self._errand(Due.DELETE, net)
+            await self._owe(owed, [*dues, gone] if say.parties else dues)
             self._promised[net.id] = net
             if say.parties:
-                gone = self._errand(Due.DELETE, net)
-                await self._owe(owed, [gone])
                 net = await self._unless_declined(owed, gone, self._built(net, say))
             async with self._lock:
                 await self._commit(Change(put=(net,), drop=tuple(owed)))

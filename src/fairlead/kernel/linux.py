@@ -41,7 +41,7 @@ from fairlead.kernel.observe import Observer
 from fairlead.kernel.port import Footing, Place, Surroundings
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.surroundings import Outside
-from fairlead.kernel.sysctl import write_sysctl
+from fairlead.kernel.sysctl import spare_bridges, write_sysctl
 from fairlead.kernel.xfrm import Xfrm
 from fairlead.model.errors import Failed
 from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
@@ -51,6 +51,7 @@ from fairlead.model.network import is_span
 from fairlead.model.state import (
     HOST,
     Address,
+    Bridge,
     IPAddress,
     Key,
     Lent,
@@ -369,6 +370,8 @@ class LinuxKernel:
                     else:
                         with Socket() as netlink:
                             self._send(netlink, batch)
+                        if any(isinstance(step.after, Bridge) for step in batch):
+                            spare_bridges()
             except Refused as refused:
                 raise refused.after(tuple(done)) from refused
             except FileNotFoundError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from fairlead.store.shared import Entry, Event, Gone, SharedStore, Snapshot
+from fairlead.store.shared import AtOnce, Entry, Event, Gone, SharedStore, Snapshot
 
 
 class Below:
@@ -17,6 +17,11 @@ class Below:
         self.name = store.name
         self._store = store
         self._front = f"{folder}/"
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """Writes several keys in one request; None where the store cannot."""
+        return None if self._store.at_once is None else self._put_all
 
     async def get(self, key: str) -> Entry | None:
         """What a key holds; None if it does not exist."""
@@ -57,6 +62,10 @@ class Below:
     async def close(self) -> None:
         """Let go of connections."""
         await self._store.close()
+
+    async def _put_all(self, entries: Sequence[Entry]) -> None:
+        assert self._store.at_once is not None
+        await self._store.at_once([replace(e, key=self._front + e.key) for e in entries])
 
     def _own(self, entry: Entry) -> Entry:
         return replace(entry, key=entry.key.removeprefix(self._front))

@@ -30,6 +30,7 @@ from fairlead.store.servers import Broken, Server, Unreached
 from fairlead.store.shared import (
     ABSENT,
     LIMIT_SECONDS,
+    AtOnce,
     Changed,
     Entry,
     Event,
@@ -62,6 +63,11 @@ class ConsulStore:
         self._web = web
         self._threads = Threads("consul")
         self._clients = {server: _client(server, files, len(servers)) for server in servers}
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """Not used: its transactions tell what was written to nobody."""
+        return None
 
     async def get(self, key: str) -> Entry | None:
         """What a key holds; None if it does not exist."""

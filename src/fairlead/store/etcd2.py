@@ -30,7 +30,7 @@ import msgspec
 from fairlead.model.errors import Conflict, Failed, Invalid
 from fairlead.store.kept import kept
 from fairlead.store.servers import Broken, Server, Unreached
-from fairlead.store.shared import ABSENT, Changed, Entry, Event, Gone, Snapshot, writable
+from fairlead.store.shared import ABSENT, AtOnce, Changed, Entry, Event, Gone, Snapshot, writable
 from fairlead.store.web import Answer, Request, Web
 
 KEY_NOT_FOUND, COMPARE_FAILED, NODE_EXISTS, EVENTS_CLEARED = 100, 101, 105, 401
@@ -45,6 +45,11 @@ class Etcd2Store:
     def __init__(self, name: str, web: Web) -> None:
         self.name = name
         self._web = web
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """This API writes one key at a time."""
+        return None
 
     async def get(self, key: str) -> Entry | None:
         """What a key holds; None if it does not exist or is a folder."""

@@ -3,8 +3,11 @@
 The version of a key is its ``mod_revision``. Leases are etcd3gw's; lists and watches are
 sent from here, because they need the revision a list is of, and a watch that ends with its
 caller: etcd3gw's tells nobody when it breaks off or when revisions were compacted away. So are
-reads and changes, of which a network is made by twenty, one after the other: none has to wait
+reads and changes, of which a network is made by eight, one after the other: none has to wait
 for a thread.
+
+A watch that begins again, after an absence of the store, asks for keys and revisions only, and
+then for the values that it does not have: all hosts of a cluster come back at once.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import math
 from base64 import b64decode, b64encode
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,6 +31,7 @@ from fairlead.store.servers import Broken, Server, Unreached
 from fairlead.store.shared import (
     ABSENT,
     LIMIT_SECONDS,
+    AtOnce,
     Changed,
     Entry,
     Event,
@@ -40,6 +45,37 @@ from fairlead.store.web import Answer, Request, Web
 
 PAGE = 500
 """Keys in one answer to a list."""
+MOST_FETCHED = 100
+"""Values in one request; of more that are new all are read. (etcd takes 128.)"""
+Stamp = tuple[str, str, str]
+"""What of a key's history tells two of its values apart, in stores that were set back as well."""
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What was below a prefix when it was heard last, and of which revision that is."""
+
+    entries: dict[str, tuple[Stamp, Entry]] = field(default_factory=dict)
+    revision: int = 0
+
+    def known(self, pair: Any) -> Entry | None:
+        """The entry that was heard before, if it is still that."""
+        key = b64decode(pair["key"]).decode(errors="replace")
+        stamp, entry = self.entries.get(key, (None, None))
+        return entry if stamp == _stamp(pair) else None
+
+    def take(self, event: Any) -> Entry | Gone:
+        """What etcd says of a change."""
+        entry = _entry(event["kv"])
+        self.revision = entry.version
+        # Zero values are left out of this JSON, and PUT is one.
+        if event.get("type") == "DELETE":
+            self.entries.pop(entry.key, None)
+            return Gone(entry.key)
+        self.entries[entry.key] = (_stamp(event["kv"]), entry)
+        return entry
+
+
 API = "/v3/"
 T = TypeVar("T")
 
@@ -51,6 +87,8 @@ class Etcd3Store:
         self.name = name
         self._web = web
         self._threads = Threads("etcd")
+        self._heard: dict[str, _Heard] = {}
+        """By the prefixes that are watched."""
         limit = LIMIT_SECONDS / len(servers)
         self._clients = {
             server: Etcd3Client(
@@ -64,6 +102,16 @@ class Etcd3Store:
             for server in servers
         }
 
+    @property
+    def received_bytes(self) -> int:
+        """All that the servers have sent, but for the keeping of leases."""
+        return self._web.received_bytes
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """Writes several keys in one transaction."""
+        return self._put_all
+
     async def get(self, key: str) -> Entry | None:
         """What a key holds; None if it does not exist."""
         said = await self._asked("kv/range", {"key": _coded(key)}, again=True)
@@ -73,24 +121,24 @@ class Etcd3Store:
 
     async def entries(self, prefix: str) -> tuple[Entry, ...]:
         """Every key below a prefix."""
-        return (await self._listed(prefix))[0]
+        return tuple(_entry(pair) for pair in (await self._listed(prefix))[0])
 
     async def put(self, key: str, value: bytes, version: int) -> Entry:
         """Write a key whose version is still that."""
         writable(key, value)
-        change = {"request_put": {"key": _coded(key), "value": b64encode(value).decode()}}
-        return Entry(key, value, await self._change(key, version, change))
+        return Entry(key, value, await self._change([(key, version, _put(key, value))]))
 
     async def delete(self, key: str, version: int) -> None:
         """Remove a key whose version is still that."""
         if version == ABSENT:
             raise Changed(key)
-        await self._change(key, version, {"request_delete_range": {"key": _coded(key)}})
+        gone = {"request_delete_range": {"key": _coded(key)}}
+        await self._change([(key, version, gone)])
 
     async def watch(self, prefix: str) -> AsyncGenerator[Event, None]:
         """What is below a prefix, and what becomes of it."""
         while True:
-            entries, revision, server = await self._listed(prefix)
+            entries, revision, server = await self._renewed(prefix)
             yield Snapshot(entries)
             try:
                 async with contextlib.aclosing(self._events(prefix, revision, server)) as events:
@@ -129,33 +177,69 @@ class Etcd3Store:
         answer, _ = await self._web.ask(_request(path, body), again=again)
         return _granted(answer)
 
-    async def _change(self, key: str, version: int, change: dict[str, Any]) -> int:
-        """Does something to a key whose version is still that; the version it has then."""
-        compare = {
-            "key": _coded(key),
-            "result": "EQUAL",
-            "target": "MOD",
-            "mod_revision": str(version),
-        }
-        wanted = {"compare": [compare], "success": [change], "failure": []}
+    async def _put_all(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            writable(entry.key, entry.value)
+        await self._change([(e.key, e.version, _put(e.key, e.value)) for e in entries])
+
+    async def _change(self, changes: Sequence[tuple[str, int, Any]]) -> int:
+        """Does something to keys whose versions are still those; the version they have then."""
+        compare = [
+            {
+                "key": _coded(key),
+                "result": "EQUAL",
+                "target": "MOD",
+                "mod_revision": str(version),
+            }
+            for key, version, _ in changes
+        ]
+        wanted = {"compare": compare, "success": [change for _, _, change in changes]}
         said = await self._asked("kv/txn", wanted, again=False)
         if not said.get("succeeded"):
-            raise Changed(key)
+            raise Changed(changes[0][0])
         return int(said["header"]["revision"])
 
-    async def _listed(self, prefix: str) -> tuple[tuple[Entry, ...], int, Server]:
-        """The keys below a prefix, the revision they are of, and who said so."""
-        found: list[Entry] = []
+    async def _listed(self, prefix: str, keys_only: bool = False) -> tuple[list[Any], str, Server]:
+        """What etcd says of the keys below a prefix, the revision that is of, and who said so."""
+        found: list[Any] = []
         ask = {"key": _coded(f"{prefix}/"), "range_end": _coded(_end(prefix)), "limit": PAGE}
+        ask |= {"keys_only": True} if keys_only else {}
         while True:
             answer, server = await self._web.ask(_request("kv/range", ask))
             said = _granted(answer)
-            found.extend(_entry(pair) for pair in said.get("kvs", ()))
+            found.extend(said.get("kvs", ()))
             # All pages are of the moment of the first.
             ask.setdefault("revision", said["header"]["revision"])
             if not said.get("more"):
-                return tuple(found), int(str(ask["revision"])), server
-            ask["key"] = b64encode(found[-1].key.encode() + b"\0").decode()
+                return found, str(ask["revision"]), server
+            ask["key"] = b64encode(b64decode(found[-1]["key"]) + b"\0").decode()
+
+    async def _renewed(self, prefix: str) -> tuple[tuple[Entry, ...], int, Server]:
+        """The entries below a prefix, the revision they are of, and who said so."""
+        heard = self._heard.get(prefix) or _Heard()
+        pairs, revision, server = await self._listed(prefix, keys_only=bool(heard.entries))
+        had: dict[str, Entry] = {}
+        if heard.entries:
+            # A store that went back may have other values under the same revisions.
+            if int(revision) >= heard.revision:
+                had = {pair["key"]: entry for pair in pairs if (entry := heard.known(pair))}
+            missing = [pair["key"] for pair in pairs if pair["key"] not in had]
+            if len(missing) > MOST_FETCHED:
+                had, (pairs, revision, server) = {}, await self._listed(prefix)
+            elif missing:
+                news = {pair["key"]: pair for pair in await self._fetched(missing, revision)}
+                pairs = [news.get(pair["key"], pair) for pair in pairs]
+        now = [had.get(pair["key"]) or _entry(pair) for pair in pairs]
+        stamped = zip(map(_stamp, pairs), now, strict=True)
+        self._heard[prefix] = _Heard({each[1].key: each for each in stamped}, int(revision))
+        return tuple(now), int(revision), server
+
+    async def _fetched(self, keys: Sequence[str], revision: str) -> list[Any]:
+        """What some keys held at a revision."""
+        reads = [{"request_range": {"key": key, "revision": revision}} for key in keys]
+        said = await self._asked("kv/txn", {"success": reads}, again=True)
+        answers = (each["response_range"] for each in said["responses"])
+        return [pair for answer in answers for pair in answer.get("kvs", ())]
 
     async def _events(
         self, prefix: str, revision: int, server: Server
@@ -167,6 +251,7 @@ class Etcd3Store:
             "start_revision": str(revision + 1),
         }
         request = _request("watch", {"create_request": wanted})
+        heard = self._heard[prefix]
         async with contextlib.aclosing(self._web.lines(server, request, self._alive)) as lines:
             async for line in lines:
                 if not line.strip():
@@ -177,9 +262,7 @@ class Etcd3Store:
                 if said["result"].get("canceled"):
                     return  # What we asked for was compacted away.
                 for event in said["result"].get("events", ()):
-                    entry = _entry(event["kv"])
-                    # Zero values are left out of this JSON, and PUT is one.
-                    yield Gone(entry.key) if event.get("type") == "DELETE" else entry
+                    yield heard.take(event)
 
     async def _alive(self, server: Server) -> None:
         ask = {"key": _coded("fairlead"), "keys_only": True}
@@ -217,6 +300,10 @@ class _Lease:
         await self._store._call(revoked, again=True)
 
 
+def _put(key: str, value: bytes) -> dict[str, Any]:
+    return {"request_put": {"key": _coded(key), "value": b64encode(value).decode()}}
+
+
 def _coded(text: str) -> str:
     return b64encode(text.encode()).decode()
 
@@ -252,3 +339,7 @@ def _said(text: bytes) -> Any:
 def _entry(pair: Any) -> Entry:
     key = b64decode(pair["key"]).decode(errors="replace")
     return Entry(key, b64decode(pair.get("value", "")), int(pair["mod_revision"]))
+
+
+def _stamp(pair: Any) -> Stamp:
+    return pair["create_revision"], pair["mod_revision"], pair["version"]

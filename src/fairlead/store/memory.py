@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from fairlead.store.kept import kept
 from fairlead.store.shared import (
     ABSENT,
+    AtOnce,
     Away,
     Changed,
     Entry,
@@ -98,6 +99,11 @@ class MemoryStore:
         self.is_cut = False
         self._memory = memory
         self._watches: dict[asyncio.Queue[Event | None], str] = {}
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """One key at a time, as in the least of all stores."""
+        return None
 
     async def get(self, key: str) -> Entry | None:
         """What a key holds; None if it does not exist."""

@@ -10,7 +10,7 @@ does so within `LIMIT_SECONDS` if the store says nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -52,6 +52,9 @@ class Snapshot:
 
 Event = Snapshot | Entry | Gone
 
+AtOnce = Callable[[Sequence[Entry]], Awaitable[None]]
+"""Writes several keys whose versions are still those, all or none. Raises Changed."""
+
 
 class Away(Unavailable):
     """The store does not answer, or has no leader: nothing is known to have been done."""
@@ -80,6 +83,10 @@ class SharedStore(Protocol):
 
     name: str
     """What people call it, and where it is: ``etcd://192.0.2.1:2379``."""
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """Writes several keys in one request; None where the store cannot."""
 
     async def get(self, key: str) -> Entry | None:
         """What a key holds; None if it does not exist."""

@@ -61,6 +61,8 @@ class Web:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.servers = servers
+        self.received_bytes = 0
+        """All that servers have sent."""
         self._tls = tls
         self._headers = dict(headers or {})
         self._idle: dict[Server, list[_Connection]] = {}
@@ -124,7 +126,7 @@ class Web:
         self, server: Server, request: Request, alive: Alive | None = None
     ) -> AsyncIterator[tuple[_Connection, int, Mapping[str, str]]]:
         """A connection on which the head of the answer has come; kept if all of it was read."""
-        connection = self._fresh(server) or await _dial(server, self._tls)
+        connection = self._fresh(server) or await _dial(server, self._tls, self._count)
         try:
             pulse = self._pulse(server, alive) if alive is not None else None
             status, headers = await connection.exchange(server, request, self._headers, pulse)
@@ -137,6 +139,9 @@ class Web:
                 idle.append(connection)
             else:
                 connection.close()
+
+    def _count(self, size: int) -> None:
+        self.received_bytes += size
 
     def _fresh(self, server: Server) -> _Connection | None:
         """A connection of before that the server has not closed."""
@@ -152,8 +157,13 @@ class Web:
 class _Connection:
     """One connection, one request at a time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        count: Callable[[int], None],
+    ) -> None:
+        self._reader, self._writer, self._count = reader, writer, count
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=CHUNK_BYTES)
 
     @property
@@ -218,7 +228,9 @@ class _Connection:
             event = self._http.next_event()
             if event is not h11.NEED_DATA:
                 return event
-            self._http.receive_data(await self._read(pulse))
+            piece = await self._read(pulse)
+            self._count(len(piece))
+            self._http.receive_data(piece)
 
     async def _read(self, pulse: Callable[[], Awaitable[None]] | None) -> bytes:
         if pulse is None:
@@ -231,7 +243,9 @@ class _Connection:
                 await pulse()
 
 
-async def _dial(server: Server, tls: ssl.SSLContext | None) -> _Connection:
+async def _dial(
+    server: Server, tls: ssl.SSLContext | None, count: Callable[[int], None]
+) -> _Connection:
     try:
         reader, writer = await asyncio.open_connection(
             server.host, server.port, ssl=tls, limit=4 * CHUNK_BYTES
@@ -239,7 +253,7 @@ async def _dial(server: Server, tls: ssl.SSLContext | None) -> _Connection:
     except OSError as error:
         # Refused, unknown, or of no certificate that is trusted.
         raise Unreached(error.strerror or str(error)) from error
-    return _Connection(reader, writer)
+    return _Connection(reader, writer, count)
 
 
 def web(

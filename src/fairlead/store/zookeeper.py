@@ -36,6 +36,7 @@ from fairlead.store.servers import Server
 from fairlead.store.shared import (
     ABSENT,
     LIMIT_SECONDS,
+    AtOnce,
     Away,
     Changed,
     Entry,
@@ -62,6 +63,11 @@ class ZookeeperStore:
         self.name = name
         self._servers, self._files = servers, files
         self._session = Session(name, servers, files, SESSION_SECONDS)
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """Not used."""
+        return None
 
     async def get(self, key: str) -> Entry | None:
         """What a key holds; None if it does not exist or is a folder."""

@@ -14,9 +14,13 @@ from typing import TypeVar
 from fairlead.cluster.keys import Keys
 from fairlead.controller.shared.place import Place
 from fairlead.model.errors import FairleadError
-from fairlead.store.shared import ABSENT, Away, Changed, Entry, Event
+from fairlead.store.shared import ABSENT, AtOnce, Away, Changed, Entry, Event
 
 T = TypeVar("T")
+
+
+kinds: set[str] = set()
+"""What the store can; set by the tests' fixture."""
 
 
 class Died(BaseException):
@@ -55,6 +59,11 @@ class Host:
     dead: bool = False
     away: bool = False
     missing: bool = False
+    transacts: bool = field(default_factory=lambda: "transactions" in kinds)
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        return self._put_all if self.transacts else None
 
     @property
     def place(self) -> Place:
@@ -82,6 +91,14 @@ class Host:
             raise Changed(key)
         self._check(key, version)
         del self.content.entries[key]
+        await self._done()
+
+    async def _put_all(self, entries: Sequence[Entry]) -> None:
+        await self._turn()
+        for entry in entries:
+            self._check(entry.key, entry.version)
+        for entry in entries:
+            self.content.write(entry.key, entry.value)
         await self._done()
 
     def watch(self, prefix: str) -> AsyncGenerator[Event, None]:

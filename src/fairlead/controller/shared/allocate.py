@@ -7,7 +7,7 @@ that one that was just released is not somebody else's at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv4Network
 
@@ -23,7 +23,7 @@ from fairlead.cluster.overlay import (
 from fairlead.cluster.pools import PoolId, Pools, decode_pools, encode_pools
 from fairlead.cluster.sequence import Sequence as Bits
 from fairlead.cluster.sequence import address, decode, encode, fresh, ordinal, size
-from fairlead.controller.shared.place import Place, Unsure, all_or_nothing
+from fairlead.controller.shared.place import Altering, Place, Unsure, all_or_nothing
 from fairlead.ipam.pool import INVALID, Base, parse
 from fairlead.ipam.room import room, spans
 from fairlead.model.errors import Failed, FairleadError, Forbidden, Invalid, NotFound, Unavailable
@@ -60,19 +60,36 @@ async def request_pool(
     `blocked` is not chosen. Raises Forbidden for one that overlaps another, NotFound when
     none is free.
     """
+
+    def choose(pools: Pools) -> IPNetwork:
+        return subnet or _choose(pools, version, bases, blocked)
+
+    return await _take_pool(place, choose, part, lambda _, bits: bits)
+
+
+async def _take_pool(
+    place: Place,
+    choose: Callable[[Pools], IPNetwork],
+    part: IPNetwork | None,
+    settle: Callable[[PoolId, Bits], Bits],
+) -> PoolId:
+    """Take a pool, and what `settle` takes of its addresses."""
     got: list[PoolId] = []
 
     def take(value: bytes | None) -> bytes:
         pools = _pools(value)
-        chosen = subnet or _choose(pools, version, bases, blocked)
-        got[:] = [PoolId(chosen, part)]
+        got[:] = [PoolId(choose(pools), part)]
         return encode_pools(pools.with_pool(got[0]))
 
-    try:
-        await place.alter(place.keys.pools, take)
+    def begin(_left: bytes | None) -> bytes:
         # Whatever is there was left behind when the pool was given up: it is ours alone now.
-        new = encode(str(got[0].whole), fresh(got[0].subnet))
-        await place.alter(place.keys.addresses(str(got[0].subnet)), lambda _: new)
+        return encode(str(got[0].whole), settle(got[0], fresh(got[0].subnet)))
+
+    try:
+        await place.alter_all(
+            Altering(lambda: place.keys.pools, take, undo=lambda: release_pool(place, got[0])),
+            Altering(lambda: place.keys.addresses(str(got[0].subnet)), begin, fresh=True),
+        )
     except Away as error:
         raise Unsure(error, *(LostPool(each) for each in got)) from error
     return got[0]
@@ -187,34 +204,67 @@ async def request_pools(
     found: list[Pool] = []
     async with all_or_nothing() as undo:
         for pool in pools:
-            id_ = await request_pool(place, pool.subnet, pool.ip_range)
-            undo(partial(release_pool, place, id_))
-            found.append(await _settle(place, id_, pool))
+            found.append(await _whole_pool(place, partial(_just, pool.subnet), pool))
+            undo(partial(release_pool, place, PoolId(pool.subnet, pool.ip_range)))
         for version in missing:
-            id_ = await request_pool(place, version=version, bases=bases, blocked=blocked)
-            undo(partial(release_pool, place, id_))
-            found.append(await _settle(place, id_, Pool(id_.subnet)))
+            choose = partial(_choose, version=version, bases=bases, blocked=blocked)
+            found.append(await _whole_pool(place, choose))
+            undo(partial(release_pool, place, PoolId(found[-1].subnet)))
     return tuple(found)
 
 
-async def _settle(place: Place, id_: PoolId, pool: Pool) -> Pool:
-    """A pool of ours with its gateway, and with what it keeps back taken."""
-    whole = id_.whole
-    kept = set(pool.auxiliary.values())
-    for name, each in pool.auxiliary.items():
-        try:
-            await request_address(place, whole, each)
-        except Forbidden as error:
-            raise Failed(
-                f"failed to allocate secondary ip address ({name}:{each}): {error.message}"
-            ) from error
-    try:
-        gateway = await request_address(
-            place, id_ if pool.gateway is None else whole, pool.gateway, quarantine=tuple(kept)
-        )
-    except Forbidden as error:
-        raise Failed(f"failed to allocate gateway ({pool.gateway}): {error.message}") from error
-    return Pool(pool.subnet, gateway, pool.ip_range, pool.auxiliary)
+def _just(subnet: IPNetwork, _pools: Pools) -> IPNetwork:
+    """The one that was asked for."""
+    return subnet
+
+
+async def _whole_pool(
+    place: Place, choose: Callable[[Pools], IPNetwork], asked: Pool | None = None
+) -> Pool:
+    """Take a pool with its gateway, and with what it keeps back."""
+    auxiliary = {} if asked is None else asked.auxiliary
+    gateway: list[IPAddress] = []
+
+    def settle(id_: PoolId, bits: Bits) -> Bits:
+        for name, each in auxiliary.items():
+            what = f"secondary ip address ({name}:{each})"
+            bits = bits.set(_free(bits, id_.subnet, each, what))
+        if asked is None or asked.gateway is None:
+            bit = _next(bits, id_, None, tuple(set(auxiliary.values())))
+        else:
+            bit = _free(bits, id_.subnet, asked.gateway, f"gateway ({asked.gateway})")
+        gateway[:] = [address(id_.subnet, bit)]
+        return bits.set(bit)
+
+    part = None if asked is None else asked.ip_range
+    id_ = await _take_pool(place, choose, part, settle)
+    return Pool(id_.subnet, gateway[0], part, auxiliary)
+
+
+def _free(bits: Bits, subnet: IPNetwork, wanted: IPAddress, what: str) -> int:
+    bit = ordinal(subnet, wanted)
+    if bits.is_set(bit):
+        raise Failed(f"failed to allocate {what}: Address already in use")
+    return bit
+
+
+def next_vni(bits: Bits, after: int = NO_VNI) -> tuple[Bits, int]:
+    """The next free VNI behind `after`, round and round, and what is taken then."""
+    bit = bits.first_free(max(after + 1 - FIRST_VNI, 0))
+    if bit is None:
+        bit = bits.first_free()
+    if bit is None:
+        raise Unavailable("failed to allocate vxlan id: no bit available")
+    return bits.set(bit), bit + FIRST_VNI
+
+
+def take_vnis(value: bytes | None, number: int) -> tuple[bytes, tuple[int, ...]]:
+    """So many VNIs, and what is in the store when they are taken."""
+    bits, found = _vnis(value), [NO_VNI]
+    for _ in range(number):
+        bits, vni = next_vni(bits, found[-1])
+        found.append(vni)
+    return encode(VXLAN_IDS, bits), tuple(found[1:])
 
 
 async def request_vni(place: Place, after: int = NO_VNI) -> int:
@@ -222,15 +272,9 @@ async def request_vni(place: Place, after: int = NO_VNI) -> int:
     got: list[int] = []
 
     def take(value: bytes | None) -> bytes:
-        bits = _vnis(value)
-        start = max(after + 1 - FIRST_VNI, 0)
-        bit = bits.first_free(start)
-        if bit is None:
-            bit = bits.first_free()
-        if bit is None:
-            raise Unavailable("failed to allocate vxlan id: no bit available")
-        got[:] = [bit + FIRST_VNI]
-        return encode(VXLAN_IDS, bits.set(bit))
+        bits, vni = next_vni(_vnis(value), after)
+        got[:] = [vni]
+        return encode(VXLAN_IDS, bits)
 
     try:
         await place.alter(place.keys.vnis, take)

@@ -51,9 +51,7 @@ def members_between(before: View, after: View) -> Members:
 
 def members_on(view: View, hosts: Collection[IPAddress]) -> Members:
     """The endpoints on some hosts that a view has."""
-    nets = view.networks if hosts else ()
-    ends = ((net, peer) for net in nets for peer in view.endpoints(net).values())
-    return frozenset((net, peer.id) for net, peer in ends if peer.host in hosts)
+    return frozenset((peer.network, peer.id) for host in hosts for peer in view.on(host))
 
 
 def every_network(view: View, world: World) -> frozenset[str]:

@@ -195,7 +195,7 @@ class Member:
             batch = await self._next()
             before = self.view
             for folder, event in batch:
-                self.view = _after(self.view, folder, event)
+                self.view = await _after(self.view, folder, event)
             if self._contact.complete:
                 whole = any(isinstance(event, Snapshot) for _, event in batch)
                 await self._take_in(before, whole or not self.ready.is_set())
@@ -401,7 +401,14 @@ class Member:
             await self._take_in(self.view, whole=False)
 
 
-def _after(view: View, folder: str, event: Event) -> View:
-    if isinstance(event, Snapshot):
-        return view.renewed(folder, [(each.key, each.value) for each in event.entries])
-    return view.after(event.key, event.value if isinstance(event, Entry) else None)
+async def _after(view: View, folder: str, event: Event) -> View:
+    if not isinstance(event, Snapshot):
+        return view.after(event.key, event.value if isinstance(event, Entry) else None)
+    reading = view.renewing(folder, [(each.key, each.value) for each in event.entries])
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            found: View = end.value
+            return found
+        await asyncio.sleep(0)

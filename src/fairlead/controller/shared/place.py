@@ -1,22 +1,23 @@
 """Where things are shared, and the one way in which they are changed there.
 
 A key is read, a change is made to what was read, and it is written only if nobody wrote
-it since; else all over again, a bounded number of times. When the store goes away while
-something is written, it is not known whether that was done: the error says what may be.
+it since; else all over again, a bounded number of times. Several keys are written at once
+where the store can, else one after the other. When the store goes away while something is
+written, it is not known whether that was done: the error says what may be.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from fairlead.cluster.keys import Keys
 from fairlead.cluster.leaks import Leak
 from fairlead.model.errors import FairleadError, Unavailable
-from fairlead.store.shared import ABSENT, Away, Changed, SharedStore
+from fairlead.store.shared import ABSENT, Away, Changed, Entry, SharedStore
 
 MOST_TRIES = 200
 FIRST_PAUSE_SECONDS = 0.002
@@ -48,6 +49,24 @@ async def backoff(attempt: int) -> None:
     await asyncio.sleep(random.random() * longest)
 
 
+Alteration = Callable[[bytes | None], bytes | None]
+"""What a key holds (None: it does not exist, or is to go) after what it held."""
+Step = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Altering:
+    """One of several keys that are to be changed."""
+
+    key: Callable[[], str]
+    """Asked when those before it have been changed, or would be."""
+    change: Alteration
+    fresh: bool = False
+    """Nothing is there, as far as anybody knows: it is written without being read first."""
+    undo: Step | None = None
+    """Takes it back, where keys are written one by one and a later one was refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A store, and where in it the cluster's keys are."""
@@ -61,13 +80,14 @@ class Place:
         entry = await self.store.get(key)
         return None if entry is None else entry.value
 
-    async def alter(self, key: str, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
+    async def alter(self, key: str, change: Alteration, fresh: bool = False) -> bytes | None:
         """Change what a key holds (None: it does not exist, or is to go), and give what it was.
 
         What `change` raises ends it. Nothing is written when it changes nothing.
         """
         for attempt in range(MOST_TRIES):
-            entry = await self.store.get(key)
+            guess = fresh and attempt == 0
+            entry = None if guess else await self.store.get(key)
             old = None if entry is None else entry.value
             new = change(old)
             if new == old:
@@ -79,17 +99,61 @@ class Place:
                     await self.store.delete(key, entry.version)
                 return old
             except Changed:
+                if not guess:
+                    await self.pause(attempt)
+        raise _contended(key)
+
+    async def alter_all(self, *steps: Altering) -> None:
+        """Write several keys, in that order where it is not done at once. None may go.
+
+        What a change raises ends it, with nothing written or all taken back. When the store
+        goes away it is not known what was written.
+        """
+        if self.store.at_once is None:
+            await self._one_by_one(steps)
+            return
+        for attempt in range(MOST_TRIES):
+            entries: list[Entry] = []
+            for step in steps:
+                key = step.key()
+                had = None if step.fresh and attempt == 0 else await self.store.get(key)
+                old = None if had is None else had.value
+                new = step.change(old)
+                if new is not None and new != old:
+                    entries.append(Entry(key, new, ABSENT if had is None else had.version))
+            if not entries:
+                return
+            try:
+                await self.store.at_once(entries)
+            except Changed:
                 await self.pause(attempt)
-        raise Contended(
-            f"{key} is written too often by others", hint="try again when there is less going on"
-        )
+            else:
+                return
+        raise _contended(steps[0].key())
+
+    async def _one_by_one(self, steps: Sequence[Altering]) -> None:
+        done: list[Altering] = []
+        try:
+            for step in steps:
+                await self.alter(step.key(), step.change, step.fresh)
+                done.append(step)
+        except Away:
+            raise
+        except FairleadError:
+            for step in reversed(done):
+                if step.undo is not None:
+                    await step.undo()
+            raise
 
     async def remove(self, key: str) -> bytes | None:
         """Remove a key; what it held, to the one who removed it, and None to all others."""
         return await self.alter(key, lambda _: None)
 
 
-Step = Callable[[], Awaitable[object]]
+def _contended(key: str) -> Contended:
+    return Contended(
+        f"{key} is written too often by others", hint="try again when there is less going on"
+    )
 
 
 @asynccontextmanager

@@ -2,7 +2,8 @@
 
 The order of writes is what keeps others from using half of something:
 
-- a network is written last, when its pools, its overlay record and its count are there;
+- a network is written last, when its pools, its overlay record and its count are there
+  (at once with the last two and its VNIs where the store has transactions);
 - an endpoint counts (``endpoint_count``) after it is written; a network that is no longer
   there, or that is going, has no count, and the endpoint is taken back;
 - a network is marked as going (Docker hosts no longer show it): hosts that are on it only
@@ -35,8 +36,21 @@ from fairlead.cluster.node import decode_node
 from fairlead.cluster.overlay import NO_VNI, decode_overlay, encode_overlay, overlay_of
 from fairlead.cluster.pools import PoolId
 from fairlead.cluster.text import decoded, encoded, number_of
-from fairlead.controller.shared.allocate import release_address, release_pool, release_vni
-from fairlead.controller.shared.place import MOST_TRIES, Contended, Place, Unsure, all_or_nothing
+from fairlead.controller.shared.allocate import (
+    release_address,
+    release_pool,
+    release_vni,
+    take_vnis,
+)
+from fairlead.controller.shared.place import (
+    MOST_TRIES,
+    Alteration,
+    Altering,
+    Contended,
+    Place,
+    Unsure,
+    all_or_nothing,
+)
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Conflict, FairleadError, Forbidden, Invalid, NotFound
 from fairlead.model.network import Network, PoolRequest
@@ -53,27 +67,68 @@ MOST_PARTINGS = 60
 
 
 async def put_network(
-    place: Place, network: Network, *, asked: Sequence[PoolRequest] | None = None
-) -> None:
+    place: Place,
+    network: Network,
+    *,
+    asked: Sequence[PoolRequest] | None = None,
+    with_vnis: bool = False,
+) -> tuple[int, ...]:
     """Make a network known; its pools are taken already, and are left alone if this fails.
 
-    `asked` are its pools as the user asked for them. Raises Conflict when another network
-    has its name.
+    `asked` are its pools as the user asked for them. With VNIs, one for each segment, they
+    are taken for it and given back. Raises Conflict when another network has its name.
     """
     value = encode_network(network, asked=asked)
     keys = place.keys
     if await _namesakes(place, network):
         raise _taken(network)
     async with all_or_nothing() as undo:
+        steps: list[Altering] = []
+        vnis: list[int] = []
         if network.driver == "overlay":
+            if with_vnis:
+                undo(lambda: _give_back(place, network.id, vnis))
+                steps.append(_taking_vnis(place, network, vnis))
             undo(lambda: place.remove(keys.overlay(network.id)))
-            overlay = encode_overlay(overlay_of(network))
-            await place.alter(keys.overlay(network.id), lambda old: old or overlay)
+            steps.append(
+                _fresh(keys.overlay(network.id), lambda old: old or _overlay(network, vnis))
+            )
         undo(lambda: place.remove(keys.count(network.id)))
-        await place.alter(keys.count(network.id), lambda old: old or _count(0))
+        steps.append(_fresh(keys.count(network.id), lambda old: old or _count(0)))
         undo(lambda: place.remove(keys.network(network.id)))
-        await place.alter(keys.network(network.id), lambda old: value)
+        steps.append(_fresh(keys.network(network.id), lambda old: value))
+        await place.alter_all(*steps)
         await _alone(place, network)
+    return tuple(vnis)
+
+
+def _fresh(key: str, change: Alteration) -> Altering:
+    """A key that nobody else knows of yet."""
+    return Altering(lambda: key, change, fresh=True)
+
+
+def _taking_vnis(place: Place, network: Network, vnis: list[int]) -> Altering:
+    number = len(overlay_of(network).segments)
+
+    def take(value: bytes | None) -> bytes:
+        taken, vnis[:] = take_vnis(value, number)
+        return taken
+
+    return Altering(lambda: place.keys.vnis, take)
+
+
+def _overlay(network: Network, vnis: Sequence[int]) -> bytes:
+    overlay = overlay_of(network)
+    for segment, vni in zip(overlay.segments, vnis, strict=False):
+        overlay = overlay.with_vni(segment.subnet, vni)
+    return encode_overlay(overlay)
+
+
+async def _give_back(place: Place, network: str, vnis: Sequence[int]) -> None:
+    """VNIs of a network that did not come to be, unless its record stayed."""
+    if vnis and await place.value(place.keys.overlay(network)) is None:
+        for vni in vnis:
+            await release_vni(place, vni)
 
 
 async def remove_network(place: Place, id_: str) -> None:
@@ -126,20 +181,29 @@ async def put_endpoint(
     if record is None or record.removing:
         raise NotFound(f"network {network.id} not found")
 
+    new: list[bool] = []
+
     def written(old: bytes | None) -> bytes:
+        new[:] = [old is None]
         rest = _rest(old)
         return encode_endpoint(network, endpoint, sandbox, host, anonymous=anonymous, rest=rest)
 
-    new = await place.value(key) is None
+    def counted(old: bytes | None) -> bytes:
+        return _counted(network.id, old, new[0])
+
+    async def back() -> None:
+        if new[0]:
+            await place.remove(key)
+
     async with all_or_nothing() as undo:
-        if new:
-            undo(lambda: place.remove(key))
-        await place.alter(key, written)
+        undo(back)
         try:
-            await place.alter(keys.count(network.id), lambda old: _counted(network.id, old, new))
+            await place.alter_all(
+                _fresh(key, written), Altering(lambda: keys.count(network.id), counted)
+            )
         except Away as error:
             raise Unsure(error, WrongCount(network.id, 0, 1)) from error
-    if not new:
+    if not new[0]:
         # Docker hosts look at endpoints only when the count is written.
         await touch(place, network.id)
 

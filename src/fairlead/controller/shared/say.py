@@ -188,9 +188,9 @@ class SharedParty:
         """Known to all hosts, with its VNIs."""
         async with all_or_nothing() as undo:
             undo(lambda: self.delete(net))
-            await put_network(self._place, net)
+            vnis = await put_network(self._place, net, with_vnis=True)
             self._ledger.written(net.id)
-            return replace(net, vnis=await self._vnis(net))
+            return replace(net, vnis=vnis)
 
     async def delete(self, net: Network) -> None:
         """Known to nobody, with all that was taken for it. Raises Forbidden when it is in use."""

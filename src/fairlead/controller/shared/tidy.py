@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from fairlead.cluster.endpoint import decode_endpoint, encode_endpoint
+from fairlead.cluster.endpoint import as_peer
 from fairlead.cluster.network import ours
 from fairlead.cluster.overlay import encode_overlay, overlay_of
 from fairlead.cluster.pools import PoolId
@@ -62,13 +62,12 @@ def untidy(world: World, view: View, own: IPAddress, promised: Collection[str]) 
         if box.access and (net.id not in view.networks or view.networks[net.id].removing):
             # It goes with its network, and keeps none.
             continue
-        if _said(view, net, ep.id) != _expected(net, ep, box, own) and not rivals:
+        if _said(view, net, ep.id) != as_peer(net, ep, box, own) and not rivals:
             put.append((net, ep, box))
     forget = tuple(
         (peer.network, peer.id)
-        for network in view.networks
-        for peer in view.endpoints(network).values()
-        if peer.host == own and peer.id not in world.endpoints and peer.id not in promised
+        for peer in view.on(own)
+        if peer.id not in world.endpoints and peer.id not in promised
     )
     return Untidy(tuple(networks.values()), tuple(put), forget, tuple(yielding))
 
@@ -139,8 +138,3 @@ def _ours(world: World) -> Iterator[tuple[Network, Endpoint, Sandbox]]:
 
 def _said(view: View, net: Network, endpoint: str) -> Peer | None:
     return view.endpoints(net.id).get(endpoint)
-
-
-def _expected(net: Network, ep: Endpoint, box: Sandbox, own: IPAddress) -> Peer:
-    """An endpoint of ours as others are to see it."""
-    return decode_endpoint(net.id, ep.id, encode_endpoint(net, ep, box, own))
