@@ -306,6 +306,23 @@ async def test_an_address_rests_over_a_restart(cluster: Cluster, seen: bool) -> 
     assert cluster.b.address(box, "ov") not in (last, cluster.b.address(stays, "ov"))
 
 
+async def test_a_network_that_the_cluster_does_not_let_go_comes_back(cluster: Cluster) -> None:
+    """Who thought that nobody was on it has it again: a host that is off still has a container."""
+    await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
+    await eventually(lambda: cluster.b.knows("ov"))
+    await cluster.a.run("one", "ov")
+    await eventually(lambda: len(cluster.b.peers("ov")) == 1)
+    await cluster.a.down()
+    await eventually(lambda: not cluster.b.peers("ov"))
+    await cluster.b.machine.controller.remove_network("ov")
+    assert not cluster.b.knows("ov")
+
+    await eventually(lambda: cluster.b.knows("ov"))
+    await cluster.a.up()
+    await eventually(lambda: len(cluster.b.peers("ov")) == 1)
+    await cluster.b.run("two", "ov")
+
+
 async def test_what_the_store_refused_is_told_again(cluster: Cluster) -> None:
     """A store that takes no endpoint for a while has it a few seconds after it takes them."""
     await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))

@@ -65,6 +65,16 @@ def every_member(view: View, world: World, nets: Iterable[str]) -> Members:
     return frozenset((net, id_) for net in nets for id_ in (*view.endpoints(net), *world.afar(net)))
 
 
+def networks_amiss(view: View, world: World) -> frozenset[str]:
+    """The networks that a world has otherwise than a view, but for those that it is removing.
+
+    A removal that the cluster refused leaves one: no event of the store tells of it.
+    """
+    owed = {errand.net.id for errand in world.errands.values()}
+    there = (id_ for id_ in view.networks if id_ not in owed)
+    return frozenset(id_ for id_ in there if network(view, world, id_) != world.networks.get(id_))
+
+
 def change(world: World, sight: Sight, nets: Iterable[str], members: Members) -> Change:
     """What becomes of a world where a view says something new of networks and endpoints."""
     put: list[Thing] = []

@@ -44,6 +44,7 @@ from fairlead.controller.shared.tidy import tidy, untidy
 from fairlead.gossip.gossip import Gossip, Lookup, in_use
 from fairlead.gossip.roster import MemberEvent
 from fairlead.model.endpoint import Endpoint
+from fairlead.model.errand import Errand
 from fairlead.model.errors import FairleadError
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
@@ -165,6 +166,8 @@ class Member:
 
     def heed(self, change: Change) -> None:
         """Something of this host's has changed: let the store say so soon."""
+        if any(isinstance(thing, Errand) for thing in change.drop):
+            self._untidy.set()
         if any(isinstance(thing, Sandbox | Endpoint) for thing in (*change.put, *change.drop)):
             self._untidy.set()
             self.seal.heed()
@@ -328,8 +331,11 @@ class Member:
             wait = TIDY_SECONDS if done else AGAIN_SECONDS
 
     async def _tidy(self) -> bool:
-        """Whether the store says of this host what it should."""
+        """Whether the store says of this host what it should, and this host has what is there."""
         networks = self._networks
+        amiss = fold.networks_amiss(self.view, networks.world)
+        if amiss:
+            await self._learn(amiss, frozenset())
         what = untidy(networks.world, self.view, self.own, networks.promised)
         for ep in what.yielding:
             net, box = networks.world.networks[ep.network], networks.world.sandboxes[ep.sandbox]
