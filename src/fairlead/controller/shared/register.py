@@ -75,8 +75,8 @@ async def put_network(
 ) -> tuple[int, ...]:
     """Make a network known; its pools are taken already, and are left alone if this fails.
 
-    `asked` are its pools as the user asked for them. With VNIs, one for each segment, they
-    are taken for it and given back. Raises Conflict when another network has its name.
+    `asked` are its pools as the user asked for them. With VNIs, one for each segment that is
+    to have a tunnel, they are taken for it and given back. Raises Conflict when another network has its name.
     """
     value = encode_network(network, asked=asked)
     keys = place.keys
@@ -86,7 +86,7 @@ async def put_network(
         steps: list[Altering] = []
         vnis: list[int] = []
         if network.driver == "overlay":
-            if with_vnis:
+            if with_vnis and not network.routed:
                 undo(lambda: _give_back(place, network.id, vnis))
                 steps.append(_taking_vnis(place, network, vnis))
             undo(lambda: place.remove(keys.overlay(network.id)))
