@@ -76,7 +76,8 @@ async def put_network(
     """Make a network known; its pools are taken already, and are left alone if this fails.
 
     `asked` are its pools as the user asked for them. With VNIs, one for each segment that is
-    to have a tunnel, they are taken for it and given back. Raises Conflict when another network has its name.
+    to have a tunnel, they are taken for it and given back. Raises Conflict when another network
+    has its name.
     """
     value = encode_network(network, asked=asked)
     keys = place.keys
