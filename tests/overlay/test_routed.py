@@ -142,6 +142,26 @@ def test_containers_reach_each_other(scene: Scene) -> None:
         assert two.pings("db", target), target
 
 
+def test_several_subnets(scene: Scene) -> None:
+    """Who is on different subnets of one network: on one host, and across hosts."""
+    one, two = scene.one, scene.two
+    subnets = ("--subnet", "10.86.0.0/24", "--subnet", "10.87.0.0/24")
+    one.docker("network", "create", *NONE, *subnets, "wide")
+    eventually(lambda: "wide" in two.networks())
+    try:
+        first = one.run("w1", "wide", "--ip", "10.86.0.11")
+        second = one.run("w2", "wide", "--ip", "10.87.0.12")
+        afar = two.run("w3", "wide", "--ip", "10.87.0.13")
+        eventually(lambda: one.pings("w2", afar, wait=1))
+        for target in (second, afar, "w2", "w3"):
+            eventually(lambda target=target: one.pings("w1", target, wait=1), 10)  # type: ignore[misc]
+        assert two.pings("w3", first)
+    finally:
+        one.docker("rm", "-f", "w1", "w2", check=False)
+        two.docker("rm", "-f", "w3", check=False)
+        one.docker("network", "rm", "wide")
+
+
 def test_packets_travel_as_they_are(scene: Scene) -> None:
     """Of full size, from the container's own address, and in no tunnel."""
     assert scene.one.docker("exec", "web", "cat", "/sys/class/net/eth0/mtu") == "1500"

@@ -128,7 +128,8 @@ def routes(net: Network, ep: Endpoint) -> Iterator[StaticRoute]:
             own = [a for a in ep.addresses if a.version == version]
             if not own or any(address.ip in pool.subnet for address in own):
                 continue
-            if number == here:
+            if number == here or net.routed:
+                # On one bridge, where whoever is elsewhere is answered for.
                 yield StaticRoute(pool.subnet)
                 continue
             for near in found[here]:
@@ -137,10 +138,20 @@ def routes(net: Network, ep: Endpoint) -> Iterator[StaticRoute]:
 
 
 def endpoint(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[Resource]:
-    """The cable from the network's namespace, and what is at its far end."""
+    """The cable, what is at its far end, and the ways from there to other subnets."""
     if net.routed:
         yield from routed.endpoint(net, ep, box, site)
+    else:
+        yield from _tunnelled(net, ep, box, site)
+    if net.routed and box.access:
+        # The host has the bridge.
         return
+    for route in routes(net, ep):
+        yield Route(box.namespace, route.destination, route.via, ep.inside)
+
+
+def _tunnelled(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[Resource]:
+    """The cable from the network's namespace, and what is at its far end."""
     bridge = f"br{segment(net, ep.addresses)}"
     yield Veth(
         ep.ifname,
@@ -154,8 +165,6 @@ def endpoint(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[R
     if box.access:
         yield from _on_host(ep)
     yield from interior(ep, box)
-    for route in routes(net, ep):
-        yield Route(box.namespace, route.destination, route.via, ep.inside)
 
 
 def _on_host(ep: Endpoint) -> Iterator[Resource]:
