@@ -94,9 +94,11 @@ def _lead(world: World, box: Sandbox, version: int) -> IPAddress | None:
 
 def view(world: World, box: Sandbox, upstreams: tuple[IPAddress, ...]) -> View:
     """What one sandbox sees."""
-    inside = bool(box.dns)
+    told = tuple(a for e in world.in_sandbox(box.id) if e.lease for a in e.lease.servers)
+    inside = bool(box.dns or told)
     # One that asks us would ask in circles.
-    servers = [a for a in (names.given(box.dns) if inside else upstreams) if str(a) != RESOLVER]
+    asked = names.given(box.dns) if box.dns else told or upstreams
+    servers = [a for a in asked if str(a) != RESOLVER]
     return View(
         zones=names.zones_of(world, box),
         names=names.links(world, box),
