@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Dnsmasq:
 
     def start(self) -> None:
         """Begin to serve."""
-        self._process = self.machine.popen(DNSMASQ)
+        self._process = self.machine.popen(DNSMASQ, stdout=subprocess.DEVNULL)
         eventually(lambda: "started" in self.log)
 
     def stop(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.docker.stage import eventually
 from tests.lab import Daemon, Machine
+from tests.underlay.landlord import Landlord
 from tests.underlay.leases import Dnsmasq, served
 from tests.underlay.words import address, host_pings, inside, pings, refused, run
 
@@ -77,12 +78,38 @@ def test_a_daemons_end_is_no_end_of_a_lease(one: Daemon, dnsmasq: Dnsmasq) -> No
     assert pings(one, "stays", "192.0.2.2")
 
 
-def test_without_a_server_nothing_is_left(one: Daemon) -> None:
+def test_without_a_server_nothing_is_left(one: Daemon, dnsmasq: Dnsmasq) -> None:
     """A start fails with a line that says where nobody answered."""
+    dnsmasq.stop()
     create(one)
     text = refused(one, "run", "--name", "lonely", "--network", "lan", "busybox", "true")
     assert "no DHCP server answered on eth0" in text
     one.docker("rm", "lonely")
+
+
+def test_a_lease_is_renewed_until_another_is_given(
+    one: Daemon, dnsmasq: Dnsmasq, other: Machine
+) -> None:
+    """By a server that lets for seconds, and before each of whose words somebody forges others."""
+    dnsmasq.stop()
+    create(one)
+    with Landlord(other, "192.0.2.150") as landlord:
+        first = run(one, "tenant", "lan")
+        assert first == "192.0.2.150"
+        run(one, "near", "lan")
+        eventually(lambda: landlord.heard.count("renew 192.0.2.150") > 1)
+        landlord.gives("192.0.2.170")
+        eventually(lambda: address(one, "tenant", "lan") != first)
+        second = address(one, "tenant", "lan")
+        assert second.startswith("192.0.2.17")
+        shown = inside(one, "tenant", "ip -o -4 addr show eth0; cat /etc/hosts")
+        assert second in shown
+        assert first not in shown
+        assert host_pings(other, second)
+        assert pings(one, "near", "tenant")
+        assert "gave it another" in one.log
+        one.docker("rm", "-f", "tenant")
+        eventually(lambda: f"release {second}" in landlord.heard)
 
 
 @pytest.mark.parametrize(

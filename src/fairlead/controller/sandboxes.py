@@ -220,6 +220,8 @@ class Sandboxes(Networks):
                 await self._commit(Change(put=(new,)))
             else:
                 await self._commit_sandbox(box, put=(new,))
+        if new.addresses != ep.addresses:
+            self._tell("update", net, box.container)
 
     # Inside
 
