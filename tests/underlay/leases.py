@@ -11,12 +11,10 @@ from tests.docker.stage import eventually
 from tests.lab import Machine
 from tests.lab.process import Process
 
-FIRST, LAST = "192.0.2.100", "192.0.2.119"
 DNSMASQ = (
     "dnsmasq", "--conf-file=/dev/null", "--keep-in-foreground", "--log-facility=/run/dnsmasq.log",
-    "--pid-file=/run/dnsmasq.pid", "--user=root", "--interface=eth0", "--bind-interfaces",
+    "--pid-file=/run/dnsmasq.pid", "--user=root", "--bind-interfaces",
     "--no-resolv", "--no-hosts", "--address=/printer.example/192.0.2.77",
-    f"--dhcp-range={FIRST},{LAST},255.255.255.0,2m", "--dhcp-option=3,192.0.2.254",
     "--dhcp-leasefile=/run/leases", "--dhcp-authoritative", "--no-ping", "--log-dhcp",
 )  # fmt: skip
 
@@ -34,13 +32,18 @@ class Let:
 class Dnsmasq:
     """The server."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, interface: str, part: str) -> None:
         self.machine = machine
+        self._flags = (
+            f"--interface={interface}",
+            f"--dhcp-range={part}.100,{part}.119,255.255.255.0,2m",
+            f"--dhcp-option=3,{part}.254",
+        )
         self._process: Process | None = None
 
     def start(self) -> None:
         """Begin to serve."""
-        self._process = self.machine.popen(DNSMASQ, stdout=subprocess.DEVNULL)
+        self._process = self.machine.popen([*DNSMASQ, *self._flags], stdout=subprocess.DEVNULL)
         eventually(lambda: "started" in self.log)
 
     def stop(self) -> None:
@@ -68,9 +71,9 @@ class Dnsmasq:
 
 
 @contextlib.contextmanager
-def served(machine: Machine) -> Iterator[Dnsmasq]:
-    """A server that ends with the block."""
-    server = Dnsmasq(machine)
+def served(machine: Machine, interface: str = "eth0", part: str = "192.0.2") -> Iterator[Dnsmasq]:
+    """A server that ends with the block; `part` is how its addresses begin."""
+    server = Dnsmasq(machine, interface, part)
     server.start()
     try:
         yield server

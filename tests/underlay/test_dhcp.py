@@ -64,6 +64,14 @@ def test_containers_have_addresses_of_the_segments_server(
     assert "the address 192.0.2.118 cannot be had on eth0: 192.0.2.2 offers" in text
 
 
+def test_the_host_and_its_containers(one: Daemon, dnsmasq: Dnsmasq, machine: Machine) -> None:
+    """The host reaches them by a link without an address of its own."""
+    create(one, "-o", "fairlead.host_access=true")
+    here = run(one, "here", "lan")
+    assert host_pings(machine, here)
+    assert pings(one, "here", str(machine.address))
+
+
 def test_a_daemons_end_is_no_end_of_a_lease(one: Daemon, dnsmasq: Dnsmasq) -> None:
     """It goes on with what it let; what ended meanwhile is given back by the next one."""
     create(one)
