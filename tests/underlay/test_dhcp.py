@@ -9,6 +9,7 @@ import pytest
 
 from tests.docker.stage import eventually
 from tests.lab import Daemon, Machine
+from tests.underlay import test_docs
 from tests.underlay.landlord import Landlord
 from tests.underlay.leases import Dnsmasq, served
 from tests.underlay.words import address, host_pings, inside, pings, refused, run
@@ -70,6 +71,11 @@ def test_the_host_and_its_containers(one: Daemon, dnsmasq: Dnsmasq, machine: Mac
     here = run(one, "here", "lan")
     assert host_pings(machine, here)
     assert pings(one, "here", str(machine.address))
+
+
+def test_the_example_of_the_docs(one: Daemon, dnsmasq: Dnsmasq) -> None:
+    """Shows an address of the server's."""
+    assert "inet 192.0.2.1" in test_docs.run(one, test_docs.LEASED)
 
 
 def test_a_daemons_end_is_no_end_of_a_lease(one: Daemon, dnsmasq: Dnsmasq) -> None:
