@@ -52,6 +52,8 @@ def test_containers_have_addresses_of_the_segments_server(
         (f"{here}/24", f"{near}/24")
     )
     assert address(one, "here", "lan", "Gateway") == "192.0.2.254"
+    told = one.fairlead("explain", "here").stdout
+    assert "DHCP server 192.0.2.2 lets it to here on network lan, for 120 s at a time" in told
     # What ends is free for others at once; who starts again has what it had.
     one.docker("stop", "-t", "0", "here")
     eventually(lambda: dnsmasq.of(here) is None)
