@@ -43,6 +43,7 @@ class Dnsmasq:
 
     def start(self) -> None:
         """Begin to serve."""
+        self.machine.path("/run/dnsmasq.log").unlink(missing_ok=True)
         self._process = self.machine.popen([*DNSMASQ, *self._flags], stdout=subprocess.DEVNULL)
         eventually(lambda: "started" in self.log)
 
@@ -52,6 +53,11 @@ class Dnsmasq:
             self._process.terminate()
             self._process.wait(30)
             self._process = None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None
 
     @property
     def log(self) -> str:

@@ -18,10 +18,24 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def dnsmasq(other: Machine) -> Iterator[Dnsmasq]:
+def server(other: Machine) -> Iterator[Dnsmasq]:
     """The server, on the second machine: 192.0.2.2."""
-    with served(other) as server:
-        yield server
+    with served(other) as running:
+        yield running
+
+
+@pytest.fixture
+def dnsmasq(server: Dnsmasq) -> Dnsmasq:
+    """The server, which serves."""
+    if not server.serves:
+        server.start()
+    return server
+
+
+@pytest.fixture
+def silence(server: Dnsmasq) -> None:
+    """No server on the segment."""
+    server.stop()
 
 
 def create(daemon: Daemon, *options: str, name: str = "lan") -> None:
@@ -94,20 +108,18 @@ def test_a_daemons_end_is_no_end_of_a_lease(one: Daemon, dnsmasq: Dnsmasq) -> No
     assert pings(one, "stays", "192.0.2.2")
 
 
-def test_without_a_server_nothing_is_left(one: Daemon, dnsmasq: Dnsmasq) -> None:
+@pytest.mark.usefixtures("silence")
+def test_without_a_server_nothing_is_left(one: Daemon) -> None:
     """A start fails with a line that says where nobody answered."""
-    dnsmasq.stop()
     create(one)
     text = refused(one, "run", "--name", "lonely", "--network", "lan", "busybox", "true")
     assert "no DHCP server answered on eth0" in text
     one.docker("rm", "lonely")
 
 
-def test_a_lease_is_renewed_until_another_is_given(
-    one: Daemon, dnsmasq: Dnsmasq, other: Machine
-) -> None:
+@pytest.mark.usefixtures("silence")
+def test_a_lease_is_renewed_until_another_is_given(one: Daemon, other: Machine) -> None:
     """By a server that lets for seconds, and before each of whose words somebody forges others."""
-    dnsmasq.stop()
     create(one)
     with Landlord(other, "192.0.2.150") as landlord:
         first = run(one, "tenant", "lan")
