@@ -219,3 +219,15 @@ async def test_another_address(machine: Machine) -> None:
     assert again.lease is not None
     assert str(again.addresses[0]) == str(again.lease.address) == "192.0.2.77/24"
     assert again.mac == ep.mac
+
+
+@pytest.mark.parametrize("internal", [False, True])
+async def test_who_is_asked_for_names(machine: Machine, internal: bool) -> None:
+    """The servers of the lease, from inside; of an internal network nobody."""
+    box = machine.box("one")
+    await machine.controller.create_network(replace(LAN, internal=internal))
+    await machine.controller.open_sandbox(box, [("lan", EndpointRequest())])
+    view = machine.dataplane.views[box.id]
+    assert view.forward is not internal
+    if not internal:
+        assert [(str(u.address), u.inside) for u in view.upstreams] == [("192.0.2.2", True)]

@@ -21,7 +21,8 @@ from fairlead.model.errors import Failed, Unavailable
 
 ETH_P_ALL = 0x0003
 ETHERNET = 1
-SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_UNICAST = 263, 1, 3
+SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_IGNORE_OUTGOING = 263, 1, 23
+PACKET_MR_UNICAST = 3
 SO_ATTACH_FILTER = 26
 MOST_BYTES = 4096
 GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENETDOWN})
@@ -66,6 +67,8 @@ class Segment:
 
     def _open(self, mac: bytes) -> bytes:
         _filter(self._sock)
+        # What leaves by the link is no answer: a container there may forge one.
+        self._sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
         self._sock.bind((self.link, ETH_P_ALL))
         _, _, _, kind, own = self._sock.getsockname()
         if kind != ETHERNET:
