@@ -13,7 +13,7 @@ from tests.lab.machine import CHECKOUT
 pytestmark = pytest.mark.root
 
 PAGE = (CHECKOUT / "docs" / "drivers.md").read_text()
-SECTION = PAGE[PAGE.index("## macvlan and ipvlan") :]
+SECTION = PAGE[PAGE.index("## macvlan and ipvlan") :].partition("\n## ")[0]
 BLOCKS = re.findall(r"```sh\n(.*?)```", SECTION, flags=re.DOTALL)
 ELSEWHERE = ("ipvlan", "eth0.", "dhcp")
 HERE = [block for block in BLOCKS if not any(word in block for word in ELSEWHERE)]
