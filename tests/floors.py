@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("model",),
-    ("plan", "ipam", "driver", "firewall", "dns", "picture", "cluster"),
+    ("plan", "ipam", "driver", "firewall", "dns", "picture", "cluster", "dhcp"),
     ("kernel", "store", "runtime", "http", "dataplane", "gossip"),
     ("controller",),
     ("engine", "library"),

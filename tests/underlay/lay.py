@@ -7,12 +7,14 @@ Runs inside a machine: `python -m tests.underlay.lay FOLDER`, with lines on its 
     gone NAME
     clear
 
+A network whose SUBNET is "dhcp" has its addresses from a server on its parent's segment.
 What a line calls for is planned by fairlead and applied to the kernel; the answer is a line.
 Namespaces are pinned in the folder, under the names of the boxes. Nobody answers for names.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sys
 from collections.abc import Callable
@@ -20,11 +22,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from fairlead.controller import parents, requests, want
-from fairlead.controller.join import Joiner
+from fairlead.controller.join import Held, Joiner, nothing_held, ways
+from fairlead.controller.leases.lessor import Leases
 from fairlead.firewall.backends import firewall
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.model.endpoint import EndpointRequest
 from fairlead.model.errors import FairleadError
+from fairlead.model.lease import Lease
 from fairlead.model.marks import Marks
 from fairlead.model.network import NetworkRequest, PoolRequest
 from fairlead.model.sandbox import Sandbox
@@ -42,6 +46,8 @@ class House:
         self.kernel = LinuxKernel(folder, MARKS)
         self.world = World()
         self._drawn = 0
+        self.held: Held = nothing_held
+        self._leases = Leases(self)
 
     def draw(self, count: int) -> str:
         """Hex digits that look random."""
@@ -50,17 +56,18 @@ class House:
 
     def net(self, name: str, driver: str, subnet: str, *options: str) -> None:
         """Make a network."""
-        six = ":" in subnet
+        six, leased = ":" in subnet, subnet == "dhcp"
         request = NetworkRequest(
             name,
             driver,
-            (PoolRequest(subnet),),
+            () if leased else (PoolRequest(subnet),),
             dict(option.split("=", 1) for option in options if "=" in option),
+            ipam_driver="dhcp" if leased else "default",
             internal="-internal" in options,
             enable_ipv4=not six,
             enable_ipv6=six,
         )
-        requests.check_request(self.world, request)
+        requests.check_request(self.world, request, foreign=leased)
         found = requests.pools(self.world, request, (), ())
         net = requests.network(request, self.draw(32), len(self.world.networks), found)
         footing = self.kernel.footing(parents.asked(net), parents.OPTIONS)
@@ -78,14 +85,26 @@ class House:
             EndpointRequest(ipv4=address) if address and ":" not in address else EndpointRequest()
         )
         joiner = Joiner(self.world, box, self.draw)
-        joiner.join(net, request)
-        self._become(Change(put=(box, *joiner.endpoints)))
+        ep = joiner.join(net, request)
+        if net.leased:
+            ep = asyncio.run(self._leases.let(net, box, ep, request))
+            ep = replace(ep, gateways=ways(net, box, ep.addresses, ep.lease))
+        self._become(Change(put=(box, ep)))
+
+    async def relet(self, endpoint: str, lease: Lease) -> None:
+        """Nobody stays that long."""
+
+    def warn(self, text: str) -> None:
+        """Nobody listens."""
 
     def gone(self, name: str) -> None:
         """Remove a sandbox or a network."""
         boxes = [b for b in self.world.sandboxes.values() if b.name == name]
         ends = [e for b in boxes for e in self.world.in_sandbox(b.id)]
         nets = [n for n in self.world.networks.values() if n.name == name]
+        for ep in ends:
+            if ep.lease is not None:
+                asyncio.run(self._leases.give_back(self.world.networks[ep.network], ep))
         self._become(Change(drop=(*ends, *boxes, *nets)))
 
     def clear(self) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.docker.stage import eventually
 from tests.lab import Machine, Switch
 from tests.lab.machine import CHECKOUT
 from tests.lab.process import Process
+from tests.underlay.leases import served
 
 pytestmark = [pytest.mark.vm("uml"), pytest.mark.root]
 
@@ -223,3 +225,27 @@ def test_ipv6(both: tuple[Laid, Laid]) -> None:
     two.do(line, "box bx six", "box ba six", "gone bx")
     assert one.pings("aa", f"-6 {two.address('ba')}")
     assert one.inside("aa", "cat /proc/sys/net/ipv6/conf/eth0/accept_ra") == "0\n"
+
+
+def test_addresses_by_dhcp(both: tuple[Laid, Laid]) -> None:
+    """On a VLAN from who is there; each its own, though an ipvlan's MAC is its parent's."""
+    one, two = both
+    two.machine.shell(
+        "ip link add link eth0 name eth0.40 type vlan id 40; "
+        "ip addr add 198.51.100.2/24 dev eth0.40; ip link set eth0.40 up"
+    )
+    with served(two.machine, "eth0.40", "198.51.100") as server:
+        one.do("net forty ipvlan dhcp parent=eth0.40", "box aa forty", "box ab forty")
+        first, second = one.address("aa"), one.address("ab")
+        lets = server.of(first), server.of(second)
+        assert [let.name for let in lets if let is not None] == ["aa", "ab"]
+        assert one.pings("aa", second)
+        assert "default via 198.51.100.254" in one.inside("aa", "ip route")
+        assert two.host_pings(first)
+        one.do("gone aa")
+        eventually(lambda: server.of(first) is None)
+        assert server.of(second)
+        # What is said in the VLAN is not heard on the link below it.
+        one.do("gone ab", "gone forty", "net plain macvlan dhcp parent=eth0")
+        assert "no DHCP server answered on eth0" in one.say("box ac plain")
+    two.machine.shell("ip link del eth0.40")

@@ -35,6 +35,7 @@ from fairlead.cli.reload import Running
 from fairlead.cli.service import Manager, inherited
 from fairlead.cli.unserved import unserved
 from fairlead.cli.wiring import api_settings, engine_settings, judged, network_settings
+from fairlead.controller.ask import Several
 from fairlead.controller.controller import Controller
 from fairlead.controller.measured import Measured
 from fairlead.controller.plugins.plugins import Plugins
@@ -167,7 +168,8 @@ async def _put_together(
         host = replace(host, underlay=own, underlay_mtu=mtu_of(own))
     committer = Measured(store, kernel, dataplane, walls, host).watched(tally, journal.change)
     controller = Controller(committer, network_settings(config), config.exec_root / "netns")
-    plugins = controller.outside = Plugins()
+    plugins = Plugins()
+    controller.outside = Several(controller.leases, plugins)
     stack.push_async_callback(controller.close)
     oci = Oci(
         config.exec_root / "oci",

@@ -20,12 +20,13 @@ ends is committed first and told afterwards in the same way: a dead party is in 
 An errand is done when somebody has answered, even with a refusal, which is warned of.
 
 **Who is asked.** `Outside.find` says who has a say in a network: a `Ledger` that gives out
-pools and addresses (None: ours, from the world), and `Party`s that are told of the network
-and its endpoints, first to last; what ends is told last to first. Implement these to bring
-in another somebody; nothing else of this file has to change. All methods but `foreign` may
-take as long as they like within their own time limits; they raise a `FairleadError` whose
-message is one clear line, `Unavailable` when nobody answered. Whoever raises `Declined`
-vouches that nothing is left to take back.
+pools and addresses (None: ours, from the world), a `Lessor` that lets addresses where there
+are no pools, and `Party`s that are told of the network and its endpoints, first to last;
+what ends is told last to first. Implement these to bring in another somebody; nothing else
+of this file has to change. All methods but `foreign` may take as long as they like within
+their own time limits; they raise a `FairleadError` whose message is one clear line,
+`Unavailable` when nobody answered. Whoever raises `Declined` vouches that nothing is left to
+take back.
 
 The flows are in `asker`, errands are run by `courier`.
 """
@@ -75,6 +76,21 @@ class Ledger(Protocol):
         """We have started again; this network's pools and these addresses are held."""
 
 
+class Lessor(Protocol):
+    """Who lets addresses to endpoints for a time, on a network that has no pools of ours."""
+
+    async def let(
+        self, net: Network, box: Sandbox, ep: Endpoint, request: EndpointRequest
+    ) -> Endpoint:
+        """The endpoint with its lease and what follows from it; whoever fails leaves nothing."""
+
+    async def give_back(self, net: Network, ep: Endpoint) -> None:
+        """An endpoint's lease is over."""
+
+    async def resume(self, net: Network, endpoints: Sequence[Endpoint]) -> None:
+        """We have started again, and these have leases."""
+
+
 class Party(Protocol):
     """Who builds a network elsewhere, or must know of it."""
 
@@ -116,6 +132,7 @@ class Say:
     """The driver is somebody else's program."""
     gateways: frozenset[int] = BOTH
     """The families of which an address is set aside for a gateway."""
+    lessor: Lessor | None = None
 
 
 NOBODY = Say()

@@ -184,6 +184,13 @@ class Asker(Maker):
             ep = replace(ep, addresses=given, mac=own, gateways=ways(net, box, given))
             facts.check_endpoint(self._expected(), net, ep)
             self._promised[ep.id] = ep
+        if say.lessor is not None:
+            ep = await self._answer(say.lessor.let(net, box, ep, draft.request))
+            dues = [self._errand(Due.ADDRESS, net, ep, address=a) for a in ep.addresses]
+            await self._owe(owed, dues)
+            ep = replace(ep, gateways=ways(net, box, ep.addresses, ep.lease))
+            facts.check_endpoint(self._expected(), net, ep)
+            self._promised[ep.id] = ep
         if say.parties:
             gone = self._errand(Due.LEAVE, net, ep)
             await self._owe(owed, [gone])

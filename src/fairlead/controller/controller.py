@@ -21,6 +21,7 @@ from fairlead.controller.commit import Committer
 from fairlead.controller.doctor import Doctor
 from fairlead.controller.healing import Healer
 from fairlead.controller.join import Draw
+from fairlead.controller.leases.lessor import Leases
 from fairlead.controller.maker import whole
 from fairlead.controller.resume import resume
 from fairlead.controller.sandboxes import Sandboxes
@@ -49,6 +50,9 @@ class Controller(Sandboxes):
             committer, self._lock, lambda: self.world, self._warn, self._tell_overlap
         )
         self.healer.looked.append(lambda: self.unreached.look(self.world, committer.host))
+        self.leases = Leases(self)
+        self.outside = self.leases
+        self.committed.append(self.leases.heed)
         self.doctor = Doctor(
             committer, self._lock, lambda: self.world, lambda: self.warnings, self._upstreams
         )
@@ -80,6 +84,7 @@ class Controller(Sandboxes):
     async def close(self) -> None:
         """Stop; what runs goes on running."""
         await self._hush()
+        await self.leases.close()
         await self.healer.close()
         await self._finish()
         self._committer.close()

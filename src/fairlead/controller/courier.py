@@ -84,6 +84,8 @@ class Courier:
                 say = await self._outside().find(net, patient=False)
                 if say.ledger is not None:
                     await say.ledger.resume(net, endpoints)
+                if say.lessor is not None:
+                    await say.lessor.resume(net, endpoints)
                 for party in say.parties:
                     await party.resume(net, endpoints)
             except FairleadError as error:
@@ -136,6 +138,8 @@ class Courier:
             case Due.ADDRESS if say.ledger is not None and ep is not None:
                 assert errand.address is not None
                 await say.ledger.release(net, ep, errand.address)
+            case Due.ADDRESS if say.lessor is not None and ep is not None:
+                await say.lessor.give_back(net, ep)
             case Due.DELETE:
                 for party in reversed(say.parties):
                     await party.delete(net)

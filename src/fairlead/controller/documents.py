@@ -27,6 +27,7 @@ import msgspec
 from fairlead.model.endpoint import Endpoint, Port, PortRequest, StaticRoute
 from fairlead.model.errand import Due, Errand
 from fairlead.model.keyring import Keyring, Member
+from fairlead.model.lease import Lease
 from fairlead.model.network import Network, Pool, Scope
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
@@ -120,6 +121,24 @@ def _route(raw: Mapping[str, Any]) -> StaticRoute:
     return StaticRoute(ip_network(raw["destination"]), via)
 
 
+def _lease(raw: Mapping[str, Any]) -> Lease:
+    router = IPv4Address(raw["router"]) if raw["router"] else None
+    return Lease(
+        address=IPv4Interface(raw["address"]),
+        server=IPv4Address(raw["server"]),
+        begun=raw["begun"],
+        seconds=raw["seconds"],
+        renew_seconds=raw["renew_seconds"],
+        rebind_seconds=raw["rebind_seconds"],
+        router=router,
+        servers=tuple(IPv4Address(text) for text in raw["servers"]),
+        server_mac=raw["server_mac"],
+        mac=raw["mac"],
+        client_id=raw["client_id"],
+        name=raw["name"],
+    )
+
+
 def _member(raw: Mapping[str, Any]) -> Member:
     return Member(raw["number"], base64.b64decode(raw["birth"]))
 
@@ -145,6 +164,7 @@ READERS: Mapping[str, Callable[[Any], object]] = {
     "links": _each(tuple),
     "exposed": _each(tuple),
     "routes": _each(_route),
+    "lease": _maybe(_lease),
     "due": Due,
     "net": lambda raw: _build("network", raw),
     "ep": _maybe(lambda raw: _build("endpoint", raw)),

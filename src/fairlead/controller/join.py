@@ -11,6 +11,7 @@ from fairlead.ipam.addresses import assign, check_endpoint, check_mac, link_loca
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errors import Failed, Forbidden
 from fairlead.model.hold import Holds
+from fairlead.model.lease import Lease
 from fairlead.model.network import Network
 from fairlead.model.options import ENDPOINT_IFNAME, interface_name
 from fairlead.model.parent import host_link
@@ -121,7 +122,9 @@ def own_mac(
     addresses: tuple[IPInterface, ...],
 ) -> str:
     """The MAC of an endpoint; of a driver that is somebody else's it may have one already."""
-    usual = mac(addresses, f"{box.container}{net.id}")
+    owner = f"{box.container}{net.id}"
+    # A server knows who asks by the MAC, which comes before the address there.
+    usual = mac_of(owner) if net.leased else mac(addresses, owner)
     if net.on_parent:
         found = parents.mac_of(net, request, usual)
         return check_mac(found) if found else ""
@@ -133,11 +136,19 @@ def own_mac(
     return mac_of(endpoint) if net.shared else usual
 
 
-def ways(net: Network, box: Sandbox, addresses: tuple[IPInterface, ...]) -> tuple[IPAddress, ...]:
+def ways(
+    net: Network,
+    box: Sandbox,
+    addresses: tuple[IPInterface, ...],
+    lease: Lease | None = None,
+) -> tuple[IPAddress, ...]:
     """Where an endpoint with these addresses leads; somebody else's driver says that itself."""
     if net.remote or not driver(net).WAY_OUT:
         return ()
-    return tuple(w for w in parents.ways_out(net, addresses) if w.version not in box.routed)
+    found = parents.ways_out(net, addresses)
+    if lease is not None and lease.router is not None:
+        found = (lease.router,)
+    return tuple(w for w in found if w.version not in box.routed)
 
 
 def free_name(prefix: str, taken: Collection[str]) -> str:

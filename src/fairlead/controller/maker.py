@@ -34,7 +34,10 @@ REAP_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class NetworkEvent:
-    """Something that happened to a network: create, connect, disconnect, destroy, overlap."""
+    """Something that happened to a network: create, connect, disconnect, destroy, overlap.
+
+    Or update: it has given a container another address.
+    """
 
     action: str
     network: Network

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from fairlead.controller import leased
 from fairlead.driver.interface import DRIVERS
 from fairlead.ipam.pool import Base, choose, parse, placed, settle
 from fairlead.model.errors import Conflict, Failed, Forbidden, Invalid, NotFound
@@ -56,6 +57,7 @@ def check_request(world: World, request: NetworkRequest, foreign: bool = False) 
         raise Forbidden(NO_SWARM if request.ingress else scope)
     if not request.enable_ipv4 and not request.enable_ipv6:
         raise Invalid("IPv4 or IPv6 must be enabled")
+    leased.check(request)
     _check_driver(request, foreign)
     if request.driver == "overlay":
         flag(request.options, HOST_ACCESS, False)
@@ -178,6 +180,8 @@ def pools(
     said = [r for r in request.pools if r.subnet or r.gateway or r.ip_range or r.auxiliary]
     if request.config_only:
         return parse(said)
+    if leased.is_leased(request):
+        return ()
     several = remote or request.driver in KINDS
     reserved = {v: v in gateways and _has_gateway(request, v, remote) for v in (4, 6)}
     enabled = {4: request.enable_ipv4, 6: request.enable_ipv6}

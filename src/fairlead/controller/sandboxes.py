@@ -9,12 +9,13 @@ from pathlib import Path
 
 from fairlead.controller import (
     adoption,
+    facts,
     gateway,
 )
 from fairlead.controller.ask import NOBODY, Say
 from fairlead.controller.asker import Draft
 from fairlead.controller.commit import Committer
-from fairlead.controller.join import Draw, Held, Joiner, nothing_held
+from fairlead.controller.join import Draw, Held, Joiner, nothing_held, ways
 from fairlead.controller.maker import whole
 from fairlead.controller.networks import Networks
 from fairlead.controller.start import Settings
@@ -22,6 +23,7 @@ from fairlead.driver.interface import DRIVERS
 from fairlead.kernel.port import Place
 from fairlead.model.endpoint import Endpoint, EndpointRequest, Port, PortRequest
 from fairlead.model.errors import Conflict, Failed, Forbidden, NotFound, Unsupported
+from fairlead.model.lease import Lease
 from fairlead.model.network import Network
 from fairlead.model.sandbox import Sandbox, SandboxRequest
 from fairlead.model.step import Step
@@ -197,6 +199,29 @@ class Sandboxes(Networks):
         async with self._lock:
             box = replace(self._box(sandbox), name=name)
             await self._commit(Change(put=(box,)))
+
+    @whole
+    async def relet(self, endpoint: str, lease: Lease) -> None:
+        """Write an endpoint anew with another lease; its address and ways follow from that.
+
+        Raises Failed for a lease that cannot be, beside what there is. One that is gone by now
+        is no error.
+        """
+        async with self._lock:
+            ep = self.world.endpoints.get(endpoint)
+            if ep is None:
+                return
+            box, net = self.world.sandboxes[ep.sandbox], self.world.networks[ep.network]
+            found = (lease.address,)
+            way = ways(net, box, found, lease)
+            new = replace(ep, addresses=found, gateways=way, lease=lease)
+            facts.check_endpoint(self.world, net, new)
+            if (ep.addresses, ep.gateways) == (found, way):
+                await self._commit(Change(put=(new,)))
+            else:
+                await self._commit_sandbox(box, put=(new,))
+        if new.addresses != ep.addresses:
+            self._tell("update", net, box.container)
 
     # Inside
 

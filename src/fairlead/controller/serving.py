@@ -94,14 +94,22 @@ def _lead(world: World, box: Sandbox, version: int) -> IPAddress | None:
 
 def view(world: World, box: Sandbox, upstreams: tuple[IPAddress, ...]) -> View:
     """What one sandbox sees."""
-    inside = bool(box.dns)
+    told = tuple(
+        address
+        for e in world.in_sandbox(box.id)
+        if e.lease is not None and not world.networks[e.network].internal
+        for address in e.lease.servers
+    )
+    inside = bool(box.dns or told)
     # One that asks us would ask in circles.
-    servers = [a for a in (names.given(box.dns) if inside else upstreams) if str(a) != RESOLVER]
+    asked = names.given(box.dns) if box.dns else told or upstreams
+    servers = [a for a in asked if str(a) != RESOLVER]
     return View(
         zones=names.zones_of(world, box),
         names=names.links(world, box),
         upstreams=tuple(Upstream(a, inside=inside) for a in servers[:3]),
-        forward=inside or names.may_forward(world, box),
+        # What the user said goes; what a DHCP server said leads out of no internal network.
+        forward=bool(box.dns) or names.may_forward(world, box),
         ndots=names.has_ndots(box),
         gateways=names.gateways(world, box),
         project=box.project,

@@ -32,6 +32,9 @@ from fairlead.runtime.image import Images, Use
 from fairlead.runtime.oci import Oci
 from fairlead.runtime.rootfs import Roots
 
+READDRESSED = "update"
+"""What happens to a network when it gives a container another address."""
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -91,6 +94,7 @@ class Engine:
             removal=Removal(shelf, launch, self.volumes, self.execs, events),
             clock=_now,
         )
+        self._membership = Membership(shelf, networking, etc, events)
         return Parts(
             shelf=shelf,
             creation=Creation(
@@ -105,7 +109,7 @@ class Engine:
             ),
             lifecycle=self._lifecycle,
             publishing=Publishing(shelf, networking, events),
-            membership=Membership(shelf, networking, etc, events),
+            membership=self._membership,
             changes=Changes(shelf, oci),
             copying=Copying(roots, etc.sources),
             streams=Streams(oci, self._tasks),
@@ -135,6 +139,11 @@ class Engine:
             directory=self._directory,
         )
         await recovery.run()
+        world = self.controller.world
+        for ep in world.endpoints.values():
+            # Another address may have come before anybody listened.
+            if ep.lease is not None:
+                self._membership.readdressed(world.sandboxes[ep.sandbox].container)
 
     async def close(self) -> None:
         """Let go of everything; containers live on."""
@@ -145,6 +154,8 @@ class Engine:
         attributes = {"name": news.network.name, "type": news.network.driver}
         if news.container:
             attributes = {"container": news.container, **attributes}
+            if news.action == READDRESSED:
+                self._membership.readdressed(news.container)
         if news.route:
             attributes = {**attributes, "route": news.route}
         self.events.emit("network", news.action, news.network.id, attributes)

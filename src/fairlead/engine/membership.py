@@ -11,6 +11,7 @@ from fairlead.engine import names, validate
 from fairlead.engine.documents import EndpointSettings, read
 from fairlead.engine.etc import Etc
 from fairlead.engine.events import Events, tell
+from fairlead.engine.holds import held
 from fairlead.engine.networking import Networking
 from fairlead.engine.record import Container
 from fairlead.engine.shelf import Shelf
@@ -105,6 +106,13 @@ class Membership:
         for other in self._shelf.all():
             if any(target == container.id for target, _ in other.record.links):
                 self._changed(other)
+
+    def readdressed(self, id_: str) -> None:
+        """A network has given a container another address: its files say so, and it is kept."""
+        container = self._shelf.get(id_)
+        if container is not None:
+            container.change(addresses=held(self._networking.controller.world, container))
+            self._changed(container)
 
     def _changed(self, container: Container) -> None:
         if container.running and not container.record.container_mode:

@@ -155,6 +155,9 @@ def _address_faults(network: Network, text: str, version: int) -> list[str]:
     if address is None or address.version != version:
         faults.append(f"invalid IPv{version} address: {text}")
     pools = [p for p in network.pools if p.subnet.version == version]
+    if network.leased and version == 4:
+        # Whether it can be had only the server knows.
+        return faults
     if not pools:
         faults.append(ONLY_WITH_SUBNET)
     elif not any(address is not None and address in pool.subnet for pool in pools):

@@ -22,6 +22,7 @@ from contextlib import AsyncExitStack
 from ipaddress import ip_network
 from pathlib import Path
 
+from fairlead.controller.ask import Several
 from fairlead.controller.commit import Committer
 from fairlead.controller.controller import Controller
 from fairlead.controller.plugins.plugins import Plugins
@@ -70,7 +71,7 @@ async def opened(
     committer = Committer(store, kernel, dataplane, walls(backend, marks), Host())
     settings = Settings(bridge="none", bases=bases)
     controller = Controller(committer, settings, folder / "netns")
-    controller.outside = Plugins()
+    controller.outside = Several(controller.leases, Plugins())
     stack.push_async_callback(controller.close)
     await controller.start()
     return controller

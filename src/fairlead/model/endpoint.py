@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fairlead.model.lease import Lease
 from fairlead.model.state import IPAddress, IPInterface, IPNetwork
 
 
@@ -103,6 +104,8 @@ class Endpoint:
     """Its driver wants no other way out to be given to the sandbox."""
     told: Mapping[str, str] = field(default_factory=dict)
     """What its driver tells of it, for people."""
+    lease: Lease | None = None
+    """What its address rests on, where a DHCP server gave it."""
 
     @property
     def ipv4(self) -> IPInterface | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from fairlead.model.lease import DHCP
 from fairlead.model.options import TRUE, BridgeOptions, Mode, bridge_options
 from fairlead.model.parent import HOST_ACCESS, KINDS, ParentOptions, parent_name, parent_options
 from fairlead.model.state import IPAddress, IPNetwork
@@ -140,6 +141,11 @@ class Network:
     def parent(self) -> str:
         """The link of the host on which it stands; empty for a network that has its own."""
         return parent_name(self.driver, self.options, self.id) if self.on_parent else ""
+
+    @property
+    def leased(self) -> bool:
+        """Whether its addresses come from a DHCP server on its parent's segment."""
+        return self.ipam_driver == DHCP and self.on_parent
 
     @property
     def default_bridge(self) -> bool:

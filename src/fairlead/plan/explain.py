@@ -217,6 +217,10 @@ def _endpoint_reason(world: World, resource: Resource, endpoint: Endpoint) -> st
         return f"{resource.destination} is reached by way of network {net.name}"
     if isinstance(resource, Route):
         return f"{net.name} is the network through which {box.name} reaches the outside"
+    lease = endpoint.lease
+    if isinstance(resource, Address) and lease is not None and resource.address == lease.address:
+        how = "for ever" if lease.endless else f"for {lease.seconds} s at a time"
+        return f"DHCP server {lease.server} lets it to {box.name} on network {net.name}, {how}"
     return f"{box.name} is on network {net.name}"
 
 

@@ -1,0 +1,1 @@
+"""DHCP as a client speaks it, without a wire."""
