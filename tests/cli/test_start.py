@@ -148,7 +148,8 @@ def test_ctrl_c_ends_a_stream_cleanly(recorder: Recorder) -> None:
     never = threading.Event()
     recorder.answers["GET /events"] = Answer(b"", after=never)
     env = {**os.environ, "DOCKER_HOST": recorder.host}
-    words = [*oracle.FAIRLEAD, "events"]
+    # A shell has whatever it starts in the background ignore interrupts, the tests as well.
+    words = ["env", "--default-signal=INT", *oracle.FAIRLEAD, "events"]
     with subprocess.Popen(
         words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
