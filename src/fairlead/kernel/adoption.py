@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from fairlead.kernel import rtnetlink
+from fairlead.kernel import rtrows
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.netns import Namespaces, is_namespace
 from fairlead.kernel.nft import redirected
@@ -62,8 +62,8 @@ def _stranger(namespaces: Namespaces, path: str) -> Place:
 def _here() -> Place:
     """The namespace that the thread is in."""
     with Socket() as netlink:
-        names = {row.index: row.name for row in rtnetlink.links(netlink)}
-        rows = rtnetlink.routes(netlink, HOST, names)
+        names = {row.index: row.name for row in rtrows.links(netlink)}
+        rows = rtrows.routes(netlink, HOST, names)
     ways = {row.route.destination.version for row in rows if not row.route.destination.prefixlen}
     return Place(_identity(), frozenset(names.values()), tuple(sorted(ways)))
 

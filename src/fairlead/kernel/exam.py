@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fairlead.kernel import rtnetlink
+from fairlead.kernel import rtrows
 from fairlead.kernel.iptables import Tables
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.rtnetlink import NDMSG, RTM_GETNEIGH
@@ -56,7 +56,7 @@ PRIORITIES = {
 
 def exam(netlink: Socket, tables: Tables, ruleset: str) -> Exam:
     """Everything; `ruleset` is what nftables lists of other people's tables."""
-    rows = rtnetlink.links(netlink)
+    rows = rtrows.links(netlink)
     bridges = {row.index: row.name for row in rows if row.kind == "bridge"}
     ports = Counter(bridges[row.master] for row in rows if row.master in bridges)
     return Exam(

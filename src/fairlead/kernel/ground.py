@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fairlead.kernel import rtnetlink
+from fairlead.kernel import rtrows
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.sysctl import read_sysctl
 from fairlead.model.ground import Ground
@@ -13,10 +13,10 @@ from fairlead.model.state import IPAddress
 
 def ground(netlink: Socket, own: IPAddress, hosts: Collection[IPAddress]) -> Ground:
     """What the host's links are to those hosts. Asked where the thread and the socket are."""
-    rows = rtnetlink.links(netlink)
+    rows = rtrows.links(netlink)
     names = {row.index: row.name for row in rows if row.up}
-    link = names.get(rtnetlink.holder(netlink, own), "")
-    ways = {host: names.get(rtnetlink.way(netlink, host), "") for host in hosts}
+    link = names.get(rtrows.holder(netlink, own), "")
+    ways = {host: names.get(rtrows.way(netlink, host), "") for host in hosts}
     near = {host: name for host, name in ways.items() if name}
     six = frozenset(name for name in {link, *near.values()} if name and _has_six(name))
     return Ground(link, near, six)

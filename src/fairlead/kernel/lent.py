@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 
-from fairlead.kernel import rtnetlink
+from fairlead.kernel import rtnetlink, rtrows
 from fairlead.kernel.netlink import Answer, Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.model.facts import HostLink
@@ -23,11 +23,11 @@ GONE = frozenset({errno.ENODEV, errno.ENXIO})
 
 def host_link(netlink: Socket, name: str) -> HostLink | None:
     """An interface of the host, with all that speaks against lending it."""
-    rows = rtnetlink.links(netlink)
+    rows = rtrows.links(netlink)
     row = next((row for row in rows if row.name == name), None)
     if row is None:
         return None
-    routes = rtnetlink.routes(netlink, HOST, {row.index: row.name})
+    routes = rtrows.routes(netlink, HOST, {row.index: row.name})
     own = addresses(netlink, row.index)
     # A route that comes with an address of its own says nothing more than that.
     routed = [r for r in routes if not any(ip in r.route.destination for ip in own)]
@@ -45,7 +45,7 @@ def host_link(netlink: Socket, name: str) -> HostLink | None:
 
 def addresses(netlink: Socket, index: int) -> tuple[IPAddress, ...]:
     """The addresses of a link, whoever gave them, but for those that it gives itself."""
-    found = rtnetlink.all_addresses(netlink, index)
+    found = rtrows.all_addresses(netlink, index)
     return tuple(address for address in found if not address.is_link_local)
 
 
@@ -79,7 +79,7 @@ def shape(namespaces: Namespaces, item: Lent) -> None:
     with namespaces.entered(item.namespace), Socket() as netlink:
         # Some drivers take an address only while the link is down.
         messages = [rtnetlink.set_link(item.inside, up=item.up)]
-        row = next((r for r in rtnetlink.links(netlink) if r.name == item.inside), None)
+        row = next((r for r in rtrows.links(netlink) if r.name == item.inside), None)
         if row is None:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         if item.mac and row.mac != item.mac:
@@ -99,7 +99,7 @@ def give_back(namespaces: Namespaces, marks: Marks, item: Lent) -> None:
     try:
         with namespaces.entered(item.namespace), Socket() as netlink:
             mark = marks.lent(item.name)
-            found = [row.index for row in rtnetlink.links(netlink) if row.alias == mark]
+            found = [row.index for row in rtrows.links(netlink) if row.alias == mark]
             for index in found:
                 _return(netlink, index, home, item.name)
     except FileNotFoundError:

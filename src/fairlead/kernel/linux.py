@@ -24,6 +24,7 @@ from fairlead.kernel import (
     lent,
     order,
     rtnetlink,
+    rtrows,
     sockets,
     underlay,
 )
@@ -96,7 +97,7 @@ class LinuxKernel:
         return self._observer.observe(scope)
 
     def strangers(self, keys: Collection[Key]) -> tuple[Key, ...]:
-        aliases = {row.name: row.alias for row in rtnetlink.links(self._host)}
+        aliases = {row.name: row.alias for row in rtrows.links(self._host)}
         tables: Tables | None = None
         found = []
         for key in keys:
@@ -116,10 +117,10 @@ class LinuxKernel:
         return self._outside.now()
 
     def vitals(self, rules: bool) -> Vitals:
-        rows = rtnetlink.links(self._host)
+        rows = rtrows.links(self._host)
         names = {row.index: row.name for row in rows}
         links = {r.name: LinkFact(r.name, r.up, names.get(r.master, ""), r.mtu) for r in rows}
-        ways = (row.route for row in rtnetlink.routes(self._host, HOST, names))
+        ways = (row.route for row in rtrows.routes(self._host, HOST, names))
         connected = frozenset((way.destination, way.link) for way in ways if way.via is None)
         sizes = self._rules.sizes() if rules else {}
         return Vitals(links, connected, sizes)
@@ -140,7 +141,7 @@ class LinuxKernel:
         except OSError:
             # Nearly always so, and much quicker than to look through all links.
             return None
-        found = {row.name: row for row in rtnetlink.links(self._host)}.get(name)
+        found = {row.name: row for row in rtrows.links(self._host)}.get(name)
         if found is not None and found.alias == self.marks.dying:
             self.reap()
             return None
@@ -240,7 +241,7 @@ class LinuxKernel:
         if not self._swept:
             self.namespaces.sweep()
             self._graves = {name for name in self.namespaces.names() if is_span(name)}
-            self._dying = rtnetlink.marked(self._host, self.marks.dying)
+            self._dying = rtrows.marked(self._host, self.marks.dying)
             self._swept = True
 
     def _reap_rest(self) -> None:
@@ -254,7 +255,7 @@ class LinuxKernel:
         self._forget_now()
 
     def _bury(self, netlink: Socket) -> None:
-        if rtnetlink.marked(netlink, self.marks.dying):
+        if rtrows.marked(netlink, self.marks.dying):
             netlink.batch([rtnetlink.delete_group(self.marks.group)])
 
     def _take_namespaces(self, steps: Sequence[Step]) -> None:
@@ -295,7 +296,7 @@ class LinuxKernel:
             if name not in self.namespaces.names():
                 # It lives because we listen; another is to have its names and its number.
                 with self.namespaces.entered_at(place), Socket() as netlink:
-                    rows = rtnetlink.links(netlink)
+                    rows = rtrows.links(netlink)
                     mine = [row.name for row in rows if row.alias == self.marks.alias]
                     netlink.batch([rtnetlink.delete_link(name) for name in mine])
         finally:

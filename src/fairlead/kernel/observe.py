@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from fairlead.kernel import adoption, rtnetlink, tunnel, underlay
+from fairlead.kernel import adoption, rtrows, tunnel, underlay
 from fairlead.kernel.iptables import ours
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import redirected
-from fairlead.kernel.rtnetlink import Link
+from fairlead.kernel.rtrows import Link
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.sysctl import read_sysctl
 from fairlead.kernel.xfrm import Xfrm
@@ -68,7 +68,7 @@ class Observer:
 
     def observe(self, scope: Scope) -> State:
         """All that is ours in a scope."""
-        rows = rtnetlink.links(self._host)
+        rows = rtrows.links(self._host)
         hosts = {row.index: row for row in rows}
         every = self._namespaces.names()
         spans = {name: self._links(name) for name in every if is_span(name)}
@@ -91,7 +91,7 @@ class Observer:
 
     def _links(self, namespace: str) -> list[Link]:
         with self._namespaces.entered(namespace), Socket() as netlink:
-            return rtnetlink.links(netlink)
+            return rtrows.links(netlink)
 
     def _of_host(self, rows: list[Link], cables: Cables, rules: bool) -> Iterator[Resource]:
         mine = [row for row in rows if row.alias == self._marks.alias]
@@ -143,7 +143,7 @@ class Observer:
         with self._namespaces.entered(name), Socket() as netlink:
             # Other links here may carry our mark and yet be another fairlead's.
             names: dict[int, str] = {}
-            rows = rtnetlink.links(netlink)
+            rows = rtrows.links(netlink)
             for row, cable in cables.ending(name, rows, netlink):
                 names[row.index] = row.name
                 yield cable
@@ -163,17 +163,17 @@ class Observer:
     def _number_of_host(self, netlink: Socket) -> int | None:
         fd = self._namespaces.open(HOST)
         try:
-            return rtnetlink.space_number(netlink, fd)
+            return rtrows.space_number(netlink, fd)
         finally:
             os.close(fd)
 
     def _upon(self, netlink: Socket, namespace: str, names: dict[int, str]) -> Iterator[Resource]:
         """What of ours stands on links."""
-        yield from rtnetlink.addresses(netlink, namespace, names)
-        yield from (r.route for r in rtnetlink.routes(netlink, namespace, names) if r.ours)
-        yield from rtnetlink.neighbours(netlink, namespace, names)
+        yield from rtrows.addresses(netlink, namespace, names)
+        yield from (r.route for r in rtrows.routes(netlink, namespace, names) if r.ours)
+        yield from rtrows.neighbours(netlink, namespace, names)
         if namespace == HOST:
-            yield from rtnetlink.proxies(netlink, namespace, names)
+            yield from rtrows.proxies(netlink, namespace, names)
 
     def _setting(self, key: Key) -> Resource | None:
         if key[0] == "sysctl":
@@ -248,7 +248,7 @@ class Cables:
         if place not in self._files:
             self._files[place] = self._namespaces.open(place)
             self._stack.callback(os.close, self._files[place])
-        return rtnetlink.space_number(netlink, self._files[place])
+        return rtrows.space_number(netlink, self._files[place])
 
 
 def _cable(near: Near, namespace: str, far: Link) -> Veth:

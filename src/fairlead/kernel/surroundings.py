@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 
-from fairlead.kernel import rtnetlink
+from fairlead.kernel import rtrows
 from fairlead.kernel.netlink import Socket, attributes, number, string
 from fairlead.kernel.port import Surroundings
 from fairlead.kernel.rtnetlink import (
@@ -41,15 +41,15 @@ def address_on(interface: str) -> IPAddress | None:
     except OSError:
         return None
     with Socket() as netlink:
-        found = rtnetlink.every_address(netlink, index)
+        found = rtrows.every_address(netlink, index)
     return next((a for a in sorted(found, key=lambda a: a.version) if not a.is_link_local), None)
 
 
 def mtu_of(address: IPAddress) -> int:
     """The MTU of the interface of this namespace that has an address; 0 if none has it."""
     with Socket() as netlink:
-        for row in rtnetlink.links(netlink):
-            if address in rtnetlink.every_address(netlink, row.index):
+        for row in rtrows.links(netlink):
+            if address in rtrows.every_address(netlink, row.index):
                 return row.mtu
     return 0
 
@@ -58,7 +58,7 @@ def has_address(address: IPAddress) -> bool:
     """Whether any interface of this namespace has an address."""
     with Socket() as netlink:
         return any(
-            address in rtnetlink.every_address(netlink, index) for index, _ in socket.if_nameindex()
+            address in rtrows.every_address(netlink, index) for index, _ in socket.if_nameindex()
         )
 
 
@@ -90,10 +90,10 @@ class Outside:
         return self._known
 
     def _look(self) -> Surroundings:
-        rows = rtnetlink.links(self._netlink)
+        rows = rtrows.links(self._netlink)
         self._ours = {row.index for row in rows if row.alias.startswith(self._marks.alias)}
         sizes = {row.index: row.mtu for row in rows if row.index not in self._ours}
-        routed, defaults, self._through = rtnetlink.reached(self._netlink, self._ours)
+        routed, defaults, self._through = rtrows.reached(self._netlink, self._ours)
         return Surroundings(routed, min((sizes[i] for i in defaults if i in sizes), default=0))
 
     def _passed_over(self, data: bytes) -> bool:

@@ -46,10 +46,10 @@ from fairlead.kernel.rtnetlink import (
     RTM_NEWLINK,
     RTM_NEWNEIGH,
     RTM_SETLINK,
-    Link,
     header,
     mac_bytes,
 )
+from fairlead.kernel.rtrows import Link
 from fairlead.model.state import IPAddress
 from fairlead.model.tunnel import Fdb, Vxlan
 

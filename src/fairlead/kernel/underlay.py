@@ -48,10 +48,10 @@ from fairlead.kernel.rtnetlink import (
     RTM_GETLINK,
     RTM_NEWLINK,
     RTM_SETLINK,
-    Link,
     header,
     mac_bytes,
 )
+from fairlead.kernel.rtrows import Link
 from fairlead.kernel.sysctl import write_sysctl
 from fairlead.model.marks import Marks
 from fairlead.model.parent import KINDS
