@@ -35,7 +35,8 @@ from fairlead.cluster.network import (
 from fairlead.cluster.node import decode_node
 from fairlead.cluster.overlay import NO_VNI, decode_overlay, encode_overlay, overlay_of
 from fairlead.cluster.pools import PoolId
-from fairlead.cluster.text import decoded, encoded, number_of
+from fairlead.cluster.text import decoded
+from fairlead.controller.shared import counting
 from fairlead.controller.shared.allocate import (
     release_address,
     release_pool,
@@ -59,7 +60,6 @@ from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
 from fairlead.store.shared import Away, Changed
 
-MOST_COUNT = (1 << 63) - 1
 MOST_TOLD = 10
 MOST_WAITS = 12
 MOST_PARTINGS = 60
@@ -95,7 +95,7 @@ async def put_network(
                 _fresh(keys.overlay(network.id), lambda old: old or _overlay(network, vnis))
             )
         undo(lambda: place.remove(keys.count(network.id)))
-        steps.append(_fresh(keys.count(network.id), lambda old: old or _count(0)))
+        steps.append(_fresh(keys.count(network.id), lambda old: old or counting.count(0)))
         undo(lambda: place.remove(keys.network(network.id)))
         steps.append(_fresh(keys.network(network.id), lambda old: value))
         await place.alter_all(*steps)
@@ -189,8 +189,8 @@ async def put_endpoint(
         rest = _rest(old)
         return encode_endpoint(network, endpoint, sandbox, host, anonymous=anonymous, rest=rest)
 
-    def counted(old: bytes | None) -> bytes:
-        return _counted(network.id, old, new[0])
+    def with_it(old: bytes | None) -> bytes:
+        return counting.counted(network.id, old, new[0])
 
     async def back() -> None:
         if new[0]:
@@ -200,13 +200,13 @@ async def put_endpoint(
         undo(back)
         try:
             await place.alter_all(
-                _fresh(key, written), Altering(lambda: keys.count(network.id), counted)
+                _fresh(key, written), Altering(lambda: keys.count(network.id), with_it)
             )
         except Away as error:
             raise Unsure(error, WrongCount(network.id, 0, 1)) from error
     if not new[0]:
         # Docker hosts look at endpoints only when the count is written.
-        await touch(place, network.id)
+        await counting.touch(place, network.id)
 
 
 async def remove_endpoint(
@@ -237,33 +237,11 @@ async def forget_endpoint(place: Place, network: str, endpoint: str) -> None:
     await _left(place, record.network, addresses)
 
 
-async def touch(place: Place, network: str) -> None:
-    """Tell Docker hosts to look at a network's endpoints again, by writing its count as it is."""
-    key = place.keys.count(network)
-    entry = await place.store.get(key)
-    if entry is None:
-        return
-    try:
-        await place.store.put(key, entry.value, entry.version)
-    except Changed:
-        # Somebody else wrote it, which tells them as well.
-        return
-
-
-async def set_count(place: Place, network: str, said: int, real: int) -> None:
-    """Correct a count, if it still says what it said."""
-
-    def corrected(old: bytes | None) -> bytes | None:
-        return _count(real) if old is not None and _number(old) == said else old
-
-    await place.alter(place.keys.count(network), corrected)
-
-
 async def _left(place: Place, network: Network, addresses: Sequence[IPAddress]) -> None:
     """What follows when an endpoint is gone: everything that can be done is done."""
     faults: list[Exception] = []
     try:
-        await place.alter(place.keys.count(network.id), _one_less)
+        await place.alter(place.keys.count(network.id), counting.one_less)
     except Away as error:
         faults.append(Unsure(error, WrongCount(network.id, 1, 0)))
     except FairleadError as error:
@@ -336,7 +314,7 @@ async def _close(place: Place, id_: str, record: NetworkRecord) -> None:
         if count is None and going:
             return
         there = await _there(place, id_)
-        counted = count is not None and _number(count.value) > 0
+        counted = count is not None and counting.number(count.value) > 0
         # A host that leaves is counted a moment longer than it is there.
         unknown = counted and not there.hosts and not 0 < waited < MOST_PARTINGS
         if there.users or unknown:
@@ -430,21 +408,3 @@ def _rest(old: bytes | None) -> dict[str, object] | None:
         return None if old is None else decoded(old)
     except Invalid:
         return None
-
-
-def _count(number: int) -> bytes:
-    return encoded({"Count": number})
-
-
-def _number(value: bytes) -> int:
-    return number_of(decoded(value), "Count", MOST_COUNT)
-
-
-def _counted(network: str, old: bytes | None, new: bool) -> bytes:
-    if old is None:
-        raise NotFound(f"network {network} not found")
-    return _count(_number(old) + 1) if new else old
-
-
-def _one_less(old: bytes | None) -> bytes | None:
-    return None if old is None else _count(max(_number(old) - 1, 0))
