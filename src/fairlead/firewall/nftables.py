@@ -11,8 +11,8 @@
 
 A packet passes as many rules with a thousand networks and ports as with one: a
 bridge is an entry in a map, a port is another, a range of ports that keep their
-numbers is one interval. A change touches the elements that it is about. What a
-packet may do is what the iptables renderer says; tests prove it by packets.
+numbers is one interval in its protocol's map. A change touches the elements that it is
+about. What a packet may do is what the iptables renderer says; tests prove it by packets.
 
 Names begin with c_, s_ or m_, because many short words mean something to nft.
 """
@@ -39,7 +39,9 @@ from fairlead.model.state import Resource
 
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 KNOWN = "ct state established,related accept"
-DOORS = ("s_doors", "s_door_ranges")
+PROTOCOLS = ("tcp", "udp", "sctp")
+"""Intervals have a set for each: nft 1.0.6 swaps the bytes of a protocol that is part of one as
+if it were two, which not every kernel takes (6.12.117 refuses)."""
 
 
 class NftablesRenderer:
@@ -62,6 +64,7 @@ class NftablesRenderer:
         """The table, its sets and maps while they are empty, and the chains on hooks."""
         yield NftTable(self.family, self.table, self._comment)
         address, door = self._type, f"{self._type} . inet_proto . inet_service"
+        span = f"{address} . inet_service"
         sets = {
             "s_bridges": "type ifname",
             "s_ways": "type ifname",
@@ -71,7 +74,7 @@ class NftablesRenderer:
             "s_closed": f"type {address}; flags interval",
             "s_trusted": f"type ifname . {address}; flags interval",
             "s_doors": f"type {door}",
-            "s_door_ranges": f"type {door}; flags interval",
+            **{f"s_door_ranges_{p}": f"type {span}; flags interval" for p in PROTOCOLS},
             "s_looped": f"type {door}",
             "s_links": f"type {address} . {door}",
             "s_hairpin": f"type {address} . ifname; flags interval",
@@ -82,8 +85,10 @@ class NftablesRenderer:
             "m_snat": f"type {address} : {address}; flags interval",
             "m_ports": f"type inet_proto . inet_service : {address} . inet_service",
             "m_ports_at": f"type {door} : {address} . inet_service",
-            "m_ranges": f"type inet_proto . inet_service : {address}; flags interval",
-            "m_ranges_at": f"type {door} : {address}; flags interval",
+            **{
+                f"m_ranges_{p}": f"type inet_service : {address}; flags interval" for p in PROTOCOLS
+            },
+            **{f"m_ranges_at_{p}": f"type {span} : {address}; flags interval" for p in PROTOCOLS},
         }
         for kind, named in (("set", sets), ("map", maps)):
             for name, spec in named.items():
@@ -138,8 +143,8 @@ class NftablesRenderer:
             *(["iifname @s_ways return"] if self.habits.proxied else []),
             f"dnat {f} to {door} map @m_ports_at",
             f"dnat {f} to meta l4proto . th dport map @m_ports",
-            f"dnat to {door} map @m_ranges_at",
-            "dnat to meta l4proto . th dport map @m_ranges",
+            *(f"dnat to {f} daddr . {p} dport map @m_ranges_at_{p}" for p in PROTOCOLS),
+            *(f"dnat to {p} dport map @m_ranges_{p}" for p in PROTOCOLS),
         )
         local = "fib daddr type local jump c_dnat"
         yield self._hook("c_prerouting", "nat hook prerouting priority dstnat", local)
@@ -201,7 +206,10 @@ class NftablesRenderer:
             return
         if bridge.icc:
             yield f"iifname {name} accept"
-        doors = [f"{f} daddr . meta l4proto . th dport @{name} accept" for name in DOORS]
+        doors = [
+            f"{f} daddr . meta l4proto . th dport @s_doors accept",
+            *(f"{f} daddr . {p} dport @s_door_ranges_{p} accept" for p in PROTOCOLS),
+        ]
         if not self.habits.proxied:
             # It is the kernel that leads to published ports then, from whatever network.
             yield f"ct status dnat {KNOWN}"
@@ -230,17 +238,21 @@ class NftablesRenderer:
             yield from self._led(run) if run.port.host_port else ()
         doors = {(p.address, p.protocol, p.port): p for p in mine}
         for run in ranges(doors.values(), doors=True):
-            where = "s_door_ranges" if run.count > 1 else "s_doors"
-            yield self._element(where, f"{run.port.address} . {run.port.protocol} . {run.inside}")
+            address, protocol = run.port.address, run.port.protocol
+            if run.count > 1:
+                yield self._element(f"s_door_ranges_{protocol}", f"{address} . {run.inside}")
+            else:
+                yield self._element("s_doors", f"{address} . {protocol} . {run.inside}")
 
     def _led(self, run: Range) -> Iterator[Resource]:
         port = run.port
         at = "" if port.host_ip.is_unspecified else "_at"
         host = f"{port.host_ip} . " if at else ""
-        item = f"{host}{port.protocol} . {run.outside}"
         if run.count > 1:
-            yield self._element(f"m_ranges{at}", item, str(port.address))
+            where = f"m_ranges{at}_{port.protocol}"
+            yield self._element(where, f"{host}{run.outside}", str(port.address))
         else:
+            item = f"{host}{port.protocol} . {run.outside}"
             yield self._element(f"m_ports{at}", item, f"{port.address} . {port.port}")
         if port.host_ip.is_loopback:
             for number in range(port.host_port, port.host_port + run.count):

@@ -127,7 +127,9 @@ SETS = {
     "s_closed": "a container's own address is closed from outside, published port or not",
     "s_trusted": "the interface is trusted: published ports are reached directly",
     "s_doors": "the port is published",
-    "s_door_ranges": "the ports are published",
+    "s_door_ranges_tcp": "the ports are published",
+    "s_door_ranges_udp": "the ports are published",
+    "s_door_ranges_sctp": "the ports are published",
     "s_looped": "the port is published on the loopback, for this host alone",
     "s_links": "the link is open in spite of icc",
     "s_guarded": "what comes from there is judged: the network has antispoof",
@@ -164,8 +166,12 @@ SETS = {
     "m_snat": "the outside sees the address that was chosen",
     "m_ports": "the port is published",
     "m_ports_at": "the port is published at that address",
-    "m_ranges": "the ports are published",
-    "m_ranges_at": "the ports are published at that address",
+    "m_ranges_tcp": "the ports are published",
+    "m_ranges_udp": "the ports are published",
+    "m_ranges_sctp": "the ports are published",
+    "m_ranges_at_tcp": "the ports are published at that address",
+    "m_ranges_at_udp": "the ports are published at that address",
+    "m_ranges_at_sctp": "the ports are published at that address",
 }
 """What it means to be an element of one of our sets and maps."""
 
