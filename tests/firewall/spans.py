@@ -48,7 +48,7 @@ def _ports(box: str) -> Iterator[Port]:
 
 def world(*boxes: str) -> World:
     """A network of both families, and some of the containers."""
-    net = network("spans", 18, six=True)
+    net = network("cafe", 18, six=True)
     found = World().after(Change(put=(net,)))
     for number, box in enumerate(PUBLISHED):
         if box in boxes:

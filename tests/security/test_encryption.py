@@ -26,6 +26,7 @@ import pytest
 from fairlead.cluster import keyring, sealing
 from fairlead.driver.wrapping import inside
 from fairlead.firewall import tunnels
+from fairlead.firewall.policy import Habits
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.fake import FakeKernel
 from fairlead.kernel.linux import LinuxKernel
@@ -39,6 +40,7 @@ from fairlead.model.step import Step
 from fairlead.model.tunnel import SEALED_PORT
 from fairlead.model.xfrm import XfrmState
 from fairlead.plan.diff import diff
+from tests.firewall import led
 from tests.security.frames import UDP, Seen
 from tests.security.place import Place
 from tests.security.wire import PATIENCE_SECONDS, Wire
@@ -115,6 +117,7 @@ class Host:
     def become(self, want: State) -> None:
         """Whatever is there, it is now so."""
         self.apply(*diff(want, self.observe()))
+        self.on(self.kernel.reap)
 
     def ip(self, words: str) -> str:
         command = ["ip", "-n", self.name, *words.split()]
@@ -239,9 +242,15 @@ def plain(seen: Seen) -> int:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each host has a folder in which its containers' namespaces are."""
+    return tmp_path_factory.mktemp("hosts")
+
+
+@pytest.fixture(scope="module")
+def both(hosts: Path) -> Iterator[Pair]:
     """Two hosts: making them takes longer than any test."""
-    found = Pair(tmp_path_factory.mktemp("hosts"))
+    found = Pair(hosts)
     yield found
     found.close()
 
@@ -413,3 +422,21 @@ def test_associations_on_both_kernels(pair: Pair) -> None:
         apply(Step(mine, None))
         apply(Step(mine, None))
         assert observe() == {}
+
+
+@pytest.mark.parametrize("habits", [Habits(), Habits(proxied=False)], ids=["usual", "unproxied"])
+def test_this_kernel_takes_the_nftables_backend(pair: Pair, habits: Habits, hosts: Path) -> None:
+    """Nothing of encryption: it is one of a distribution's, and takes less than newer ones.
+
+    The whole table stands as it was meant, and ranges of published ports lead to containers.
+    """
+    one, two = pair.hosts
+    want = led.wanted(MARKS, habits)
+    one.become(want)
+
+    found = one.observe()
+    assert {k: v for k, v in found.items() if k[0].startswith("nft")} == {
+        k: v for k, v in want.items() if k[0].startswith("nft")
+    }
+    cases = {(version, *case) for version in (4, 6) for case in led.CASES}
+    assert led.answered(two.outside, hosts / one.name) == cases
