@@ -77,10 +77,12 @@ def check_endpoint(world: World, net: Network, ep: Endpoint) -> None:
     if len(ep.routes) != len({route.destination for route in ep.routes}):
         raise Lie(who, "wants two routes to the same destination")
     for other in world.in_sandbox(ep.sandbox):
-        theirs = _destinations(world.networks[other.network], other)
-        if other.id != ep.id and (both := mine & theirs):
-            name = world.networks[other.network].name
-            raise Lie(who, f"wants a route to {min(both)}, as network {name} does")
+        theirs = world.networks.get(other.network)
+        if theirs is None or other.id == ep.id:
+            # What was promised on a network that has gone meanwhile comes to nothing.
+            continue
+        if both := mine & _destinations(theirs, other):
+            raise Lie(who, f"wants a route to {min(both)}, as network {theirs.name} does")
 
 
 def _destinations(net: Network, ep: Endpoint) -> set[str]:
