@@ -361,3 +361,11 @@ def test_container_mode_follows_its_owner(lan: Lan) -> None:
     lan.run("bb", "--network container:aa")
     lan.docker("network", "connect", "red", "aa")
     assert lan.inside("bb", "ls /sys/class/net").split() == ["eth0", "eth1", "lo"]
+
+
+def test_explain_takes_a_name_for_a_name(lan: Lan) -> None:
+    """A container that is called as the id of a network begins is the one that is meant."""
+    name = lan.create("red", "")[:5]
+    lan.run(name, "--network red")
+    said = lan.daemon.fairlead("explain", name).stdout
+    assert said.startswith(f"container {name} ")

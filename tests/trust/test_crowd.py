@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.docker.stage import eventually
 from tests.lab.daemon import Answer
 from tests.trust.scene import Scene
 
@@ -47,6 +48,8 @@ def stage() -> Iterator[Scene]:
         made.daemon.docker("network", "create", "plaza")
         # What the first container leaves for all that come, such as its image's root.
         made.daemon.docker("run", "--rm", "--network", "plaza", "busybox", "true")
+        # Its cable is the kernel's to end, which takes its time.
+        eventually(lambda: "veth" not in made.host.shell("ls /sys/class/net").stdout)
         yield made
 
 

@@ -173,8 +173,9 @@ async def explain(call: Call) -> Reply:
     """Each kernel object that stands for a network, container or sandbox. Our extension."""
     ref = call["ref"]
     named = [net.id for net in call.controller.world.networks.values() if net.name == ref]
-    # The name of a sandbox says more than the start of some network's id.
+    # A name says more than the start of some network's id.
     named += [box.id for box in call.boxes.all() if ref in (box.name, box.id)]
+    named += [each.id for each in call.engine.containers.all() if ref in (each.name, each.id)]
     try:
         subject = named[0] if named else call.controller.network(ref).id
     except NotFound:
