@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from tests.lab.certificates import Certificates
 from tests.lab.debian import consul as consul_program
 from tests.lab.debian import unpacked
 from tests.lab.machine import Machine
-from tests.lab.process import status_text
+from tests.lab.process import Process, only_child, status_text
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_SECONDS = 60
@@ -168,8 +169,13 @@ class Server:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Makes it hang: connections stay, and nothing answers."""
+        """Makes it hang: connections stay, and nothing answers from now on."""
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        # Its threads stop one by one, and until then some of them still answer.
+        while not self._still():
+            assert time.monotonic() < deadline, "it does not stop"
+            time.sleep(0.005)
 
     def thaw(self) -> None:
         """Lets it go on."""
@@ -181,6 +187,14 @@ class Server:
         if sent == signal.SIGCONT:
             # nsenter, which may stand between, has stopped with its child, and waits for no one.
             subprocess.Popen.send_signal(self._process, sent)
+
+    def _still(self) -> bool:
+        """Whether every thread of it is stopped."""
+        process = self._process
+        assert process is not None, "it was never started"
+        pid = only_child(process) if isinstance(process, Process) else process.pid
+        tasks = Path(f"/proc/{pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(") ")[2].startswith("T") for stat in tasks)
 
     def _end(self, sent: signal.Signals) -> None:
         assert self._process is not None, "it was never started"
