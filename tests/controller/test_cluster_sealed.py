@@ -98,6 +98,11 @@ class Sealed(Cluster):
         ring = self.ring()
         await eventually(lambda: self.agree(ring.generation, *self.steady))
 
+    def have_it(self) -> bool:
+        """Whether all hosts have the keyring that is in the store."""
+        found = self.ring()
+        return all(host.machine.controller.world.ring == found for host in self.hosts)
+
     def agree(self, generation: int, *hosts: Host) -> bool:
         """Whether hosts have come so far."""
         rings = [host.machine.controller.world.ring for host in hosts]
@@ -151,7 +156,10 @@ async def restart(cluster: Sealed, host: Host, ready: bool = True) -> None:
 async def all_three(cluster: Sealed) -> tuple[Sandbox, ...]:
     """A container on each host; and they understand each other from now on."""
     boxes = [await host.run(host.name, "secret") for host in cluster.hosts]
-    await eventually(lambda: meet(*cluster.hosts))
+    # Who came first may yet have to hear of who came last: nobody has anything left to take in.
+    for _ in range(2):
+        await asyncio.sleep(2 * QUICK.tick_seconds)
+        await eventually(lambda: meet(*cluster.hosts) and cluster.have_it())
     cluster.steady = cluster.hosts
     return tuple(boxes)
 
