@@ -37,6 +37,7 @@ from fairlead.store.trail import Trail
 from tests.controller.bench import Machine
 
 TTL = 0.6
+GENERIC, ENCAPSULATION = "com.docker.network.generic", "fairlead.encapsulation"
 
 
 async def eventually(what: Callable[[], object]) -> None:
@@ -579,7 +580,7 @@ async def test_a_hostile_endpoint_moves_nothing(cluster: Cluster, what: str) -> 
 
 
 async def test_a_network_does_not_change_under_its_containers(cluster: Cluster) -> None:
-    """Other pools, another driver, a name, a VNI of another network: none is taken, ever."""
+    """Another driver, name or way of frames, other pools, another's VNI: none is taken, ever."""
     net = await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
     other = await cluster.a.machine.controller.create_network(NetworkRequest("two", "overlay"))
     await eventually(lambda: cluster.b.knows("ov") and cluster.b.knows("two"))
@@ -600,6 +601,8 @@ async def test_a_network_does_not_change_under_its_containers(cluster: Cluster) 
             json.dumps({**record, "name": "two"}).encode(),
             json.dumps(record).replace("10.0.0.", "10.88.0.").encode(),
             json.dumps({**record, "inDelete": True}).encode(),
+            json.dumps({**record, "generic": {GENERIC: {"encrypted": ""}}}).encode(),
+            json.dumps({**record, "generic": {GENERIC: {ENCAPSULATION: "none"}}}).encode(),
         ],
         lay: [json.dumps({**segments, "subnets": stolen}).encode()],
     }

@@ -177,7 +177,7 @@ class Folding:
             if record.removing:
                 # It goes as what it was: nobody is taken off it before it is gone.
                 record = replace(record, network=known.network, pools=known.pools)
-            elif _essence(record) != _essence(known):
+            elif record.network.essence != known.network.essence:
                 reason = "it is another network than it was, and endpoints are on it"
                 self.complaints.put(self.keys.network(network), reason)
                 return
@@ -307,12 +307,6 @@ def _decoded(meaning: Meaning, value: bytes) -> object:
             return decode_sequence(value)
         case _:
             return None
-
-
-def _essence(record: NetworkRecord) -> object:
-    """What of a network cannot change while somebody is on it."""
-    net = record.network
-    return net.name, net.driver, net.pools, net.internal, net.encrypted, net.routed
 
 
 def _vnis(overlay: Overlay | None) -> set[int]:

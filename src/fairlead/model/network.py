@@ -166,6 +166,11 @@ class Network:
         return self.driver == "overlay" and "encrypted" in self.options
 
     @property
+    def essence(self) -> object:
+        """What of it cannot change while somebody is on it, whoever says so."""
+        return self.name, self.driver, self.pools, self.internal, self.encrypted, self.routed
+
+    @property
     def routed(self) -> bool:
         """Whether it spans hosts by routes between them, and has no tunnels.
 

@@ -112,7 +112,7 @@ def network(view: View, world: World, id_: str) -> Network | None:
     net, had = record.network, world.networks.get(id_)
     net = replace(net, remote=net.driver != "overlay")
     lived_in = had is not None and had.shared and bool(world.on_network(id_))
-    if had is not None and lived_in and _kept(had) != _kept(net):
+    if had is not None and lived_in and had.essence != net.essence:
         # Whatever the store says: nobody's network changes under their feet.
         return had
     other = world.called(net.name)
@@ -130,10 +130,6 @@ def network(view: View, world: World, id_: str) -> Network | None:
 def ours(net: Network) -> bool:
     """Whether a network is one that can span hosts: an overlay, or one of a plugin."""
     return net.driver == "overlay" or not builtin(net.driver)
-
-
-def _kept(net: Network) -> object:
-    return net.driver, segments(net)
 
 
 def _held(world: World, but: str) -> set[int]:
