@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from fairlead.cluster.count import decode_count
 from fairlead.cluster.endpoint import decode_endpoint, misplaced
 from fairlead.cluster.keys import (
     SPACE,
@@ -31,12 +32,10 @@ from fairlead.cluster.overlay import NO_VNI, Overlay, decode_overlay
 from fairlead.cluster.pools import decode_pools
 from fairlead.cluster.sequence import decode as decode_sequence
 from fairlead.cluster.table import Draft, Table
-from fairlead.cluster.text import decoded, number_of
 from fairlead.model.errors import Invalid
 from fairlead.model.peer import Peer
 from fairlead.model.state import IPAddress
 
-MOST_COUNT = (1 << 63) - 1
 PIECE = 200
 """So many values are read without letting others do something: 30 ms."""
 
@@ -298,7 +297,7 @@ def _decoded(meaning: Meaning, value: bytes) -> object:
         case NodeKey(place):
             return decode_node(place, value)
         case CountKey():
-            return number_of(decoded(value), "Count", MOST_COUNT)
+            return decode_count(value)
         case PoolsKey(space) if space == SPACE:
             return decode_pools(value)
         case AddressesKey(space) if space == SPACE:

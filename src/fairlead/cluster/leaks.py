@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from fairlead.cluster.count import decode_count
 from fairlead.cluster.endpoint import decode_endpoint
 from fairlead.cluster.keys import (
     SPACE,
@@ -45,14 +46,13 @@ from fairlead.cluster.network import NetworkRecord, decode_network
 from fairlead.cluster.overlay import FIRST_VNI, Overlay, decode_overlay
 from fairlead.cluster.pools import PoolId, Pools, decode_pools
 from fairlead.cluster.sequence import Sequence, address, decode, ordinal
-from fairlead.cluster.text import decoded, number_of, subnet_of
+from fairlead.cluster.text import subnet_of
 from fairlead.model.errors import Invalid
 from fairlead.model.peer import Peer
 from fairlead.model.state import IPAddress, IPNetwork
 
 MOST_LOOKED_AT = 1 << 17
 """Bits that are set in one sequence; one with more says nothing."""
-MOST_COUNT = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ def _take(read: _Read, meaning: object, value: bytes) -> None:
         case OverlayKey(network):
             read.overlays[network] = decode_overlay(value)
         case CountKey(network):
-            read.counts[network] = number_of(decoded(value), "Count", MOST_COUNT)
+            read.counts[network] = decode_count(value)
         case EndpointKey(network, endpoint):
             read.peers.append(decode_endpoint(network, endpoint, value))
         case PoolsKey(space) if space == SPACE:

@@ -7,7 +7,7 @@ once are made to a draft, which copies a shard only the first time.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar, overload
 
 SHARDS = 128
@@ -17,17 +17,13 @@ V = TypeVar("V")
 D = TypeVar("D")
 
 
-class Table(Mapping[K, V], Generic[K, V]):
-    """An immutable mapping that is cheap to change; in no order."""
+class _Sharded(Generic[K, V]):
+    """Entries in shards, to be read."""
 
     __slots__ = ("_length", "_shards")
 
-    def __init__(self, shards: tuple[dict[K, V], ...] = ({},) * SHARDS, length: int = 0) -> None:
-        self._shards = shards
-        self._length = length
-
-    def __getitem__(self, key: K) -> V:
-        return self._shards[hash(key) % SHARDS][key]
+    _shards: Sequence[dict[K, V]]
+    _length: int
 
     @overload
     def get(self, key: K, /) -> V | None: ...
@@ -48,6 +44,19 @@ class Table(Mapping[K, V], Generic[K, V]):
 
     def __len__(self) -> int:
         return self._length
+
+
+class Table(_Sharded[K, V], Mapping[K, V]):
+    """An immutable mapping that is cheap to change; in no order."""
+
+    __slots__ = ()
+
+    def __init__(self, shards: Sequence[dict[K, V]] = ({},) * SHARDS, length: int = 0) -> None:
+        self._shards = shards
+        self._length = length
+
+    def __getitem__(self, key: K) -> V:
+        return self._shards[hash(key) % SHARDS][key]
 
     def __eq__(self, other: object) -> bool:
         # Comparing shards passes over those that are shared.
@@ -99,30 +108,18 @@ class Table(Mapping[K, V], Generic[K, V]):
         return Table((*self._shards[:at], shard, *self._shards[at + 1 :]), length)
 
 
-class Draft(Generic[K, V]):
+class Draft(_Sharded[K, V]):
     """A table while it changes."""
 
-    __slots__ = ("_before", "_length", "_own", "_shards")
+    __slots__ = ("_before", "_own")
 
-    def __init__(self, before: Table[K, V], shards: tuple[dict[K, V], ...]) -> None:
+    _shards: list[dict[K, V]]
+
+    def __init__(self, before: Table[K, V], shards: Sequence[dict[K, V]]) -> None:
         self._before = before
         self._shards = list(shards)
         self._own: set[int] = set()
         self._length = len(before)
-
-    def __contains__(self, key: K) -> bool:
-        return key in self._shards[hash(key) % SHARDS]
-
-    def __iter__(self) -> Iterator[K]:
-        for shard in self._shards:
-            yield from shard
-
-    def __len__(self) -> int:
-        return self._length
-
-    def get(self, key: K) -> V | None:
-        """What is under a key."""
-        return self._shards[hash(key) % SHARDS].get(key)
 
     def put(self, key: K, value: V) -> None:
         """An entry, new or in place of another."""

@@ -5,12 +5,10 @@ A network without a count is not there, or going: nobody can join it.
 
 from __future__ import annotations
 
-from fairlead.cluster.text import decoded, encoded, number_of
+from fairlead.cluster.count import decode_count, encode_count
 from fairlead.controller.shared.place import Place
 from fairlead.model.errors import NotFound
 from fairlead.store.shared import Changed
-
-MOST_COUNT = (1 << 63) - 1
 
 
 async def touch(place: Place, network: str) -> None:
@@ -30,28 +28,18 @@ async def set_count(place: Place, network: str, said: int, real: int) -> None:
     """Correct a count, if it still says what it said."""
 
     def corrected(old: bytes | None) -> bytes | None:
-        return count(real) if old is not None and number(old) == said else old
+        return encode_count(real) if old is not None and decode_count(old) == said else old
 
     await place.alter(place.keys.count(network), corrected)
-
-
-def count(users: int) -> bytes:
-    """A count as it is written."""
-    return encoded({"Count": users})
-
-
-def number(value: bytes) -> int:
-    """What a count says. Raises Invalid when it says nothing."""
-    return number_of(decoded(value), "Count", MOST_COUNT)
 
 
 def counted(network: str, old: bytes | None, new: bool) -> bytes:
     """The count with one more, if that one is new. Raises NotFound without a network."""
     if old is None:
         raise NotFound(f"network {network} not found")
-    return count(number(old) + 1) if new else old
+    return encode_count(decode_count(old) + 1) if new else old
 
 
 def one_less(old: bytes | None) -> bytes | None:
     """The count with one less, as long as there is one."""
-    return None if old is None else count(max(number(old) - 1, 0))
+    return None if old is None else encode_count(max(decode_count(old) - 1, 0))

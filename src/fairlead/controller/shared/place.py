@@ -132,18 +132,19 @@ class Place:
         raise _contended(steps[0].key())
 
     async def _one_by_one(self, steps: Sequence[Altering]) -> None:
-        done: list[Altering] = []
-        try:
+        away: Away | None = None
+        async with all_or_nothing() as undo:
             for step in steps:
-                await self.alter(step.key(), step.change, step.fresh)
-                done.append(step)
-        except Away:
-            raise
-        except FairleadError:
-            for step in reversed(done):
+                try:
+                    await self.alter(step.key(), step.change, step.fresh)
+                except Away as error:
+                    # What was written is not known, and nothing could be taken back now.
+                    away = error
+                    break
                 if step.undo is not None:
-                    await step.undo()
-            raise
+                    undo(step.undo)
+        if away is not None:
+            raise away
 
     async def remove(self, key: str) -> bytes | None:
         """Remove a key; what it held, to the one who removed it, and None to all others."""

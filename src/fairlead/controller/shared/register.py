@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from fairlead.cluster.count import decode_count, encode_count
 from fairlead.cluster.endpoint import decode_endpoint, encode_endpoint
 from fairlead.cluster.keys import EndpointKey, NetworkKey
 from fairlead.cluster.leaks import Leak, LostAddress, LostPool, LostVni, Remains, WrongCount
@@ -95,7 +96,7 @@ async def put_network(
                 _fresh(keys.overlay(network.id), lambda old: old or _overlay(network, vnis))
             )
         undo(lambda: place.remove(keys.count(network.id)))
-        steps.append(_fresh(keys.count(network.id), lambda old: old or counting.count(0)))
+        steps.append(_fresh(keys.count(network.id), lambda old: old or encode_count(0)))
         undo(lambda: place.remove(keys.network(network.id)))
         steps.append(_fresh(keys.network(network.id), lambda old: value))
         await place.alter_all(*steps)
@@ -314,7 +315,7 @@ async def _close(place: Place, id_: str, record: NetworkRecord) -> None:
         if count is None and going:
             return
         there = await _there(place, id_)
-        counted = count is not None and counting.number(count.value) > 0
+        counted = count is not None and decode_count(count.value) > 0
         # A host that leaves is counted a moment longer than it is there.
         unknown = counted and not there.hosts and not 0 < waited < MOST_PARTINGS
         if there.users or unknown:
