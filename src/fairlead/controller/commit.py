@@ -238,7 +238,7 @@ class Committer:
 
     def _survey(self, before: World, after: World, what: Extent) -> None:
         """Know where the hosts are that a change is about; what stood on other ground goes."""
-        routed = {net.id for net in want.spanning(after) if net.routed}
+        routed = {net.id for net in after.spanning() if net.routed}
         if not routed:
             return
         steps = self.survey(before, {there for id_, there in what.hosts if id_ in routed})

@@ -35,7 +35,7 @@ def survey(
 
     The host as it is known now, and the steps from what the world called for before.
     """
-    routed = {net.id for net in world.networks.values() if net.routed}
+    routed = {net.id for net in world.spanning() if net.routed}
     old = host.ground
     known = not routed if hosts is None else not hosts and old.link
     if host.underlay is None or known:
@@ -69,7 +69,7 @@ def _is_routed(world: World, id_: str) -> bool:
 
 
 def _standing(world: World, host: Host) -> Iterator[Network]:
-    return (net for net in world.networks.values() if want.routed_here(world, net, host))
+    return (net for net in world.spanning() if want.routed_here(world, net, host))
 
 
 class Unreached:

@@ -174,7 +174,7 @@ def sealed(world: World, host: Host, among: Collection[IPAddress] | None = None)
 
 def sealing_here(world: World, host: Host) -> bool:
     """Whether anybody here is on an encrypted network."""
-    return any(net.encrypted and tunnelled(world, net, host) for net in spanning(world))
+    return any(net.encrypted and tunnelled(world, net, host) for net in world.spanning())
 
 
 def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator[Claim]:
@@ -230,10 +230,10 @@ def firewall(
             yield from (Claim(r, FIREWALL) for r in guard.base(walls.marks))
         if world.bearing(Trait.ACCESS):
             yield from (Claim(r, FIREWALL) for r in access.base(walls.marks))
-        if any(routed_here(world, net, host) for net in spanning(world)):
+        if any(routed_here(world, net, host) for net in world.spanning()):
             yield from (Claim(r, FIREWALL) for r in routes.base(walls.marks))
     yield from hops(world, host)
-    nets = [net for net in spanning(world) if judged(world, net, host)]
+    nets = [net for net in world.spanning() if judged(world, net, host)]
     if nets:
         yield from (Claim(r, FIREWALL) for r in tunnels.base(walls.marks))
         for net in world.networks.values():
@@ -248,7 +248,7 @@ def firewall(
 
 def hops(world: World, host: Host) -> Iterator[Claim]:
     """The next hop that this host is for others, where its address does not do for that."""
-    if any(n.enable_ipv6 and routed_here(world, n, host) for n in spanning(world)):
+    if any(n.enable_ipv6 and routed_here(world, n, host) for n in world.spanning()):
         own = routed.own_hop(Site(host.underlay, True, (), host.ground))
         yield from (Claim(resource, FIREWALL) for resource in own)
 
@@ -266,18 +266,13 @@ def _speaking(
         yield from access.of_endpoint(walls.marks, net, ep)
 
 
-def spanning(world: World) -> Iterator[Network]:
-    """The networks that span hosts."""
-    return (world.networks[id_] for id_ in world.bearing(Trait.SPANNING))
-
-
 def forwarded(world: World) -> frozenset[int]:
     """The families that the host is to forward: IPv6 only when a network has it.
 
     A host that forwards IPv6 no longer learns its own routes from advertisements.
     """
     six = world.bearing(Trait.SIX) or any(
-        net.enable_ipv6 and net.routed and world.on_network(net.id) for net in spanning(world)
+        net.enable_ipv6 and net.routed and world.on_network(net.id) for net in world.spanning()
     )
     return frozenset({4, 6} if six else {4})
 

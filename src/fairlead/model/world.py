@@ -8,7 +8,7 @@ and stored nowhere on disk.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fairlead.model.endpoint import Endpoint
@@ -103,6 +103,10 @@ class World:
     def bearing(self, trait: Trait) -> Collection[str]:
         """The ids of the networks or sandboxes that bear a trait."""
         return self._bearers.get(trait, {}).keys()
+
+    def spanning(self) -> Iterator[Network]:
+        """The networks that span hosts, by tunnels or by routes."""
+        return (self.networks[id_] for id_ in self.bearing(Trait.SPANNING))
 
     def afar(self, network: str) -> Afar:
         """The peers of a network: its endpoints on other hosts, by id."""

@@ -85,7 +85,7 @@ def worry(world: World, hints: Iterable[Hint], ground: Collection[str] = ()) -> 
         elif hint.kind == "route" and hint.link not in bridges:
             routes = routes or any(_overlaps(hint.name, subnet) for subnet, _ in pools)
     for name, hint in links.items():
-        if name in ground and any(net.routed for net in world.networks.values()):
+        if name in ground and _routed(world):
             # Routes go with it without a word, and come with it again.
             host = True
         if name in bridges:
@@ -104,7 +104,7 @@ def _spanning(world: World, hints: Iterable[Hint]) -> tuple[bool, set[str]]:
     lost, boxes = False, set[str]()
     spaces: dict[str, Network] = {}
     for hint in hints:
-        spaces = spaces or {span(n.id): n for n in world.networks.values() if n.vnis}
+        spaces = spaces or {span(n.id): n for n in world.spanning() if n.vnis}
         net = spaces.get(hint.space)
         ends = {ep.ifname: ep.sandbox for ep in world.on_network(net.id)} if net is not None else {}
         if net is None or not ends:
@@ -151,7 +151,7 @@ def overlaps(
 
 def _unseen(world: World) -> frozenset[str]:
     """The sandboxes with a cable of which neither end is seen from the host."""
-    nets = (net.id for net in world.networks.values() if net.vnis)
+    nets = (net.id for net in world.spanning() if net.vnis)
     return frozenset(ep.sandbox for net in nets for ep in world.on_network(net))
 
 
@@ -160,19 +160,24 @@ def _known(peer: Peer) -> tuple[str, ...]:
     return (peer.mac, *(str(address.ip) for address in peer.addresses))
 
 
+def _routed(world: World) -> frozenset[str]:
+    """The networks for which hosts route to each other."""
+    return frozenset(net.id for net in world.spanning() if net.routed)
+
+
 def _leads_afar(world: World, text: str) -> bool:
     """Whether a route is one of ours to somebody on another host."""
-    nets = [net for net in world.networks.values() if net.routed]
+    nets = _routed(world)
     route = ip_network(text) if nets else None
     if route is None or route.num_addresses > 1:
         return False
-    there = (peer for net in nets for peer in world.afar(net.id).values())
+    there = (peer for net in nets for peer in world.afar(net).values())
     return any(a.ip == route.network_address for peer in there for a in peer.addresses)
 
 
 def _moves_host(world: World, text: str) -> bool:
     """Whether a route may be the one to a host to which routes of ours lead."""
-    nets = {net.id for net in world.networks.values() if net.routed}
+    nets = _routed(world)
     route = ip_network(text) if nets else None
     if route is None or not route.prefixlen:
         return False

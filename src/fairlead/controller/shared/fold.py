@@ -134,8 +134,8 @@ def ours(net: Network) -> bool:
 
 def _held(world: World, but: str) -> set[int]:
     """The VNIs of the networks, other than one, that somebody here is on."""
-    nets = (net for net in world.networks.values() if net.vnis and net.id != but)
-    return {vni for net in nets if world.on_network(net.id) for vni in net.vnis}
+    nets = (net for net in world.spanning() if net.id != but and world.on_network(net.id))
+    return {vni for net in nets for vni in net.vnis}
 
 
 def hidden(view: View, world: World) -> Iterator[Network]:

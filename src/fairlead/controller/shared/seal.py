@@ -244,9 +244,7 @@ class Seal:
 
 def inhabited(world: World) -> bool:
     """Whether somebody here is on an encrypted network."""
-    return any(
-        net.encrypted and net.vnis and world.on_network(net.id) for net in world.networks.values()
-    )
+    return any(net.encrypted and world.on_network(net.id) for net in world.spanning())
 
 
 def _with(world: World, ring: Keyring) -> Change:
