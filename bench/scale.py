@@ -34,7 +34,8 @@ from fairlead.cluster.node import Node
 from fairlead.cluster.overlay import encode_overlay, overlay_of
 from fairlead.cluster.pools import PoolId
 from fairlead.controller.shared.allocate import request_address, request_pool
-from fairlead.controller.shared.member import Member, Membership
+from fairlead.controller.shared.member import Member
+from fairlead.controller.shared.membership import Membership
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.register import put_endpoint
 from fairlead.model.endpoint import Endpoint, EndpointRequest

@@ -23,7 +23,8 @@ from fairlead.cluster.node import Node
 from fairlead.controller.ask import Alone
 from fairlead.controller.shared import member
 from fairlead.controller.shared.history import History
-from fairlead.controller.shared.member import Member, Membership
+from fairlead.controller.shared.member import Member
+from fairlead.controller.shared.membership import Membership
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.seal import USUAL, Pace
 from fairlead.model.endpoint import EndpointRequest, PortRequest

@@ -31,7 +31,8 @@ from fairlead.cluster.leaks import leaks
 from fairlead.cluster.node import Node
 from fairlead.cluster.sequence import decode, ordinal
 from fairlead.controller.ask import Alone
-from fairlead.controller.shared.member import Member, Membership
+from fairlead.controller.shared.member import Member
+from fairlead.controller.shared.membership import Membership
 from fairlead.controller.shared.place import Place
 from fairlead.kernel.fake import FakeKernel
 from fairlead.model.endpoint import EndpointRequest

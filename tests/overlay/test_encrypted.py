@@ -29,7 +29,8 @@ from fairlead.controller.ask import Alone
 from fairlead.controller.commit import Committer
 from fairlead.controller.controller import Controller
 from fairlead.controller.seals import Seals
-from fairlead.controller.shared.member import Member, Membership
+from fairlead.controller.shared.member import Member
+from fairlead.controller.shared.membership import Membership
 from fairlead.controller.shared.place import Place as Shared
 from fairlead.controller.shared.seal import Pace
 from fairlead.controller.start import Settings

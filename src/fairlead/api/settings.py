@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairlead.controller.shared.member import Told
+from fairlead.controller.shared.membership import Told
 from fairlead.controller.shared.seal import Rotated
 
 

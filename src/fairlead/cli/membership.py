@@ -22,7 +22,8 @@ from fairlead.cluster.node import Node
 from fairlead.controller.controller import Controller
 from fairlead.controller.plugins.plugins import Plugins
 from fairlead.controller.shared.history import History
-from fairlead.controller.shared.member import Member, Membership
+from fairlead.controller.shared.member import Member
+from fairlead.controller.shared.membership import Membership
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.seal import Rotated
 from fairlead.gossip import agent as serf

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar
 
-from fairlead.controller import documents, dropping, serving, want
+from fairlead.controller import documents, dropping, flows, serving, want
 from fairlead.controller.extent import Extent, extent
 from fairlead.controller.ground import survey
 from fairlead.controller.mending import View, mend, standing
@@ -50,7 +50,7 @@ from fairlead.model.state import (
     State,
     Veth,
 )
-from fairlead.model.step import Effect, ForgetFlows, Step
+from fairlead.model.step import Effect, Step
 from fairlead.model.underlay import Underlay
 from fairlead.model.world import Change, World
 from fairlead.plan.diff import diff
@@ -105,7 +105,7 @@ class Committer:
         new = self._part(after, what, changed if everywhere else None)
         steps = diff(new, old)
         effects: tuple[Effect, ...] = (
-            *_effects(before, after, what.boxes, (rules, changed)),
+            *flows.forgotten(before, after, what.boxes, (rules, changed)),
             *news(before, after, what, self.host),
         )
         if not steps or not effects:
@@ -385,23 +385,3 @@ def _of_host(resource: Resource) -> bool:
     """Whether it is on the host alone, where no sandbox stands on it."""
     sandboxed = isinstance(resource, Namespace | Veth | Bridge | Underlay)
     return not sandboxed and getattr(resource, "namespace", HOST) == HOST
-
-
-def _effects(
-    before: World, after: World, boxes: Collection[str], rules: tuple[Policy, Policy]
-) -> Iterator[ForgetFlows]:
-    """What the kernel should forget: flows to published ports that now lead elsewhere.
-
-    A client that keeps its port would otherwise be sent the old way for minutes.
-    Of who left an address only if he was published: nobody else had flows led to him.
-    """
-    for box in boxes:
-        if box in before.sandboxes and before.sandboxes[box].ports:
-            here = {a.ip for e in after.in_sandbox(box) for a in e.addresses}
-            left = {a.ip for e in before.in_sandbox(box) for a in e.addresses} - here
-            yield from (ForgetFlows(address) for address in sorted(left, key=str))
-    old, new = (
-        {p for box in boxes for p in known.ports.get(box, ()) if p.protocol == "udp"}
-        for known in rules
-    )
-    yield from (ForgetFlows(udp_port=n) for n in sorted({p.host_port for p in old ^ new}))

@@ -10,6 +10,7 @@ The kernel thread opens and closes, the loop reads; one lock is between them.
 from __future__ import annotations
 
 import fcntl
+import os
 import select
 import socket
 import threading
@@ -17,7 +18,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 
-from fairlead.kernel.netlink import attributes
+from fairlead.kernel import rtnetlink, rtrows
+from fairlead.kernel.netlink import Socket, attributes
+from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.rtnetlink import (
     NDA_DST,
     NDA_LLADDR,
@@ -40,7 +43,9 @@ SIOCGSKNS = 0x894C
 class Ears:
     """Sockets in namespaces, all behind one descriptor, which can be waited on for reading."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespaces: Namespaces, alias: str) -> None:
+        self._namespaces = namespaces
+        self._alias = alias
         self._ready = select.epoll()
         self._heard: dict[str, socket.socket] = {}
         self._lock = threading.Lock()
@@ -54,8 +59,9 @@ class Ears:
         return (self,)
 
     def listen(self, name: str) -> None:
-        """Hear from now on what is told of the namespace that the thread is in."""
-        sock = listen(socket.NETLINK_ROUTE, GROUPS, TYPES)
+        """Hear from now on what is told of a namespace."""
+        with self._namespaces.entered(name):
+            sock = listen(socket.NETLINK_ROUTE, GROUPS, TYPES)
         with self._lock:
             if self._ready.closed:
                 sock.close()
@@ -63,16 +69,23 @@ class Ears:
             self._heard[name] = sock
             self._ready.register(sock, select.EPOLLIN)
 
-    def leave(self, name: str) -> None:
-        """Hear no more of a namespace, and do not keep it alive."""
-        with self._lock:
-            if (sock := self._heard.pop(name, None)) is not None:
-                sock.close()
-
-    def place(self, name: str) -> int | None:
-        """A descriptor of a namespace that is heard, pinned or not."""
-        sock = self._heard.get(name)
-        return None if sock is None else fcntl.ioctl(sock, SIOCGSKNS)
+    def forsake(self, name: str) -> None:
+        """Hear no more of a namespace, of which nothing stays if somebody has unpinned it."""
+        if (heard := self._heard.get(name)) is None:
+            return
+        place = fcntl.ioctl(heard, SIOCGSKNS)
+        try:
+            if name not in self._namespaces.names():
+                # It lives because we listen; another is to have its names and its number.
+                with self._namespaces.entered_at(place), Socket() as netlink:
+                    rows = rtrows.links(netlink)
+                    mine = [row.name for row in rows if row.alias == self._alias]
+                    netlink.batch([rtnetlink.delete_link(name) for name in mine])
+        finally:
+            os.close(place)
+            with self._lock:
+                self._heard.pop(name, None)
+                heard.close()
 
     def close(self) -> None:
         """Hear nothing any more."""

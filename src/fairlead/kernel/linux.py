@@ -11,7 +11,6 @@ deleting one takes the kernel 16 to 40 ms, deleting twenty together no longer.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
@@ -264,44 +263,25 @@ class LinuxKernel:
             space = step.resource
             assert isinstance(space, Namespace)
             try:
-                if self._ears is not None and is_span(space.name):
-                    self._forsake(self._ears, space.name)
+                ears = self._ears if is_span(space.name) else None
+                if ears is not None:
+                    ears.forsake(space.name)
                 if step.after is None:
                     self.namespaces.drop(space.name)
                 else:
                     adoption.make(self.namespaces, space)
-                    self._hear(space.name)
+                    if ears is not None:
+                        ears.listen(space.name)
             except OSError as error:
                 raise Refused(step, error.errno or errno.EIO, tuple(done)) from error
             done.append(step)
 
     def ears(self) -> Ears:
         """What is told from now on of the namespaces of networks that span hosts."""
-        self._ears = Ears()
-        for name in self.namespaces.names():
-            self._hear(name)
+        self._ears = Ears(self.namespaces, self.marks.alias)
+        for name in filter(is_span, self.namespaces.names()):
+            self._ears.listen(name)
         return self._ears
-
-    def _hear(self, name: str) -> None:
-        if self._ears is not None and is_span(name):
-            with self.namespaces.entered(name):
-                self._ears.listen(name)
-
-    def _forsake(self, ears: Ears, name: str) -> None:
-        """Hear no more of a namespace, of which nothing stays if somebody has unpinned it."""
-        place = ears.place(name)
-        if place is None:
-            return
-        try:
-            if name not in self.namespaces.names():
-                # It lives because we listen; another is to have its names and its number.
-                with self.namespaces.entered_at(place), Socket() as netlink:
-                    rows = rtrows.links(netlink)
-                    mine = [row.name for row in rows if row.alias == self.marks.alias]
-                    netlink.batch([rtnetlink.delete_link(name) for name in mine])
-        finally:
-            os.close(place)
-            ears.leave(name)
 
     def _take_lent(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []

@@ -19,11 +19,9 @@ import contextlib
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 
 from fairlead.cluster.gossip import PeerEvent
 from fairlead.cluster.leaks import Leak, aged
-from fairlead.cluster.node import Node
 from fairlead.cluster.view import View, changed
 from fairlead.controller.ask import Outside, Several
 from fairlead.controller.shared import fold
@@ -34,12 +32,13 @@ from fairlead.controller.shared.fold import Sight
 from fairlead.controller.shared.history import History
 from fairlead.controller.shared.keyring import Keys
 from fairlead.controller.shared.lives import Lives
+from fairlead.controller.shared.membership import Membership, Told
 from fairlead.controller.shared.networks import Networks
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.plugged import PluggedSays
 from fairlead.controller.shared.repair import Mine, repair
 from fairlead.controller.shared.say import SharedLedger, SharedParty, cluster_say
-from fairlead.controller.shared.seal import USUAL, Pace, Seal
+from fairlead.controller.shared.seal import Seal
 from fairlead.controller.shared.tidy import tidy, untidy
 from fairlead.gossip.gossip import Gossip, Lookup, in_use
 from fairlead.gossip.roster import MemberEvent
@@ -62,37 +61,6 @@ AGAIN_SECONDS = 5.0
 """What could not be done here is tried again so much later."""
 SETTLE_SECONDS = 0.5
 """After a change that concerns this host: what is being written is mostly complete by then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """Who this host is in the cluster, and how often it says that it lives."""
-
-    node: Node
-    heartbeat_seconds: float = 20.0
-    ttl_seconds: float = 60.0
-    secret: bytes | None = field(default=None, repr=False)
-    """Of the file that keys of encrypted networks come of, if they do."""
-    pace: Pace = USUAL
-    name: str = ""
-    """What this host is called on networks that it has access to; empty: by its address."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What people are told of a membership."""
-
-    store: str
-    advertised: str
-    address: IPAddress
-    """Where others send this host's frames."""
-    hears: str
-    """How hosts hear of each other."""
-    hosts: tuple[str, ...]
-    """The hosts that are alive."""
-    networks: int
-    peers: int
-    trouble: str
 
 
 class Member:
@@ -327,8 +295,7 @@ class Member:
                     await self._untidy.wait()
             await asyncio.sleep(SETTLE_SECONDS)
             self._untidy.clear()
-            done = self.trouble or await self._tidy()
-            wait = TIDY_SECONDS if done else AGAIN_SECONDS
+            wait = TIDY_SECONDS if self.trouble or await self._tidy() else AGAIN_SECONDS
 
     async def _tidy(self) -> bool:
         """Whether the store says of this host what it should, and this host has what is there."""

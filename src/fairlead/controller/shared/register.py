@@ -19,12 +19,11 @@ A host that dies in between leaves what `fairlead.cluster.leaks` lists.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from fairlead.cluster.count import decode_count, encode_count
 from fairlead.cluster.endpoint import decode_endpoint, encode_endpoint
-from fairlead.cluster.keys import EndpointKey, NetworkKey
+from fairlead.cluster.keys import NetworkKey
 from fairlead.cluster.leaks import Leak, LostAddress, LostPool, LostVni, Remains, WrongCount
 from fairlead.cluster.network import (
     NetworkRecord,
@@ -33,11 +32,10 @@ from fairlead.cluster.network import (
     marked,
     ours,
 )
-from fairlead.cluster.node import decode_node
 from fairlead.cluster.overlay import NO_VNI, decode_overlay, encode_overlay, overlay_of
 from fairlead.cluster.pools import PoolId
 from fairlead.cluster.text import decoded
-from fairlead.controller.shared import counting
+from fairlead.controller.shared import counting, users
 from fairlead.controller.shared.allocate import (
     release_address,
     release_pool,
@@ -54,14 +52,13 @@ from fairlead.controller.shared.place import (
     all_or_nothing,
 )
 from fairlead.model.endpoint import Endpoint
-from fairlead.model.errors import Conflict, FairleadError, Forbidden, Invalid, NotFound
+from fairlead.model.errors import Conflict, FairleadError, Invalid, NotFound
 from fairlead.model.network import Network, PoolRequest
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
 from fairlead.store.shared import Away, Changed
 
-MOST_TOLD = 10
 MOST_WAITS = 12
 MOST_PARTINGS = 60
 """Pauses, which make three seconds: so long hosts have to leave a network that goes."""
@@ -314,14 +311,14 @@ async def _close(place: Place, id_: str, record: NetworkRecord) -> None:
         count = await place.store.get(keys.count(id_))
         if count is None and going:
             return
-        there = await _there(place, id_)
+        there = await users.there(place, id_)
         counted = count is not None and decode_count(count.value) > 0
         # A host that leaves is counted a moment longer than it is there.
         unknown = counted and not there.hosts and not 0 < waited < MOST_PARTINGS
         if there.users or unknown:
             if going:
                 await place.alter(keys.network(id_), partial(_marked, removing=False))
-            raise _in_use(record.network, there.users)
+            raise users.in_use(record.network, there.users)
         if not going:
             going = True
             await place.alter(keys.network(id_), partial(_marked, removing=True))
@@ -344,55 +341,10 @@ async def _close(place: Place, id_: str, record: NetworkRecord) -> None:
 
 async def _part(place: Place, id_: str, hosts: Sequence[Peer], late: bool) -> None:
     """Take hosts off a network that goes: those that are dead, or (if it is late) all."""
-    alive = set() if late else await _alive(place)
+    alive = set() if late else await users.alive(place)
     for peer in hosts:
         if peer.host not in alive:
             await forget_endpoint(place, id_, peer.id)
-
-
-async def _alive(place: Place) -> set[IPAddress]:
-    """The hosts that say that they are alive."""
-    found: set[IPAddress] = set()
-    for entry in await place.store.entries(place.keys.nodes):
-        try:
-            found.add(
-                decode_node(entry.key.removeprefix(f"{place.keys.nodes}/"), entry.value).address
-            )
-        except Invalid:
-            # Nobody believes it, so nobody waits for it.
-            continue
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class There:
-    """Who is on a network: users as people know them, and hosts that only have access."""
-
-    users: tuple[str, ...]
-    hosts: tuple[Peer, ...]
-
-
-async def _there(place: Place, id_: str) -> There:
-    users: list[str] = []
-    hosts: list[Peer] = []
-    for entry in await place.store.entries(place.keys.endpoints(id_)):
-        meaning = place.keys.meaning(entry.key)
-        if isinstance(meaning, EndpointKey) and entry.value:
-            try:
-                peer = decode_endpoint(id_, meaning.endpoint, entry.value)
-            except Invalid:
-                users.append(f"{meaning.endpoint[:12]}, whose record is not readable")
-                continue
-            if peer.access:
-                hosts.append(peer)
-            else:
-                users.append(f"{peer.name} on {peer.host}")
-    return There(tuple(sorted(users)), tuple(hosts))
-
-
-def _in_use(network: Network, users: Sequence[str]) -> Forbidden:
-    told = ", ".join(users[:MOST_TOLD]) + (" …" if len(users) > MOST_TOLD else "")
-    return Forbidden(f"network {network.name} has active endpoints", hint=told)
 
 
 def _taken(network: Network) -> Conflict:
