@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -198,6 +199,20 @@ class Machine:
             left -= 1
 
         self.kernel.fault = fault
+
+    async def end_all(self) -> None:
+        """Remove all that there is, as its user would, and wait until nothing is owed."""
+        controller = self.controller
+        for box in list(controller.world.sandboxes):
+            await controller.close_sandbox(box)
+        for net in list(controller.world.networks.values()):
+            if net.user_defined:
+                await controller.remove_network(net.id)
+        for _ in range(20_000):
+            if not controller.world.errands:
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError(f"still owed: {list(controller.world.errands.values())}")
 
     async def survive(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Do something that may kill the process; then start again."""

@@ -186,21 +186,6 @@ async def _story(machine: Machine) -> None:
     await machine.controller.remove_network("red")
 
 
-async def _end(machine: Machine) -> None:
-    """Remove whatever a story left, as its user would, and wait until nothing is owed."""
-    controller = machine.controller
-    for box in list(controller.world.sandboxes):
-        await controller.close_sandbox(box)
-    for net in list(controller.world.networks.values()):
-        if net.user_defined:
-            await controller.remove_network(net.id)
-    for _ in range(20_000):
-        if not controller.world.errands:
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError(f"still owed: {list(controller.world.errands.values())}")
-
-
 async def _tell(machine: Machine, fails: tuple[int, str]) -> int:
     """A story in which one question goes wrong; how many there were."""
     there = village(machine)
@@ -221,7 +206,7 @@ async def _tell(machine: Machine, fails: tuple[int, str]) -> int:
 async def test_a_story_in_which_all_goes_well(machine: Machine) -> None:
     """Nothing is left of it, there or here."""
     assert await _tell(machine, (-1, "")) > 12
-    await _end(machine)
+    await machine.end_all()
     assert not any(village(machine).remembers)
     machine.is_right()
 
@@ -233,7 +218,7 @@ async def test_whatever_question_goes_wrong(machine: Machine, how: str) -> None:
     while True:
         asked = await _tell(machine, (number, how))
         machine.is_right()
-        await _end(machine)
+        await machine.end_all()
         assert not any(village(machine).remembers), f"question {number}"
         assert not machine.kernel.links
         machine.is_right()
@@ -301,7 +286,7 @@ async def test_a_sandbox_that_ends_meanwhile(machine: Machine) -> None:
     there.pause.set()
     with pytest.raises(FairleadError, match="not found"):
         await joining
-    await _end(machine)
+    await machine.end_all()
     assert not any(there.remembers)
     machine.is_right()
 
@@ -331,5 +316,5 @@ async def test_a_daemon_that_stops_does_not_wait(machine: Machine) -> None:
     there.pause = None
     await machine.boot()
     machine.is_right()
-    await _end(machine)
+    await machine.end_all()
     assert not any(there.remembers)

@@ -126,20 +126,6 @@ async def _story(machine: Machine) -> None:
     await controller.remove_network("lan")
 
 
-async def _end(machine: Machine) -> None:
-    controller = machine.controller
-    for box in list(controller.world.sandboxes):
-        await controller.close_sandbox(box)
-    for net in list(controller.world.networks.values()):
-        if net.user_defined:
-            await controller.remove_network(net.id)
-    for _ in range(20_000):
-        if not controller.world.errands:
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError(f"still owed: {list(controller.world.errands.values())}")
-
-
 @pytest.mark.parametrize("how", MODES)
 async def test_whatever_question_goes_wrong(machine: Machine, how: str) -> None:
     """The landlord ends up with nothing of ours, and the host as it was."""
@@ -157,7 +143,7 @@ async def test_whatever_question_goes_wrong(machine: Machine, how: str) -> None:
         await machine.survive(told())
         asked, there.fails = there.asked, (-1, "")
         machine.is_right()
-        await _end(machine)
+        await machine.end_all()
         assert not there.let_to, f"question {number}"
         machine.is_right()
         if number >= asked:
@@ -172,7 +158,7 @@ async def test_deaths_in_the_kernel(machine: Machine) -> None:
         machine.doom(steps)
         await machine.survive(_story(machine))
         machine.kernel.fault = None
-        await _end(machine)
+        await machine.end_all()
         assert not there.let_to, f"after {steps} steps"
         machine.is_right()
 
