@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from fairlead.driver import overlay
+from fairlead.driver import interface
 from fairlead.driver.bridge import mac
 from fairlead.driver.site import Site
 from fairlead.model.endpoint import Endpoint
@@ -53,7 +53,7 @@ END = Endpoint("e", NET.id, BOX.id, "va", "eth0", "02:42:00:00:00:02",
 def test_the_bridge_is_the_same_on_every_host() -> None:
     """Gateways and MAC do not depend on the host, packets have the size of the way."""
     for own in (OWN, THERE):
-        found = list(overlay.network(NET, replace(HERE, underlay=own)))
+        found = list(interface.driver(NET).network(NET, replace(HERE, underlay=own)))
         assert Bridge(HOST, BRIDGE, mac(NET), 1500) in found
         assert [r.address for r in found if isinstance(r, Address)] == [
             ip_interface("10.9.0.1/24"),
@@ -66,12 +66,12 @@ def test_the_bridge_is_the_same_on_every_host() -> None:
 @pytest.mark.parametrize("site", [replace(HERE, inhabited=False), replace(HERE, underlay=None)])
 def test_a_host_without_members_has_nothing(site: Site) -> None:
     """Nor has one that is in no cluster."""
-    assert not list(overlay.network(NET, site))
+    assert not list(interface.driver(NET).network(NET, site))
 
 
 def test_a_member_is_on_the_bridge() -> None:
     """At the end of a cable, and the host need not ask where it is."""
-    found = list(overlay.endpoint(NET, END, BOX, HERE))
+    found = list(interface.driver(NET).endpoint(NET, END, BOX, HERE))
     assert Veth("va", BRIDGE, BOX.namespace, "eth0", END.mac, 1500) in found
     assert {r.address for r in found if isinstance(r, Neighbour)} == {a.ip for a in END.addresses}
 
@@ -85,21 +85,21 @@ def test_a_peer_is_a_route_to_its_host() -> None:
         Proxy(HOST, BRIDGE, ip_address("fd09::7")),
         Route(HOST, ip_network("fd09::7/128"), hop, "eth0"),
     }
-    assert set(overlay.peer(NET, DB, HERE)) == want
+    assert set(interface.peer(NET, DB, HERE)) == want
 
 
 def test_hosts_that_know_each_other_by_ipv6() -> None:
     """The host's address is the next hop of both families."""
     there = ip_address("2001:db8::2")
     site = replace(HERE, ground=replace(GROUND, near={there: "eth0"}))
-    found = overlay.peer(NET, replace(DB, host=there), site)
+    found = interface.peer(NET, replace(DB, host=there), site)
     assert {r.via for r in found if isinstance(r, Route)} == {there}
 
 
 def test_a_peer_that_is_not_near_has_nothing() -> None:
     """Behind a router there is no way to it; without IPv6 on the link none of that family."""
-    assert not list(overlay.peer(NET, DB, replace(HERE, ground=Ground("eth0"))))
-    found = list(overlay.peer(NET, DB, replace(HERE, ground=replace(GROUND, six=frozenset()))))
+    assert not list(interface.peer(NET, DB, replace(HERE, ground=Ground("eth0"))))
+    found = list(interface.peer(NET, DB, replace(HERE, ground=replace(GROUND, six=frozenset()))))
     assert [r.destination.version for r in found if isinstance(r, Route)] == [4]
     assert len(found) == 2
 
@@ -107,9 +107,9 @@ def test_a_peer_that_is_not_near_has_nothing() -> None:
 def test_a_host_with_access_speaks_with_its_own_address() -> None:
     """It is on the bridge, and routes say so."""
     box, own = replace(BOX, access=True), END.addresses
-    found = list(overlay.endpoint(NET, END, box, HERE))
+    found = list(interface.driver(NET).endpoint(NET, END, box, HERE))
     assert found == [Address(HOST, BRIDGE, ip_interface(a.ip)) for a in own]
-    routes = [r for r in overlay.peer(NET, DB, replace(HERE, own=own)) if isinstance(r, Route)]
+    routes = [r for r in interface.peer(NET, DB, replace(HERE, own=own)) if isinstance(r, Route)]
     assert [r.source for r in routes] == [a.ip for a in own]
 
 
@@ -118,4 +118,4 @@ def test_what_is_to_be_encrypted_is_never_routed() -> None:
     both = replace(NET, options={**NET.options, "encrypted": ""})
     assert both.encrypted
     assert not both.routed
-    assert not any(isinstance(r, Route | Proxy) for r in overlay.peer(both, DB, HERE))
+    assert not any(isinstance(r, Route | Proxy) for r in interface.peer(both, DB, HERE))

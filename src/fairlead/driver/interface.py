@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from fairlead.driver import bridge, host, null, overlay, parent, remote
+from fairlead.driver import bridge, host, null, overlay, parent, remote, routed
 from fairlead.driver.site import Site
 from fairlead.model.endpoint import Endpoint, StaticRoute
 from fairlead.model.network import Network
@@ -28,6 +28,13 @@ class Driver(Protocol):
     ) -> Iterable[Resource]: ...
 
 
+class Spanning(Driver, Protocol):
+    """One whose networks span hosts."""
+
+    def peer(self, net: Network, who: Peer, site: Site) -> Iterable[Resource]: ...
+    def routes(self, net: Network, ep: Endpoint) -> Iterable[StaticRoute]: ...
+
+
 DRIVERS: Mapping[str, Driver] = {
     "bridge": bridge,
     "host": host,
@@ -41,14 +48,22 @@ DRIVERS: Mapping[str, Driver] = {
 
 def driver(net: Network) -> Driver:
     """The driver of a network; of one that is somebody else's what we do about it."""
-    return remote if net.remote else DRIVERS[net.driver]
+    return remote if net.remote else _spanning(net) or DRIVERS[net.driver]
 
 
 def peer(net: Network, who: Peer, site: Site) -> Iterable[Resource]:
     """What should exist for an endpoint on another host."""
-    return overlay.peer(net, who, site) if net.driver == "overlay" else ()
+    found = _spanning(net)
+    return () if found is None else found.peer(net, who, site)
 
 
 def routes(net: Network, ep: Endpoint) -> Iterable[StaticRoute]:
     """The ways that an endpoint gives its sandbox beside those to its own subnets and outward."""
-    return overlay.routes(net, ep) if net.driver == "overlay" else ep.routes
+    found = _spanning(net)
+    return ep.routes if found is None else found.routes(net, ep)
+
+
+def _spanning(net: Network) -> Spanning | None:
+    if net.driver != "overlay":
+        return None
+    return routed if net.routed else overlay

@@ -18,7 +18,7 @@ A network of several segments has all of them on each host, and its namespace ro
 on one has a route to the others by way of its gateway, which is in the same namespace on
 every host. So a packet changes segments where it begins, and crosses hosts in the target's.
 
-A network that was made without encapsulation has none of this, but what `driver.routed` says.
+A network that was made without encapsulation is of another driver, `routed`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_interface
 
-from fairlead.driver import routed
 from fairlead.driver.bridge import interior, mac
 from fairlead.driver.site import Site
 from fairlead.driver.wrapping import inside
@@ -86,9 +85,6 @@ def mtu(net: Network, site: Site) -> int:
 
 def network(net: Network, site: Site) -> Iterator[Resource]:
     """The namespace, and in it a bridge and a tunnel for each segment."""
-    if net.routed:
-        yield from routed.network(net, site)
-        return
     if site.underlay is None or not site.inhabited or not net.vnis:
         return
     space, size = span(net.id), mtu(net, site)
@@ -128,8 +124,7 @@ def routes(net: Network, ep: Endpoint) -> Iterator[StaticRoute]:
             own = [a for a in ep.addresses if a.version == version]
             if not own or any(address.ip in pool.subnet for address in own):
                 continue
-            if number == here or net.routed:
-                # On one bridge, where whoever is elsewhere is answered for.
+            if number == here:
                 yield StaticRoute(pool.subnet)
                 continue
             for near in found[here]:
@@ -139,19 +134,6 @@ def routes(net: Network, ep: Endpoint) -> Iterator[StaticRoute]:
 
 def endpoint(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[Resource]:
     """The cable, what is at its far end, and the ways from there to other subnets."""
-    if net.routed:
-        yield from routed.endpoint(net, ep, box, site)
-    else:
-        yield from _tunnelled(net, ep, box, site)
-    if net.routed and box.access:
-        # The host has the bridge.
-        return
-    for route in routes(net, ep):
-        yield Route(box.namespace, route.destination, route.via, ep.inside)
-
-
-def _tunnelled(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[Resource]:
-    """The cable from the network's namespace, and what is at its far end."""
     bridge = f"br{segment(net, ep.addresses)}"
     yield Veth(
         ep.ifname,
@@ -165,6 +147,8 @@ def _tunnelled(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator
     if box.access:
         yield from _on_host(ep)
     yield from interior(ep, box)
+    for route in routes(net, ep):
+        yield Route(box.namespace, route.destination, route.via, ep.inside)
 
 
 def _on_host(ep: Endpoint) -> Iterator[Resource]:
@@ -183,9 +167,6 @@ def _on_host(ep: Endpoint) -> Iterator[Resource]:
 
 def peer(net: Network, who: Peer, site: Site) -> Iterator[Resource]:
     """Where somebody on another host is."""
-    if net.routed:
-        yield from routed.peer(net, who, site)
-        return
     space, device = span(net.id), f"vxlan{segment(net, who.addresses)}"
     yield Fdb(space, device, who.mac, who.host)
     for address in who.addresses:

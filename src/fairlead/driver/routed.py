@@ -22,7 +22,7 @@ from ipaddress import IPv6Address, ip_interface
 
 from fairlead.driver.bridge import interior, mac
 from fairlead.driver.site import Site
-from fairlead.model.endpoint import Endpoint
+from fairlead.model.endpoint import Endpoint, StaticRoute
 from fairlead.model.network import Network
 from fairlead.model.options import USUAL_MTU
 from fairlead.model.peer import Peer
@@ -41,6 +41,9 @@ from fairlead.model.state import (
     Veth,
 )
 
+CABLE = True
+WAY_OUT = False
+"""docker_gwbridge is the way to the world, as on every overlay."""
 HOPS = IPv6Address("fe80::5efe:0:0")
 """IPv4 addresses as link-local ones: the identifier is 00-00-5E, FE and the address (RFC 5214)."""
 
@@ -88,8 +91,18 @@ def endpoint(net: Network, ep: Endpoint, box: Sandbox, site: Site) -> Iterator[R
         return
     yield Veth(ep.ifname, net.ifname, box.namespace, ep.inside, ep.mac, mtu(net))
     yield from interior(ep, box)
+    for route in routes(net, ep):
+        yield Route(box.namespace, route.destination, route.via, ep.inside)
     for address in ep.addresses:
         yield Neighbour(HOST, net.ifname, address.ip, ep.mac)
+
+
+def routes(net: Network, ep: Endpoint) -> Iterator[StaticRoute]:
+    """To other pools directly: all are on one bridge, which answers for whoever is elsewhere."""
+    for pool in net.pools:
+        own = [a.ip for a in ep.addresses if a.version == pool.subnet.version]
+        if own and not any(ip in pool.subnet for ip in own):
+            yield StaticRoute(pool.subnet)
 
 
 def peer(net: Network, who: Peer, site: Site) -> Iterator[Resource]:
