@@ -111,6 +111,11 @@ class Keys:
         return f"{self.root}/network"
 
     @property
+    def overlays(self) -> str:
+        """The folder of what only the overlay driver needs of networks."""
+        return f"{self.root}/overlay/network"
+
+    @property
     def pools(self) -> str:
         """Which pools are taken."""
         return f"{self.root}/ipam/default/config/{SPACE}"
@@ -129,7 +134,7 @@ class Keys:
         return f"{self.root}/network/{network}"
 
     def overlay(self, network: str) -> str:
-        return f"{self.root}/overlay/network/{network}"
+        return f"{self.overlays}/{network}"
 
     def count(self, network: str) -> str:
         return f"{self.root}/endpoint_count/{network}"

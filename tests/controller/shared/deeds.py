@@ -7,7 +7,6 @@ from ipaddress import ip_address, ip_interface
 from fairlead.cluster.keys import Keys
 from fairlead.cluster.pools import PoolId
 from fairlead.controller.shared.allocate import (
-    obtain_vni,
     release_address,
     release_pool,
     request_address,
@@ -18,6 +17,7 @@ from fairlead.controller.shared.register import (
     put_endpoint,
     put_network,
 )
+from fairlead.controller.shared.vnis import obtain_vni
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network, PoolRequest, Scope
 from fairlead.model.sandbox import Sandbox

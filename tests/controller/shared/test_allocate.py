@@ -12,13 +12,12 @@ from fairlead.controller.shared.allocate import (
     NoAddress,
     release_address,
     release_pool,
-    release_vni,
     request_address,
     request_pool,
     request_pools,
-    request_vni,
 )
 from fairlead.controller.shared.place import Unsure, unsure_of
+from fairlead.controller.shared.vnis import release_vni, request_vni
 from fairlead.model.errors import Failed, Forbidden, Invalid, NotFound
 from fairlead.model.network import PoolRequest
 from fairlead.model.state import IPAddress

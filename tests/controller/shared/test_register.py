@@ -9,14 +9,11 @@ import pytest
 from fairlead.cluster.endpoint import decode_endpoint
 from fairlead.cluster.leaks import LostAddress, LostEndpoint, WrongCount, aged, leaks
 from fairlead.cluster.network import decode_network, marked
+from fairlead.cluster.overlay import FIRST_VNI
 from fairlead.cluster.pools import PoolId
 from fairlead.cluster.sequence import decode
 from fairlead.cluster.view import View
-from fairlead.controller.shared.allocate import (
-    obtain_vni,
-    request_address,
-    request_pools,
-)
+from fairlead.controller.shared.allocate import request_address, request_pools
 from fairlead.controller.shared.register import (
     put_endpoint,
     put_network,
@@ -24,6 +21,7 @@ from fairlead.controller.shared.register import (
     remove_network,
 )
 from fairlead.controller.shared.repair import Mine, repair
+from fairlead.controller.shared.vnis import obtain_vni, request_vni
 from fairlead.model.endpoint import Endpoint, PortRequest
 from fairlead.model.errors import Forbidden, NotFound
 from fairlead.model.network import PoolRequest
@@ -67,6 +65,21 @@ def test_what_docker_did_gives_what_docker_wrote() -> None:
     assert set(content.pairs()) == {KEYS.pools, KEYS.vnis}
     assert json.loads(content.pairs()[KEYS.pools])["Subnets"] == {}
     assert decode(content.pairs()[KEYS.vnis]).taken == 0
+
+
+@pytest.mark.parametrize("bit", [True, False], ids=["taken", "free"])
+@pytest.mark.parametrize("other", [256, 300])
+def test_a_vni_that_a_network_had(bit: bool, other: int) -> None:
+    """It is the network's again, whatever became of its bit, unless another's record has it."""
+    content = Content()
+    place = Host(content).place
+    first, second = (run(make(place, id_of(number))) for number in (1, 2))
+    assert run(obtain_vni(place, first.id, first.pools[0].subnet, had=other)) == other
+    if bit and other != 256:
+        assert run(request_vni(place)) == 256
+    got = run(obtain_vni(place, second.id, second.pools[0].subnet, after=255, had=256))
+    assert got == (257 if other == 256 else 256)
+    assert {got, other} <= {FIRST_VNI + n for n in decode(content.pairs()[KEYS.vnis]).set_bits()}
 
 
 def _observed_endpoints(

@@ -16,19 +16,14 @@ from fairlead.cluster.overlay import FIRST_VNI
 from fairlead.cluster.pools import decode_pools
 from fairlead.cluster.sequence import decode
 from fairlead.cluster.view import View
-from fairlead.controller.shared.allocate import (
-    obtain_vni,
-    release_address,
-    request_address,
-    request_pool,
-    request_vni,
-)
+from fairlead.controller.shared.allocate import release_address, request_address, request_pool
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.register import (
     remove_endpoint,
     remove_network,
 )
 from fairlead.controller.shared.repair import Mine, repair
+from fairlead.controller.shared.vnis import obtain_vni, request_vni
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Conflict, NotFound
 from fairlead.model.network import Network
@@ -194,6 +189,23 @@ def _repair_all(content: Content) -> None:
         result = run(repair(host, Mine(HOST_A, old=found)))
         assert result.faults == ()
     assert leaks(content.pairs(), KEYS, HOST_A, set()) == frozenset()
+
+
+def test_two_hosts_that_had_a_vni_keep_it() -> None:
+    """The record was lost, the VNI was not: none changes, and nothing is taken twice."""
+    for order in range(200):
+        content = Content()
+        network = run(make(Host(content).place, id_of(1)))
+        subnet: IPNetwork = network.pools[0].subnet
+        assert run(request_vni(Host(content).place)) == 256
+        works = {
+            name: obtain_vni(Host(content).place, network.id, subnet, had=256)
+            for name in ("a", "b")
+        }
+        turns = iter(f"{order:08b}" * 40)
+        results = together(works, lambda most: int(next(turns)) % most)  # noqa: B023
+        assert results == {"a": 256, "b": 256}
+        assert list(decode(content.pairs()[KEYS.vnis]).set_bits()) == [0]
 
 
 def test_two_hosts_give_one_network_its_vni() -> None:

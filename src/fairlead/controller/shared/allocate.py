@@ -1,4 +1,4 @@
-"""Pools, addresses and VNIs of the whole cluster, given out so that nobody gets the same twice.
+"""Pools and addresses of the whole cluster, given out so that nobody gets the same twice.
 
 Each is one bit or entry in one value, set by compare-and-swap. Releasing what is not taken
 does nothing. Addresses are given out in turn: the next after the last, round and round, so
@@ -11,22 +11,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv4Network
 
-from fairlead.cluster.keys import VXLAN_IDS
-from fairlead.cluster.leaks import LostAddress, LostPool, LostVni
-from fairlead.cluster.overlay import (
-    FIRST_VNI,
-    LAST_VNI,
-    NO_VNI,
-    decode_overlay,
-    encode_overlay,
-)
+from fairlead.cluster.leaks import LostAddress, LostPool
 from fairlead.cluster.pools import PoolId, Pools, decode_pools, encode_pools
 from fairlead.cluster.sequence import Sequence as Bits
 from fairlead.cluster.sequence import address, decode, encode, fresh, ordinal, size
 from fairlead.controller.shared.place import Altering, Place, Unsure, all_or_nothing
 from fairlead.ipam.pool import INVALID, Base, parse
 from fairlead.ipam.room import room, spans
-from fairlead.model.errors import Failed, FairleadError, Forbidden, Invalid, NotFound, Unavailable
+from fairlead.model.errors import Failed, Forbidden, Invalid, NotFound, Unavailable
 from fairlead.model.network import Pool, PoolRequest
 from fairlead.model.state import IPAddress, IPNetwork
 from fairlead.store.shared import Away, Changed
@@ -248,108 +240,9 @@ def _free(bits: Bits, subnet: IPNetwork, wanted: IPAddress, what: str) -> int:
     return bit
 
 
-def next_vni(bits: Bits, after: int = NO_VNI) -> tuple[Bits, int]:
-    """The next free VNI behind `after`, round and round, and what is taken then."""
-    bit = bits.first_free(max(after + 1 - FIRST_VNI, 0))
-    if bit is None:
-        bit = bits.first_free()
-    if bit is None:
-        raise Unavailable("failed to allocate vxlan id: no bit available")
-    return bits.set(bit), bit + FIRST_VNI
-
-
-def take_vnis(value: bytes | None, number: int) -> tuple[bytes, tuple[int, ...]]:
-    """So many VNIs, and what is in the store when they are taken."""
-    bits, found = _vnis(value), [NO_VNI]
-    for _ in range(number):
-        bits, vni = next_vni(bits, found[-1])
-        found.append(vni)
-    return encode(VXLAN_IDS, bits), tuple(found[1:])
-
-
-async def request_vni(place: Place, after: int = NO_VNI) -> int:
-    """Take the next free VNI behind `after`, round and round. Raises Unavailable if none is."""
-    got: list[int] = []
-
-    def take(value: bytes | None) -> bytes:
-        bits, vni = next_vni(_vnis(value), after)
-        got[:] = [vni]
-        return encode(VXLAN_IDS, bits)
-
-    try:
-        await place.alter(place.keys.vnis, take)
-    except Away as error:
-        raise Unsure(error, *(LostVni(each) for each in got)) from error
-    return got[0]
-
-
-async def release_vni(place: Place, vni: int) -> None:
-    """Give a VNI back; nothing if it is not taken, or none that is given out here."""
-    bit = vni - FIRST_VNI
-
-    def give(value: bytes | None) -> bytes | None:
-        if value is None:
-            return None
-        bits = _vnis(value)
-        return encode(VXLAN_IDS, bits.unset(bit)) if bits.is_set(bit) else value
-
-    try:
-        await place.alter(place.keys.vnis, give)
-    except Away as error:
-        raise Unsure(error, LostVni(vni)) from error
-
-
-async def obtain_vni(place: Place, network: str, subnet: IPNetwork, after: int = NO_VNI) -> int:
-    """The VNI of a network's subnet, given to it if it has none. Raises NotFound."""
-    key = place.keys.overlay(network)
-
-    def has(value: bytes | None) -> int:
-        if value is None:
-            raise NotFound(f"network {network} not found")
-        overlay = decode_overlay(value)
-        if all(segment.subnet != subnet for segment in overlay.segments):
-            raise NotFound(f"could not find subnet {subnet} in network {network}")
-        return overlay.vni(subnet)
-
-    vni = has(await place.value(key))
-    if vni != NO_VNI:
-        return vni
-    mine = await request_vni(place, after)
-    theirs: list[int] = []
-
-    def give(value: bytes | None) -> bytes | None:
-        theirs[:] = [has(value)]
-        if theirs[0] != NO_VNI or value is None:
-            return value
-        return encode_overlay(decode_overlay(value).with_vni(subnet, mine))
-
-    try:
-        await place.alter(key, give)
-    except Away as error:
-        # It may be the network's by now, so it is not given back.
-        raise Unsure(error, LostVni(mine)) from error
-    except FairleadError:
-        await release_vni(place, mine)
-        raise
-    if theirs[0] != NO_VNI:
-        # Another host was faster; all must use the same.
-        await release_vni(place, mine)
-        return theirs[0]
-    return mine
-
-
 def _pools(value: bytes | None) -> Pools:
     """The pools that are taken, none when nothing was written yet."""
     return Pools() if value is None else decode_pools(value)
-
-
-def _vnis(value: bytes | None) -> Bits:
-    """The VNIs that are taken, as they lie in the store."""
-    most = LAST_VNI - FIRST_VNI + 1
-    bits = Bits.empty(most) if value is None else decode(value)
-    if bits.bits != most:
-        raise Invalid(f"there are {bits.bits} VNIs in the store, which cannot be")
-    return bits
 
 
 def _choose(

@@ -36,12 +36,7 @@ from fairlead.cluster.overlay import NO_VNI, decode_overlay, encode_overlay, ove
 from fairlead.cluster.pools import PoolId
 from fairlead.cluster.text import decoded
 from fairlead.controller.shared import counting, users
-from fairlead.controller.shared.allocate import (
-    release_address,
-    release_pool,
-    release_vni,
-    take_vnis,
-)
+from fairlead.controller.shared.allocate import release_address, release_pool
 from fairlead.controller.shared.place import (
     MOST_TRIES,
     Alteration,
@@ -51,6 +46,7 @@ from fairlead.controller.shared.place import (
     Unsure,
     all_or_nothing,
 )
+from fairlead.controller.shared.vnis import release_vni, take_vnis
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Conflict, FairleadError, Invalid, NotFound
 from fairlead.model.network import Network, PoolRequest

@@ -29,10 +29,11 @@ from fairlead.cluster.leaks import (
     leaks,
 )
 from fairlead.cluster.pools import PoolId, decode_pools
-from fairlead.controller.shared.allocate import release_address, release_pool, release_vni
+from fairlead.controller.shared.allocate import release_address, release_pool
 from fairlead.controller.shared.counting import set_count
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.register import forget_endpoint, remove_network
+from fairlead.controller.shared.vnis import release_vni
 from fairlead.model.errors import FairleadError, Forbidden, NotFound
 from fairlead.model.state import IPAddress
 from fairlead.store.shared import Changed

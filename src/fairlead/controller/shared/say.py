@@ -25,7 +25,6 @@ from fairlead.controller.ask import NOBODY, Say
 from fairlead.controller.shared.allocate import (
     DEFAULT_BASES,
     NoAddress,
-    obtain_vni,
     release_address,
     release_pool,
     request_address,
@@ -39,6 +38,7 @@ from fairlead.controller.shared.register import (
     remove_endpoint,
     remove_network,
 )
+from fairlead.controller.shared.vnis import obtain_vni
 from fairlead.driver.overlay import segments
 from fairlead.ipam.bitmap import parse
 from fairlead.ipam.pool import Base

@@ -16,9 +16,10 @@ from fairlead.cluster.network import ours
 from fairlead.cluster.overlay import encode_overlay, overlay_of
 from fairlead.cluster.pools import PoolId
 from fairlead.cluster.view import View
-from fairlead.controller.shared.allocate import obtain_vni, request_address, request_pool
+from fairlead.controller.shared.allocate import request_address, request_pool
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.register import forget_endpoint, put_endpoint, put_network
+from fairlead.controller.shared.vnis import obtain_vni
 from fairlead.driver.overlay import segments
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import FairleadError, Forbidden
@@ -101,7 +102,7 @@ async def _restore(place: Place, net: Network) -> None:
         await place.alter(place.keys.overlay(net.id), lambda old: old or overlay)
     # Nobody but an overlay has any.
     for pools, vni in zip(segments(net), net.vnis, strict=False):
-        await obtain_vni(place, net.id, pools[0].subnet, after=vni - 1)
+        await obtain_vni(place, net.id, pools[0].subnet, after=vni - 1, had=vni)
 
 
 async def _register(place: Place, net: Network, ep: Endpoint, box: Sandbox, own: IPAddress) -> None:
