@@ -221,15 +221,14 @@ def _processes_of(machine: Machine) -> list[Path]:
     """Returns the host's /proc entries for the processes in the machine's pid namespace."""
     found = []
     depth = len(_namespace_pids(Path(f"/proc/{machine.pid}/status")))
+    own = os.readlink(f"/proc/{machine.pid}/ns/uts")
     for path in Path("/proc").glob("[0-9]*/status"):
         try:
-            pids = _namespace_pids(path)
+            deep = len(_namespace_pids(path)) >= depth
+            if deep and os.readlink(path.parent / "ns/uts") == own:
+                found.append(path)
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if len(pids) >= depth and os.readlink(path.parent / "ns/uts") == os.readlink(
-            f"/proc/{machine.pid}/ns/uts"
-        ):
-            found.append(path)
     return found
 
 

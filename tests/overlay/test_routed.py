@@ -339,7 +339,7 @@ def test_nothing_is_left(scene: Scene) -> None:
     """With the last container all of it goes from a host, with the network from the cluster."""
     scene.two.docker("rm", "-f", "db")
     scene.one.docker("rm", "-f", "web")
-    eventually(lambda: "db" not in scene.one.docker("network", "inspect", NET))
+    eventually(lambda: '"db"' not in scene.one.docker("network", "inspect", NET))
     scene.one.docker("network", "rm", NET)
     for host in scene.cluster.hosts:
         eventually(lambda host=host: NET not in host.networks())  # type: ignore[misc]
