@@ -12,6 +12,7 @@ from fairlead.dns.answer import Upstream, View
 from fairlead.model.endpoint import Port
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
+from fairlead.model.trait import Trait
 from fairlead.model.world import World
 
 RESOLVER = "127.0.0.11"
@@ -45,7 +46,8 @@ def serving(
     peers: Collection[str] | None = None,
 ) -> Serving:
     """What should be served: for some sandboxes and peers, or for all."""
-    chosen = [b for b in world.sandboxes.values() if boxes is None or b.id in boxes]
+    ids = world.sandboxes.keys() if boxes is None else sorted(world.sandboxes.keys() & boxes)
+    chosen = [world.sandboxes[id_] for id_ in ids]
     registered = {
         (e.network, e.id): names.registration(world, e)
         for box in chosen
@@ -119,5 +121,6 @@ def view(world: World, box: Sandbox, upstreams: tuple[IPAddress, ...]) -> View:
 def touched(before: World, after: World, boxes: Collection[str]) -> frozenset[str]:
     """The sandboxes whose view a change of some sandboxes can alter: those, and who links there."""
     nets = {e.network for world in (before, after) for box in boxes for e in world.in_sandbox(box)}
-    linked = {e.sandbox for e in after.endpoints.values() if e.links and e.network in nets}
+    linking = (after.endpoints[id_] for id_ in after.bearing(Trait.LINKING))
+    linked = {e.sandbox for e in linking if e.network in nets}
     return frozenset(boxes) | linked

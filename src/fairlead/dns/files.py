@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 RESOLVER = "127.0.0.11"
@@ -124,6 +125,7 @@ def host_mode_hosts(host_text: str, extra: Iterable[HostLine]) -> str:
     return host_text + "".join(map(str, extra))
 
 
+@lru_cache(maxsize=8)
 def parse_resolv(text: str) -> tuple[Resolv, tuple[str, ...]]:
     """A resolv.conf as a value, and the servers in it that are no addresses."""
     servers: list[str] = []

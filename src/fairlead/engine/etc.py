@@ -43,8 +43,10 @@ class Etc:
         texts = {**self._texts(container), record.hostname_path: self._hostname(record)}
         for path, text in texts.items():
             overwrite(Path(path), text)
-        container.change(written={path: _digest(text) for path, text in texts.items()})
-        self._note(container)
+        container.change(
+            written={path: _digest(text) for path, text in texts.items()},
+            hosts_lines=_lines(texts[record.hosts_path]),
+        )
 
     def refresh(self, container: Container) -> bool:
         """Write what has changed; whether there was anything.
@@ -54,7 +56,8 @@ class Etc:
         """
         record = container.record
         written, had = dict(record.written), record.hosts_lines
-        for path, text in self._texts(container).items():
+        texts = self._texts(container)
+        for path, text in texts.items():
             digest = _digest(text)
             if written.get(path) == digest:
                 continue
@@ -66,13 +69,9 @@ class Etc:
             else:
                 continue
             written[path] = digest
-        container.change(written=written)
-        self._note(container)
+        # Which lines of /etc/hosts are ours is remembered.
+        container.change(written=written, hosts_lines=_lines(texts[record.hosts_path]))
         return container.record != record
-
-    def _note(self, container: Container) -> None:
-        """Remember which lines of /etc/hosts are ours."""
-        container.change(hosts_lines=_lines(self._hosts(container)))
 
     def sources(self, record: Record) -> Mapping[str, str]:
         """Where in the container each file belongs, and where it is here.

@@ -1,4 +1,4 @@
-"""Traits: what one network or sandbox is that something for the whole host follows from.
+"""Traits: what one thing is that something for the whole host, or for others, follows from.
 
 Whether any of a thousand networks has IPv6, or wants its containers' addresses guarded, is
 asked for every change. A world keeps who bears which trait, so that nobody goes through all
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
 from fairlead.model.options import ANTISPOOF
 from fairlead.model.sandbox import Sandbox
 
 
 class Trait(Enum):
-    """What a network or sandbox may be."""
+    """What a network, sandbox or endpoint may be."""
 
     SIX = auto()
     """A bridge network with IPv6."""
@@ -27,10 +28,14 @@ class Trait(Enum):
     """A network that spans hosts, by tunnels or by routes between them."""
     ACCESS = auto()
     """A sandbox that is the host itself."""
+    LINKING = auto()
+    """An endpoint whose sandbox calls others by names of its own."""
 
 
-def traits(thing: Network | Sandbox) -> frozenset[Trait]:
+def traits(thing: Network | Sandbox | Endpoint) -> frozenset[Trait]:
     """What of these it is."""
+    if isinstance(thing, Endpoint):
+        return frozenset({Trait.LINKING} if thing.links else ())
     if isinstance(thing, Sandbox):
         return frozenset({Trait.ACCESS} if thing.access else ())
     found = set()

@@ -33,6 +33,7 @@ class Change:
 
 Taken = Mapping[int, str]
 """The addresses of one family that endpoints have, as numbers, and the endpoints' ids."""
+Bearer = Network | Sandbox | Endpoint
 Bearers = Mapping[str, None]
 """The ids of those who bear a trait, oldest first."""
 Afar = Mapping[str, Peer]
@@ -101,7 +102,7 @@ class World:
         return self._blocks.get(version, ())
 
     def bearing(self, trait: Trait) -> Collection[str]:
-        """The ids of the networks or sandboxes that bear a trait."""
+        """The ids of the networks, sandboxes or endpoints that bear a trait."""
         return self._bearers.get(trait, {}).keys()
 
     def spanning(self) -> Iterator[Network]:
@@ -199,6 +200,7 @@ class _Draft:
             self.named.pop(network.name, None)
             self._hold(network, held=False)
         endpoint = self.endpoints.pop(id_, None)
+        self._cease(endpoint)
         if endpoint is not None:
             self._forget(endpoint)
         if id_ in self.peers:
@@ -226,6 +228,7 @@ class _Draft:
                 before = self.endpoints.get(thing.id)
                 if before is not None:
                     self._forget(before)
+                self._become(before, thing)
                 self.endpoints[thing.id] = thing
                 self._learn(thing)
             case Peer():
@@ -244,14 +247,14 @@ class _Draft:
                 there.remove(block)
             self.blocks = {**self.blocks, subnet.version: tuple(there)}
 
-    def _cease(self, thing: Network | Sandbox | None) -> None:
+    def _cease(self, thing: Bearer | None) -> None:
         if thing is None:
             return
         for trait in traits(thing):
             left = {id_: None for id_ in self.bearers[trait] if id_ != thing.id}
             self.bearers = {**self.bearers, trait: left}
 
-    def _become(self, old: Network | Sandbox | None, thing: Network | Sandbox) -> None:
+    def _become(self, old: Bearer | None, thing: Bearer) -> None:
         had, has = traits(old) if old is not None else frozenset(), traits(thing)
         if had != has:
             self._cease(old)
