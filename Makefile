@@ -16,7 +16,7 @@ demo-cluster: setup
 	@scripts/demo-cluster
 
 test: setup
-	@.venv/bin/python -m pytest -n 4 --dist loadfile $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # The daemon and its dataplane, killed at every single step, under either firewall: an hour and
 # more on two cores (the daemon's deaths alone took forty minutes beside other work).
@@ -26,7 +26,7 @@ test-crash: setup
 lint: setup
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy src tests
+	@.venv/bin/mypy src tests bench
 
 bench: setup
 	@bench/run
