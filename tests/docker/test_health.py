@@ -48,7 +48,9 @@ def shown(lan: Lan, *options: str) -> str:
 
 def test_a_life(lan: Lan) -> None:
     """Starting, healthy, unhealthy and healthy again: in inspect, ps, filters and events."""
-    run(lan, "--health-cmd", "echo looked; cat /up", *OFTEN, "--health-retries", "2")
+    # While it starts no failure counts, however long it takes to ask.
+    starting = ("--health-start-period", "10m")
+    run(lan, "--health-cmd", "echo looked; cat /up", *OFTEN, "--health-retries", "2", *starting)
     assert health(lan)["Status"] == "starting"
     assert shown(lan).endswith("(health: starting)")
     lan.inside("web", "touch /up")
