@@ -149,7 +149,7 @@ def test_removing_leaves_what_was_there(front: Daemon) -> None:
     front.restart()
 
     assert front.machine.snapshot() == before
-    assert "b" in front.machine.run(["ip", "netns", "list"]).stdout
+    assert "b" in front.machine.run(["ip", "netns", "list"]).stdout.split()
 
 
 def test_exec_is_as_a_shell_would_have_it(front: Daemon) -> None:

@@ -306,4 +306,4 @@ def test_what_cannot_be_is_refused(one: Daemon, options: str) -> None:
     """In Docker's words where it has them, and nothing is left of it."""
     said = refused(one, "network", "create", "-d", "macvlan", *options.split(), "bad")
     assert REFUSALS[options] in said
-    assert "bad" not in one.docker("network", "ls").stdout
+    assert "bad" not in one.docker("network", "ls", "--format", "{{.Name}}").stdout.split()
