@@ -17,6 +17,13 @@ def test_the_cli_starts_without_the_daemons_libraries() -> None:
     assert _imported_by("import fairlead.cli.main").isdisjoint(BANNED)
 
 
+def test_the_daemon_draws_nothing() -> None:
+    """What is for terminals alone is no part of it."""
+    found = _imported_by("import fairlead.cli.daemon, fairlead.cli.wiring")
+    assert "structlog" in found
+    assert "rich" not in found
+
+
 def test_the_library_is_loaded_when_it_is_used() -> None:
     """Importing fairlead costs nothing; asking it for something loads that."""
     nothing = {name for name in _imported_by("import fairlead") if name.startswith("fairlead.")}

@@ -14,8 +14,6 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import structlog
-
 import fairlead
 from fairlead.api import (
     archive,
@@ -41,6 +39,7 @@ from fairlead.api.router import Match, PageNotFound, Route, Router, WrongMethod
 from fairlead.api.served import Served, Traffic
 from fairlead.api.settings import Settings
 from fairlead.api.versions import NEWEST, Version, split
+from fairlead.engine.log import structlog
 from fairlead.http.connection import only_left
 from fairlead.http.server import ClientLeft, Request, Response
 from fairlead.library.boxes import Boxes

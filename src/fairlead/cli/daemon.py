@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import structlog
 
 from fairlead.api.api import Api
 from fairlead.cli import config as configuration
@@ -43,6 +42,7 @@ from fairlead.controller.tally import Tally
 from fairlead.dataplane.client import Dataplane
 from fairlead.engine import sharing
 from fairlead.engine.engine import Engine
+from fairlead.engine.log import structlog
 from fairlead.gossip.agent import forget
 from fairlead.http.server import Server
 from fairlead.kernel.linux import LinuxKernel

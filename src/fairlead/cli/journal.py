@@ -11,11 +11,10 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-import structlog
-
 from fairlead.api.api import GONE
 from fairlead.cli.readers import LEVELS
 from fairlead.controller.measured import Done, Repaired
+from fairlead.engine.log import structlog
 
 if TYPE_CHECKING:
     from fairlead.api.served import Served

@@ -16,10 +16,9 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from fairlead.cli.config import Config, is_loopback, split_endpoint
 from fairlead.cli.service import chosen
+from fairlead.engine.log import structlog
 from fairlead.http.server import Server
 from fairlead.model.errors import Conflict, Failed, Invalid
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-import structlog
-
 from fairlead.cli.cluster import Cluster
 from fairlead.cli.config import Config
 from fairlead.cluster.keys import Keys
@@ -26,6 +24,7 @@ from fairlead.controller.shared.member import Member
 from fairlead.controller.shared.membership import Membership
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.seal import Rotated
+from fairlead.engine.log import structlog
 from fairlead.gossip import agent as serf
 from fairlead.gossip.agent import Agent
 from fairlead.gossip.gossip import node_name

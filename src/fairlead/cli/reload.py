@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import structlog
-
 from fairlead.api.api import Api
 from fairlead.cli import journal
 from fairlead.cli.config import Config
@@ -22,6 +20,7 @@ from fairlead.cli.service import Manager
 from fairlead.cli.wiring import api_settings
 from fairlead.controller.controller import Controller
 from fairlead.engine.engine import Engine
+from fairlead.engine.log import structlog
 from fairlead.model.errors import FairleadError
 
 log = structlog.get_logger()

@@ -19,12 +19,11 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-import structlog
-
 from fairlead.engine import links, ports, sharing, validate
 from fairlead.engine.etc import Etc
 from fairlead.engine.events import Events
 from fairlead.engine.health import Watcher
+from fairlead.engine.log import structlog
 from fairlead.engine.networking import Networking
 from fairlead.engine.record import Container, Record
 from fairlead.engine.settings import Settings

@@ -21,12 +21,11 @@ import signal
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-import structlog
-
 from fairlead.engine import restart
 from fairlead.engine.etc import Etc
 from fairlead.engine.events import Events, tell
 from fairlead.engine.launch import Launch
+from fairlead.engine.log import structlog
 from fairlead.engine.record import Container, Exited
 from fairlead.engine.removal import Removal, in_the_way
 from fairlead.engine.shelf import Shelf

@@ -11,9 +11,8 @@ import asyncio
 import shutil
 from pathlib import Path
 
-import structlog
-
 from fairlead.engine.lifecycle import Lifecycle
+from fairlead.engine.log import structlog
 from fairlead.engine.needs import Networks
 from fairlead.engine.networking import Networking
 from fairlead.engine.record import Container

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import structlog
-
+from fairlead.engine.log import structlog
 from fairlead.model.errors import FairleadError
 
 T = TypeVar("T")
