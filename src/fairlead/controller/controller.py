@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fairlead.controller import (
     names,
+    requests,
     upkeep,
     upstreams,
     want,
@@ -133,6 +134,7 @@ class Controller(Sandboxes):
     def check_endpoint(self, network: str, request: EndpointRequest) -> None:
         """Whether a container may ask that of a network. Raises Invalid with every fault."""
         check_endpoint(self.network(network), request)
+        requests.check_enforced(request.options, self._committer.host.firewall)
 
     def names(self, endpoint: Endpoint) -> tuple[str, ...]:
         """The names of an endpoint on its network."""

@@ -112,8 +112,20 @@ def _pool(raw: Mapping[str, Any]) -> Pool:
 
 def _port(raw: Mapping[str, Any]) -> Port:
     return Port(
-        raw["protocol"], raw["container_port"], ip_address(raw["host_ip"]), raw["host_port"]
+        raw["protocol"],
+        raw["container_port"],
+        ip_address(raw["host_ip"]),
+        raw["host_port"],
+        _sources(raw),
     )
+
+
+def _request(raw: Mapping[str, Any]) -> PortRequest:
+    return PortRequest(**{**raw, "sources": _sources(raw)})
+
+
+def _sources(raw: Mapping[str, Any]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(map(ip_network, raw.get("sources", ())))
 
 
 def _route(raw: Mapping[str, Any]) -> StaticRoute:
@@ -154,7 +166,7 @@ def _each(build: Callable[[Any], object]) -> Callable[[Any], object]:
 READERS: Mapping[str, Callable[[Any], object]] = {
     "pools": _each(_pool),
     "ports": _each(_port),
-    "publish": _each(lambda raw: PortRequest(**raw)),
+    "publish": _each(_request),
     "scope": Scope,
     # Of a peer an address; of a sandbox whether it is the host's.
     "host": lambda raw: ip_address(raw) if isinstance(raw, str) else raw,

@@ -15,6 +15,7 @@ from fairlead.model.network import Network
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
+from fairlead.model.trait import Trait
 from fairlead.model.world import Change, World
 
 Reach = tuple[str, IPAddress]
@@ -72,6 +73,8 @@ def extent(before: World, after: World, change: Change) -> Extent:
             if there.encrypted:
                 # With the first one that is encrypted come all SAs.
                 seals |= _rekeyed(before.ring, None) | _rekeyed(None, after.ring)
+    # With the first list of sources come the rules that ask it.
+    walls = walls or bool(before.bearing(Trait.CALLED)) != bool(after.bearing(Trait.CALLED))
     found = (world.peers[id_] for world in (before, after) for id_ in peers if id_ in world.peers)
     hosts = frozenset((peer.network, peer.host) for peer in found)
     ids = (frozenset(nets), frozenset(boxes), frozenset(peers))

@@ -14,7 +14,7 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from fairlead.controller import names, ports, upstreams
+from fairlead.controller import names, ports, requests, upstreams
 from fairlead.controller.commit import Committer
 from fairlead.controller.ground import Unreached
 from fairlead.controller.resume import resume
@@ -22,6 +22,7 @@ from fairlead.controller.start import Settings
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import Failed, FairleadError
 from fairlead.model.network import Network
+from fairlead.model.prefixes import PUBLISH_FROM
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
 from fairlead.model.world import Change, Thing, World
@@ -114,6 +115,8 @@ class Maker:
         way = after.gateway(box.id, min(leads))
         assert way is not None
         default = after.networks[way.network].bridge.host_binding or self.settings.binding
+        for request in box.publish if not self._committer.host.firewall else ():
+            requests.check_enforced((PUBLISH_FROM,) if request.sources else (), firewall=False)
         kernel, wanted, world = self._committer.kernel, box.publish, self.world
         proxied = self._committer.host.proxy
         try:

@@ -116,11 +116,12 @@ def has_ndots(box: Sandbox) -> bool:
 
 
 def may_forward(world: World, box: Sandbox) -> bool:
-    """Whether questions may leave the host for it: not from an internal network.
+    """Whether questions may leave the host for it: not from a network that leads nowhere.
 
     A name is data; a resolver that forwards carries it out (CVE-2024-29018).
     """
-    return any(world.gateway(box.id, version) is not None for version in (4, 6))
+    ways = (world.gateway(box.id, version) for version in (4, 6))
+    return any(world.networks[way.network].egress != () for way in ways if way is not None)
 
 
 def gateways(world: World, box: Sandbox) -> tuple[IPAddress, ...]:

@@ -100,6 +100,8 @@ class Networks(Learner):
         request = completed(request, self.settings.network_defaults)
         request = requests.settled(world, request)
         requests.check_request(world, request, foreign=say is not NOBODY)
+        if not say.remote:
+            requests.check_enforced(request.options, self._committer.host.firewall)
         kernel = self._committer.kernel
         id_ = self._draw(32)
         options = {} if say.remote else request.options

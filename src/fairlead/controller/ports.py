@@ -138,10 +138,10 @@ def _one(
     found: dict[IPAddress, tuple[Port, socket.socket | None]] = {}
     for host in hosts:
         if leads.get(host.version) is Mode.ROUTED:
-            found[host] = Port(request.protocol, request.container_port, host, 0), None
+            found[host] = _port(request, host, 0), None
         elif (port := _kept(request, host, spare)) is not None:
             spare.remove(port)
-            found[host] = port, None
+            found[host] = replace(port, sources=request.sources), None
     # The proxy leads one family's port to the other family, but never into a routed network.
     missing = tuple(h for h in hosts if h not in found and modes != {Mode.ROUTED})
     if missing:
@@ -149,6 +149,10 @@ def _one(
         for port, sock in _fresh(kernel, world, request, missing, number):
             found[port.host_ip] = port, sock
     yield from (found[host] for host in hosts if host in found)
+
+
+def _port(request: PortRequest, host: IPAddress, number: int) -> Port:
+    return Port(request.protocol, request.container_port, host, number, request.sources)
 
 
 def _kept(request: PortRequest, host: IPAddress, spare: Sequence[Port]) -> Port | None:
@@ -203,7 +207,7 @@ def _everywhere(
                     continue
                 raise
             number = sock.getsockname()[1]
-            found.append((Port(request.protocol, request.container_port, host, number), sock))
+            found.append((_port(request, host, number), sock))
     except BaseException:
         for _, sock in found:
             sock.close()

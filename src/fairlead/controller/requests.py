@@ -22,6 +22,7 @@ from fairlead.model.network import (
 )
 from fairlead.model.options import MTU, NAME, USUAL_MTU, Mode, bridge_options, flag
 from fairlead.model.parent import HOST_ACCESS, KINDS, ParentOptions, parent_options
+from fairlead.model.prefixes import EGRESS, PUBLISH_FROM, destinations, listed
 from fairlead.model.state import IPNetwork
 from fairlead.model.world import World
 
@@ -62,12 +63,35 @@ def check_request(world: World, request: NetworkRequest, foreign: bool = False) 
     if request.driver == "overlay":
         flag(request.options, HOST_ACCESS, False)
         _check_encapsulation(request)
+    if request.driver == "overlay" or not foreign:
+        _check_lists(request)
     if world.called(request.name) is not None:
         raise Conflict(
             f"network with name {request.name} already exists", hint="`network ls` shows it"
         )
     if not foreign:
         _check_modes(request)
+
+
+def _check_lists(request: NetworkRequest) -> None:
+    for key in (PUBLISH_FROM, EGRESS):
+        if key in request.options and request.driver not in ("", "bridge"):
+            raise Invalid(
+                f"{key} is for networks of driver bridge",
+                hint="what an overlay publishes and asks outside goes through docker_gwbridge: "
+                "make that network beforehand, with this option",
+            )
+    if PUBLISH_FROM in request.options:
+        listed(request.options[PUBLISH_FROM], PUBLISH_FROM)
+    if EGRESS in request.options:
+        destinations(request.options[EGRESS])
+
+
+def check_enforced(options: Container[str], firewall: bool) -> None:
+    """Refuse a wall where nobody would build it. Raises Invalid."""
+    for key in (PUBLISH_FROM, EGRESS):
+        if key in options and not firewall:
+            raise Invalid(f"{key} needs the firewall, which this daemon was told to leave alone")
 
 
 def _check_encapsulation(request: NetworkRequest) -> None:

@@ -11,6 +11,7 @@ from fairlead.controller import (
     adoption,
     facts,
     gateway,
+    requests,
 )
 from fairlead.controller.ask import NOBODY, Say
 from fairlead.controller.asker import Draft
@@ -277,6 +278,7 @@ class Sandboxes(Networks):
         say = says.get(net.id, NOBODY)
         if say is NOBODY and self.outside.foreign(net):
             raise Conflict(f"network {net.name} was made anew meanwhile", hint="try again")
+        requests.check_enforced(request.options, self._committer.host.firewall)
         return Draft(net, request, joiner.join(net, request, say.ledger is None), say)
 
     def _joinable(self, ref: str) -> Network:

@@ -14,7 +14,7 @@ from fairlead.cluster import sealing
 from fairlead.driver import interface, routed
 from fairlead.driver.interface import driver
 from fairlead.driver.site import UNKNOWN, Site
-from fairlead.firewall import access, guard, routes, tunnels
+from fairlead.firewall import access, callers, egress, guard, routes, tunnels
 from fairlead.firewall.policy import Policy, policy, published
 from fairlead.firewall.policy import walls as walls_of
 from fairlead.firewall.renderer import Firewall
@@ -96,6 +96,7 @@ def network(world: World, net: Network, walls: Firewall, host: Host) -> Iterator
         yield Claim(Sysctl(HOST, path, str(int(not host.proxy)), net.ifname), net.id)
     if host.firewall:
         yield from (Claim(r, net.id) for r in walls.of_bridges(walls_of(world, net)))
+        yield from (Claim(r, net.id) for r in egress.of_network(walls.marks, net))
         if routed_here(world, net, host):
             yield from (Claim(r, net.id) for r in routes.of_network(walls.marks, net))
     if judged(world, net, host):
@@ -209,6 +210,8 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
             yield Claim(Route(box.namespace, destination, via, way.inside), way.id)
     if host.firewall and box.ports:
         yield from (Claim(r, box.id) for r in walls.of_ports(published(world, (box.id,))))
+        if world.bearing(Trait.CALLED):
+            yield from (Claim(r, box.id) for r in callers.of_sandbox(walls.marks, world, box))
 
 
 def firewall(
@@ -228,6 +231,7 @@ def firewall(
                 yield from (Claim(r, FIREWALL) for r in renderer.of_links(links))
         if world.bearing(Trait.GUARDED):
             yield from (Claim(r, FIREWALL) for r in guard.base(walls.marks))
+        yield from _lists(world, walls, host)
         if world.bearing(Trait.ACCESS):
             yield from (Claim(r, FIREWALL) for r in access.base(walls.marks))
         if any(routed_here(world, net, host) for net in world.spanning()):
@@ -244,6 +248,18 @@ def firewall(
     if host.forwarding:
         for version in sorted(forwarded(world)):
             yield Claim(Sysctl(HOST, FORWARDING[version], "1"), FIREWALL)
+
+
+def _lists(world: World, walls: Firewall, host: Host) -> Iterator[Claim]:
+    """The rules on which lists of sources and of destinations rest, if there is one."""
+    if world.bearing(Trait.CALLED):
+        yield from (Claim(r, FIREWALL) for r in callers.base(walls.marks))
+    if world.bearing(Trait.LIMITED):
+        yield from (Claim(r, FIREWALL) for r in egress.base(walls.marks))
+        for net in world.networks.values() if not host.proxy else ():
+            if net.driver == "bridge":
+                found = egress.of_bridge(walls.marks, net.ifname)
+                yield from (Claim(r, FIREWALL) for r in found)
 
 
 def hops(world: World, host: Host) -> Iterator[Claim]:

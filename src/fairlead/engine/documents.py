@@ -23,6 +23,8 @@ class PortBinding(Struct, frozen=True, rename="pascal"):
 
     host_ip: str = ""
     host_port: str = ""
+    sources: list[str] | msgspec.UnsetType = msgspec.UNSET
+    """Ours: the networks from which it is reached, if not from everywhere."""
 
 
 class RestartPolicy(Struct, frozen=True, rename="pascal"):

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from fairlead.engine.documents import PortBinding
 from fairlead.model.endpoint import PortRequest
 from fairlead.model.errors import Invalid
+from fairlead.model.prefixes import prefixes
+from fairlead.model.state import IPNetwork
 
 HIGHEST = 65535
 _NUMBER = re.compile("[0-9]+")
@@ -81,6 +83,12 @@ def check(bindings: Mapping[str, Sequence[PortBinding] | None]) -> None:
         container_port(key)
         for host in hosts or ():
             port_range(host.host_port)
+            sources(host)
+
+
+def sources(binding: PortBinding) -> tuple[IPNetwork, ...]:
+    """The networks that a binding names as those who may come. Raises Invalid."""
+    return prefixes(binding.sources, "Sources") if binding.sources else ()
 
 
 def requests(
@@ -114,7 +122,7 @@ def requested(
         for host in hosts:
             low, high = port_range(host.host_port)
             last = high if high > low else 0
-            request = PortRequest(protocol, int(number), host.host_ip, low, last)
+            request = PortRequest(protocol, int(number), host.host_ip, low, last, sources(host))
             found.append((key, host, request))
     return found
 

@@ -11,6 +11,7 @@ from fairlead.model.errors import Failed, Forbidden, Invalid
 from fairlead.model.hold import Holds
 from fairlead.model.network import Network, Pool
 from fairlead.model.options import endpoint_sysctls
+from fairlead.model.prefixes import PUBLISH_FROM, listed
 from fairlead.model.state import IPAddress, IPInterface
 from fairlead.model.world import Taken
 
@@ -129,15 +130,23 @@ def check_endpoint(network: Network, request: EndpointRequest) -> None:
         address = parse(text)
         if address is None or not address.is_link_local:
             faults.append(f"invalid link-local IP address: {text}")
-    try:
-        endpoint_sysctls(request.options)
-    except Invalid as error:
-        faults.append(error.message)
+    hint = ""
+    for check in (endpoint_sysctls, _check_callers):
+        try:
+            check(request.options)
+        except Invalid as error:
+            faults.append(error.message)
+            hint = error.hint
     if faults:
         lines = faults if len(faults) == 1 else [f"* {fault}" for fault in faults]
-        raise Invalid("invalid endpoint settings:\n" + "\n".join(lines))
+        raise Invalid("invalid endpoint settings:\n" + "\n".join(lines), hint=hint)
     if request.mac:
         check_mac(request.mac)
+
+
+def _check_callers(options: Mapping[str, str]) -> None:
+    if PUBLISH_FROM in options:
+        listed(options[PUBLISH_FROM], PUBLISH_FROM)
 
 
 def link_local(request: EndpointRequest) -> tuple[IPInterface, ...]:

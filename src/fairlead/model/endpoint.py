@@ -18,6 +18,8 @@ class PortRequest:
     host_ip: str = ""
     host_port: int = 0
     host_port_end: int = 0
+    sources: tuple[IPNetwork, ...] = ()
+    """Who may come to it; empty: its networks have the word (`model.callers`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Port:
     container_port: int
     host_ip: IPAddress
     host_port: int
+    sources: tuple[IPNetwork, ...] = ()
 
     @property
     def id(self) -> str:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from fairlead.model.lease import DHCP
 from fairlead.model.options import TRUE, BridgeOptions, Mode, bridge_options
 from fairlead.model.parent import HOST_ACCESS, KINDS, ParentOptions, parent_name, parent_options
+from fairlead.model.prefixes import EGRESS, destinations
 from fairlead.model.state import IPAddress, IPNetwork
 
 ENCAPSULATION, VXLAN, UNWRAPPED = "fairlead.encapsulation", "vxlan", "none"
@@ -113,6 +114,12 @@ class Network:
         """The options of a bridge network; they were checked when it was made."""
         # What is said to a driver that is not ours is none of our business.
         return bridge_options({} if self.remote else self.options)
+
+    @property
+    def egress(self) -> tuple[IPNetwork, ...] | None:
+        """Where outside it leads; None: anywhere."""
+        text = self.options.get(EGRESS) if self.driver == "bridge" else None
+        return None if text is None else destinations(text)
 
     def gateway_reserved(self, version: int) -> bool:
         """Whether an address of each pool is set aside for the bridge or a router."""

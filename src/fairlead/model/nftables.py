@@ -55,7 +55,7 @@ class NftSet(_InTable):
     name: str
     kind: str
     spec: str
-    RANK: ClassVar[Rank] = Rank.CHAIN
+    RANK: ClassVar[Rank] = Rank.SET
 
     @property
     def key(self) -> Key:
@@ -71,7 +71,7 @@ class NftChain(_InTable):
     name: str
     rules: tuple[str, ...]
     hook: str = ""
-    RANK: ClassVar[Rank] = Rank.CHAIN
+    RANK: ClassVar[Rank] = Rank.SET
     IN_PLACE: ClassVar[frozenset[str]] = frozenset({"rules"})
 
     @property
@@ -88,7 +88,7 @@ class NftElement(Plain):
     set: str
     item: str
     value: str = ""
-    RANK: ClassVar[Rank] = Rank.RULE
+    RANK: ClassVar[Rank] = Rank.ELEMENT
     IN_PLACE: ClassVar[frozenset[str]] = frozenset({"value"})
 
     @property

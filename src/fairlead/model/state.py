@@ -60,19 +60,22 @@ class Rank(IntEnum):
     The firewall stands before the first link is up, so that no packet arrives
     earlier than the rules that judge it. Neighbours are known before the first address
     answers: who cannot say at once where an answer goes asks by ARP, and asks again a second later.
+    Tables of nftables come before those of iptables: beside these they hold what closes.
     """
 
     NETNS = 0
     TABLE = 1
-    CHAIN = 2
-    RULE = 3
-    POLICY = 4
-    BRIDGE = 5
-    LINK = 6
-    SYSCTL = 7
-    NEIGH = 8
-    ADDR = 9
-    ROUTE = 10
+    SET = 2
+    ELEMENT = 3
+    CHAIN = 4
+    RULE = 5
+    POLICY = 6
+    BRIDGE = 7
+    LINK = 8
+    SYSCTL = 9
+    NEIGH = 10
+    ADDR = 11
+    ROUTE = 12
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network
 from fairlead.model.options import ANTISPOOF
+from fairlead.model.prefixes import EGRESS, PUBLISH_FROM
 from fairlead.model.sandbox import Sandbox
 
 
@@ -30,15 +31,27 @@ class Trait(Enum):
     """A sandbox that is the host itself."""
     LINKING = auto()
     """An endpoint whose sandbox calls others by names of its own."""
+    CALLED = auto()
+    """What has a word on who may come to published ports: a network, an endpoint, a port."""
+    LIMITED = auto()
+    """A bridge network that leads to some destinations only."""
 
 
 def traits(thing: Network | Sandbox | Endpoint) -> frozenset[Trait]:
     """What of these it is."""
-    if isinstance(thing, Endpoint):
-        return frozenset({Trait.LINKING} if thing.links else ())
-    if isinstance(thing, Sandbox):
-        return frozenset({Trait.ACCESS} if thing.access else ())
     found = set()
+    if isinstance(thing, Endpoint):
+        if thing.links:
+            found.add(Trait.LINKING)
+        if PUBLISH_FROM in thing.options:
+            found.add(Trait.CALLED)
+        return frozenset(found)
+    if isinstance(thing, Sandbox):
+        if thing.access:
+            found.add(Trait.ACCESS)
+        if any(port.sources for port in thing.ports):
+            found.add(Trait.CALLED)
+        return frozenset(found)
     if thing.vnis or thing.routed:
         found.add(Trait.SPANNING)
     if thing.driver == "bridge":
@@ -48,4 +61,8 @@ def traits(thing: Network | Sandbox | Endpoint) -> frozenset[Trait]:
             found.add(Trait.GUARDED)
         if thing.default_bridge and not thing.bridge.icc:
             found.add(Trait.LINKED)
+        if PUBLISH_FROM in thing.options:
+            found.add(Trait.CALLED)
+        if EGRESS in thing.options:
+            found.add(Trait.LIMITED)
     return frozenset(found)

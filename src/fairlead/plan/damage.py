@@ -45,7 +45,7 @@ from fairlead.model.step import Step
 from fairlead.model.underlay import Sublink
 from fairlead.model.xfrm import XfrmBlock, XfrmDemand, XfrmPolicy, XfrmState
 
-RULES = frozenset({Rank.TABLE, Rank.CHAIN, Rank.RULE, Rank.POLICY})
+RULES = frozenset({Rank.TABLE, Rank.SET, Rank.ELEMENT, Rank.CHAIN, Rank.RULE, Rank.POLICY})
 
 
 def is_rule(resource: Resource) -> bool:

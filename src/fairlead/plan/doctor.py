@@ -11,8 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from fairlead.model.callers import callers
 from fairlead.model.facts import BaseChain, Exam
 from fairlead.model.iptables import Rule
+from fairlead.model.prefixes import PUBLISH_FROM
 from fairlead.model.state import IPNetwork, Key, State
 from fairlead.model.step import Step
 from fairlead.model.world import World
@@ -332,13 +334,26 @@ def _names(world: World) -> Iterator[Finding]:
 
 def _ports(world: World) -> Iterator[Finding]:
     for box in world.sandboxes.values():
-        wild: Sequence[str] = sorted(
-            {f"{p.host_port}/{p.protocol}" for p in box.ports if p.host_ip.is_unspecified}
-        )
-        if wild:
-            what = f"ports of {box.name} are open to the world: {', '.join(wild)}"
-            why = (
-                "they are published on every address of this host, whatever its other firewall says"
-            )
-            todo = "if that is not meant, name an address: -p 127.0.0.1:8080:80"
+        wild: dict[tuple[IPNetwork, ...] | None, set[str]] = {}
+        for p in (p for p in box.ports if p.host_ip.is_unspecified):
+            wild.setdefault(callers(world, box.id, p), set()).add(f"{p.host_port}/{p.protocol}")
+        for sources, ports in wild.items():
+            said = ", ".join(sorted(ports))
+            if sources is None:
+                what = f"ports of {box.name} are open to the world: {said}"
+                why = (
+                    "they are published on every address of this host, whatever its other "
+                    "firewall says"
+                )
+                todo = (
+                    "if that is not meant, name an address: -p 127.0.0.1:8080:80, or who may "
+                    f"come: {PUBLISH_FROM}"
+                )
+            else:
+                those = ", ".join(map(str, sources)) or "nobody"
+                what = f"ports of {box.name} are open to {those}: {said}"
+                why = (
+                    "they are published for those sources, whatever the host's other firewall says"
+                )
+                todo = ""
             yield Finding(Severity.NOTE, "port", what, why, todo)

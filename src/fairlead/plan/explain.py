@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from fairlead.model.endpoint import Endpoint
@@ -31,6 +32,8 @@ from fairlead.model.underlay import Dummy, Sublink, Vlan
 from fairlead.model.world import World
 from fairlead.plan import reasons
 
+LISTED = re.compile(r"\b[sd]addr (\S+) accept")
+"""What lists of sources and destinations name."""
 SHORTEST_REF = 4
 """How much of an id stands for the whole."""
 
@@ -162,6 +165,11 @@ def reason(world: World, resource: Resource, owner: str) -> str:
     if isinstance(resource, NftElement):
         return reasons.SETS.get(resource.set, "the policy asks for it")
     if isinstance(resource, NftChain):
+        said = " or ".join(LISTED.findall(" ".join(resource.rules))) or "nobody"
+        if resource.name.startswith("c_callers"):
+            return f"the published port is for {said}, and for this host"
+        if resource.name.startswith("c_egress"):
+            return f"the network leads to {said.replace('nobody', 'nowhere')}"
         return "it judges what enters or leaves the network"
     net = world.networks.get(owner)
     endpoint = world.endpoints.get(owner)

@@ -1,0 +1,104 @@
+"""Who may come to published ports (`model/callers.py`): lists of sources, whatever the backend.
+
+A packet is judged before any NAT, by the host's port that it asks for, or by a container's
+own address where that is open (routed and unprotected networks, trusted interfaces). So the
+list is the same for what the kernel leads to a container and for what the proxy takes, and
+nobody gets past it by being taken for somebody else.
+
+- What is under way already goes on: only what begins is judged.
+- This host's own connections do not come in by an interface, and are not asked; nor are
+  containers of the network through which the port is published, unless icc is off there:
+  they reach it anyhow.
+- Everybody else is, containers of other networks as well, by their own address.
+- Broadcasts and multicasts are for whoever listens on a port, so they are judged alike.
+
+A port is one element of a map, a list one chain: a host with a thousand ports asks one map,
+and without a list anywhere there is not one rule.
+
+A verdict elsewhere, such as a person's ACCEPT, decides nothing: each table is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+from fairlead.model.callers import callers
+from fairlead.model.endpoint import Endpoint, Port
+from fairlead.model.marks import Marks
+from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
+from fairlead.model.prefixes import plain
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPAddress, IPNetwork, Resource
+from fairlead.model.world import World
+
+FAMILY = "inet"
+DOOR = "meta l4proto . th dport"
+FAMILIES = ((4, "ip"), (6, "ip6"))
+HOOK = "type filter hook prerouting priority mangle; policy accept;"
+HERE = "fib daddr type { local, broadcast, anycast, multicast }"
+
+
+def base(marks: Marks) -> Iterator[Resource]:
+    """The rules while nobody has a list."""
+    table = marks.table
+    yield NftTable(FAMILY, table, marks.alias)
+    rules = ['iifname "lo" accept', "ct state established,related accept"]
+    for version, family in FAMILIES:
+        door = "inet_proto . inet_service : verdict"
+        yield NftSet(FAMILY, table, f"m_callers_ipv{version}", "map", f"type {door}")
+        at = f"m_callers_at_ipv{version}"
+        yield NftSet(FAMILY, table, at, "map", f"type ipv{version}_addr . {door}")
+        rules.append(f"{family} daddr . {DOOR} vmap @{at}")
+        mine = f"meta nfproto ipv{version} {HERE}"
+        rules.append(f"{mine} {DOOR} vmap @m_callers_ipv{version}")
+    yield NftChain(FAMILY, table, "c_callers", tuple(rules), HOOK)
+
+
+def of_sandbox(marks: Marks, world: World, box: Sandbox) -> Iterator[Resource]:
+    """The ports of a sandbox that have a list, and the lists."""
+    for port in box.ports:
+        found = callers(world, box.id, port)
+        if found is None or port.host_ip.is_loopback:
+            # From elsewhere nobody reaches the loopback.
+            continue
+        chain = NftChain(FAMILY, marks.table, _name(box, found), _list(world, box, found))
+        yield chain
+        for address, number in _doors(world, box, port):
+            name, item = f"m_callers_ipv{port.host_ip.version}", f"{port.protocol} . {number}"
+            if address is not None:
+                name, item = f"m_callers_at_ipv{address.version}", f"{address} . {item}"
+            yield NftElement(FAMILY, marks.table, name, item, f"goto {chain.name}")
+
+
+def _doors(world: World, box: Sandbox, port: Port) -> Iterator[tuple[IPAddress | None, int]]:
+    """Where a port is asked for: at which address (None: any of the host's), and its number."""
+    if not port.routed:
+        yield None if port.host_ip.is_unspecified else port.host_ip, port.host_port
+    way = world.gateway(box.id, port.host_ip.version)
+    address = way and (way.ipv4 if port.host_ip.version == 4 else way.ipv6)
+    if address:
+        yield address.ip, port.container_port
+
+
+def _name(box: Sandbox, found: tuple[IPNetwork, ...]) -> str:
+    """The same for the same list, whatever other ports come and go."""
+    digest = sha256(" ".join(map(str, found)).encode()).hexdigest()
+    return f"c_callers_{box.id[:12]}_{digest[:8]}"
+
+
+def _list(world: World, box: Sandbox, found: tuple[IPNetwork, ...]) -> tuple[str, ...]:
+    ways = [world.gateway(box.id, version) for version, _ in FAMILIES]
+    near = dict.fromkeys(_near(world, way) for way in ways if way is not None)
+    return (
+        *filter(None, near),
+        *(f"{dict(FAMILIES)[n.version]} saddr {plain(n)} accept" for n in found),
+        "drop",
+    )
+
+
+def _near(world: World, way: Endpoint) -> str:
+    """What lets containers of the same network pass, where they reach each other."""
+    net = world.networks[way.network]
+    open_ = net.driver == "bridge" and net.bridge.icc
+    return f'iifname "{net.ifname}" accept' if open_ else ""
