@@ -6,7 +6,8 @@ DELETE /fairlead/containers/{id}/ports   take ports back; null stands for all of
 ====== ================================= ==========================================
 
 Both take ``{"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}}``,
-as a create request has it, and answer with the ports that there are then.
+as a create request has it, and answer with the ports that there are then. A binding may
+name its ``Sources``, ``["192.0.2.0/24"]``: the networks from which it is reached.
 """
 
 from __future__ import annotations

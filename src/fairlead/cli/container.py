@@ -109,12 +109,15 @@ def top(args: tuple[str, ...]) -> None:
 
 
 @command("CONTAINER [PRIVATE_PORT[/PROTO]] | add|rm CONTAINER PORT...", least=1, most=None)
-def port(args: tuple[str, ...]) -> None:
+@option("--from", "sources", split=True, help="Of add: who may come (CIDR; all others may not)")
+def port(args: tuple[str, ...], sources: tuple[str, ...]) -> None:
     if len(args) > 2:
         from fairlead.cli.live_ports import change
 
-        change(*args)
+        change(*args, sources=sources)
         return
+    if sources:
+        raise Refused("Error: --from goes with `port add`")
     container = args[0]
     settings = remote().get(f"/containers/{name(container)}/json")["NetworkSettings"]
     published = settings.get("Ports") or {}

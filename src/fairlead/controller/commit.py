@@ -38,6 +38,7 @@ from fairlead.firewall.policy import Policy, policy
 from fairlead.firewall.renderer import Firewall
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Kernel
+from fairlead.kernel.sockets import hear
 from fairlead.model.errors import Unavailable
 from fairlead.model.state import (
     HOST,
@@ -51,6 +52,7 @@ from fairlead.model.state import (
     Veth,
 )
 from fairlead.model.step import Effect, Step
+from fairlead.model.trait import Trait
 from fairlead.model.underlay import Underlay
 from fairlead.model.world import Change, World
 from fairlead.plan.diff import diff
@@ -220,6 +222,8 @@ class Committer:
         try:
             self._apply(steps, before)
             try:
+                for held in sockets.ports.values() if after.bearing(Trait.CALLED) else ():
+                    hear(held)
                 for box in fresh:
                     space = after.sandboxes[box].namespace
                     sockets.resolvers[box] = self.kernel.resolver_sockets(space)

@@ -25,6 +25,7 @@ from fairlead.model.network import Network
 from fairlead.model.prefixes import PUBLISH_FROM
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
+from fairlead.model.trait import Trait
 from fairlead.model.world import Change, Thing, World
 
 M = TypeVar("M", bound="Maker")
@@ -117,11 +118,15 @@ class Maker:
         default = after.networks[way.network].bridge.host_binding or self.settings.binding
         for request in box.publish if not self._committer.host.firewall else ():
             requests.check_enforced((PUBLISH_FROM,) if request.sources else (), firewall=False)
-        kernel, wanted, world = self._committer.kernel, box.publish, self.world
+        wanted, world = box.publish, self.world
+        # The port is there before the rules that say who may come to it.
+        hold = self._committer.kernel.reserve
+        if after.bearing(Trait.CALLED) or any(request.sources for request in wanted):
+            hold = partial(hold, deaf=True)
         proxied = self._committer.host.proxy
         try:
             found, held = await self._committer.on_thread(
-                lambda: ports.bind(kernel, world, wanted, default, leads, had, proxied)
+                lambda: ports.bind(hold, world, wanted, default, leads, had, proxied)
             )
         except Failed as error:
             start = "driver failed programming external connectivity on endpoint"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from fairlead.kernel.port import Kernel
 from fairlead.kernel.sockets import PortTaken
 from fairlead.model.endpoint import Port, PortRequest
 from fairlead.model.errors import Failed, Invalid
@@ -24,6 +23,8 @@ ANY4, ANY6 = IPv4Address("0.0.0.0"), IPv6Address("::")
 
 Ways = Mapping[int, Mode]
 """The families in which a sandbox has a way out, and how that way's gateway works."""
+Hold = Callable[[str, IPAddress, int], socket.socket]
+"""Holds a port of the host: protocol, address, number (0: any). Raises PortTaken."""
 Pair = tuple[PortRequest, tuple[Port, ...]]
 """A request and the ports that it led to."""
 
@@ -42,7 +43,7 @@ def ways(world: World, box: str) -> Ways:
 
 
 def bind(
-    kernel: Kernel,
+    hold: Hold,
     world: World,
     requests: Sequence[PortRequest],
     default: IPAddress | None,
@@ -66,7 +67,7 @@ def bind(
                 left.remove(again)
             spare = list(again[1])
             hosts = _hosts(request, default, leads, proxied)
-            for port, sock in _one(kernel, world, request, hosts, leads, spare):
+            for port, sock in _one(hold, world, request, hosts, leads, spare):
                 ports.append(port)
                 if sock is not None:
                     held[port.id] = sock
@@ -127,7 +128,7 @@ def _hosts(
 
 
 def _one(
-    kernel: Kernel,
+    hold: Hold,
     world: World,
     request: PortRequest,
     hosts: tuple[IPAddress, ...],
@@ -146,7 +147,7 @@ def _one(
     missing = tuple(h for h in hosts if h not in found and modes != {Mode.ROUTED})
     if missing:
         number = max((port.host_port for port, _ in found.values()), default=0)
-        for port, sock in _fresh(kernel, world, request, missing, number):
+        for port, sock in _fresh(hold, world, request, missing, number):
             found[port.host_ip] = port, sock
     yield from (found[host] for host in hosts if host in found)
 
@@ -168,7 +169,7 @@ def _kept(request: PortRequest, host: IPAddress, spare: Sequence[Port]) -> Port 
 
 
 def _fresh(
-    kernel: Kernel,
+    hold: Hold,
     world: World,
     request: PortRequest,
     hosts: tuple[IPAddress, ...],
@@ -177,7 +178,7 @@ def _fresh(
     refusal: PortTaken | None = None
     for number in (only,) if only else _numbers(request):
         try:
-            yield from _everywhere(kernel, hosts, request, number)
+            yield from _everywhere(hold, hosts, request, number)
         except PortTaken as error:
             refusal = error
         else:
@@ -194,14 +195,14 @@ def _numbers(request: PortRequest) -> Iterator[int]:
 
 
 def _everywhere(
-    kernel: Kernel, hosts: tuple[IPAddress, ...], request: PortRequest, number: int
+    hold: Hold, hosts: tuple[IPAddress, ...], request: PortRequest, number: int
 ) -> list[tuple[Port, socket.socket]]:
     """One port number on every address, or on none."""
     found: list[tuple[Port, socket.socket]] = []
     try:
         for host in hosts:
             try:
-                sock = kernel.reserve(request.protocol, host, number)
+                sock = hold(request.protocol, host, number)
             except PortTaken as error:
                 if host == ANY6 and not request.host_ip and error.code in NO_IPV6:
                     continue

@@ -7,12 +7,16 @@
 "8080"                that one
 "9000-9010"           the first free one of the range
 ====================  ======================================================
+
+``Sources`` is ours: the networks from which the port is reached, if not from everywhere.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import UnsetType
 
 from fairlead.engine.documents import PortBinding
 from fairlead.model.endpoint import PortRequest
@@ -88,7 +92,8 @@ def check(bindings: Mapping[str, Sequence[PortBinding] | None]) -> None:
 
 def sources(binding: PortBinding) -> tuple[IPNetwork, ...]:
     """The networks that a binding names as those who may come. Raises Invalid."""
-    return prefixes(binding.sources, "Sources") if binding.sources else ()
+    given = binding.sources
+    return () if isinstance(given, UnsetType) else prefixes(given, "Sources")
 
 
 def requests(

@@ -187,7 +187,9 @@ class FakeKernel:
         here = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         return socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX), here
 
-    def reserve(self, protocol: str, address: IPAddress, port: int) -> socket.socket:
+    def reserve(
+        self, protocol: str, address: IPAddress, port: int, deaf: bool = False
+    ) -> socket.socket:
         port = port or next(n for n in range(32768, 61000) if n not in self.taken_ports)
         if port in self.taken_ports:
             raise PortTaken(protocol, address, port, errno.EADDRINUSE)

@@ -167,8 +167,10 @@ class LinuxKernel:
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
         return sockets.resolver(self.namespaces, namespace)
 
-    def reserve(self, protocol: str, address: IPAddress, port: int) -> socket.socket:
-        return sockets.reserve(protocol, address, port)
+    def reserve(
+        self, protocol: str, address: IPAddress, port: int, deaf: bool = False
+    ) -> socket.socket:
+        return sockets.reserve(protocol, address, port, deaf)
 
     def apply(self, steps: Sequence[Step]) -> None:
         falls = order.fall(steps)

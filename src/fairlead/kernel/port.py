@@ -119,8 +119,14 @@ class Kernel(Protocol):
     def resolver_sockets(self, namespace: str) -> tuple[socket.socket, socket.socket, int]:
         """UDP, listening TCP and the namespace itself, for names asked for in there."""
 
-    def reserve(self, protocol: str, address: IPAddress, port: int) -> socket.socket:
-        """A socket that holds a port of the host. Raises PortTaken."""
+    def reserve(
+        self, protocol: str, address: IPAddress, port: int, deaf: bool = False
+    ) -> socket.socket:
+        """A socket that holds a port of the host. Raises PortTaken.
+
+        A deaf one hears nobody until it is told to (`sockets.hear`): it may be there before the
+        rules that say who may come.
+        """
 
     def close(self) -> None:
         """Let go of descriptors; change nothing."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
+import struct
 
 from fairlead.kernel.holder import holder
 from fairlead.kernel.netns import Namespaces
@@ -15,6 +17,9 @@ from fairlead.model.state import IPAddress
 BACKLOG = 128
 KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SOCK_STREAM}
 IPPROTO_SCTP = 132
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
+NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)
+"""A program of classic BPF (filter.h) that keeps no packet."""
 
 
 class PortTaken(Failed):
@@ -57,11 +62,11 @@ def resolver(namespaces: Namespaces, name: str) -> tuple[socket.socket, socket.s
             raise
 
 
-def reserve(protocol: str, address: IPAddress, port: int) -> socket.socket:
+def reserve(protocol: str, address: IPAddress, port: int, deaf: bool = False) -> socket.socket:
     """A socket bound to a port of the host (0: any), so that nobody else can have it.
 
     Whoever listens there keeps it; a connection that is still winding down there
-    is no obstacle. Raises PortTaken.
+    is no obstacle. One that is `deaf` takes no connection and no datagram. Raises PortTaken.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     if protocol not in KINDS:
@@ -78,6 +83,8 @@ def reserve(protocol: str, address: IPAddress, port: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if protocol == "tcp":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if deaf:
+            _deafen(sock)
         sock.bind((str(address), port))
         if protocol == "tcp":
             # Only a socket that listens keeps others out.
@@ -86,3 +93,18 @@ def reserve(protocol: str, address: IPAddress, port: int) -> socket.socket:
         sock.close()
         raise PortTaken(protocol, address, port, error.errno or errno.EIO) from error
     return sock
+
+
+def hear(sock: socket.socket) -> None:
+    """Let a socket hear what comes from now on, if it was deaf."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+
+
+def _deafen(sock: socket.socket) -> None:
+    kept = ctypes.create_string_buffer(NOTHING, len(NOTHING))
+    program = struct.pack("@HP", 1, ctypes.addressof(kept))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
