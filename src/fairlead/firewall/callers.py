@@ -27,15 +27,17 @@ from fairlead.model.callers import callers
 from fairlead.model.endpoint import Endpoint, Port
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
-from fairlead.model.prefixes import plain
+from fairlead.model.prefixes import joined, plain
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import IPAddress, IPNetwork, Resource
+from fairlead.model.state import IPNetwork, Resource
 from fairlead.model.world import World
 
 FAMILY = "inet"
 DOOR = "meta l4proto . th dport"
 FAMILIES = ((4, "ip"), (6, "ip6"))
 HOOK = "type filter hook prerouting priority mangle; policy accept;"
+Listed = tuple[IPNetwork, ...] | None
+"""Who may come; None: everybody."""
 HERE = "fib daddr type { local, broadcast, anycast, multicast }"
 
 
@@ -57,28 +59,33 @@ def base(marks: Marks) -> Iterator[Resource]:
 
 def of_sandbox(marks: Marks, world: World, box: Sandbox) -> Iterator[Resource]:
     """The ports of a sandbox that have a list, and the lists."""
-    for port in box.ports:
+    doors: dict[tuple[str, str], list[Listed]] = {}
+    # From elsewhere nobody reaches the loopback.
+    for port in (p for p in box.ports if not p.host_ip.is_loopback):
         found = callers(world, box.id, port)
-        if found is None or port.host_ip.is_loopback:
-            # From elsewhere nobody reaches the loopback.
-            continue
-        chain = NftChain(FAMILY, marks.table, _name(box, found), _list(world, box, found))
-        yield chain
-        for address, number in _doors(world, box, port):
-            name, item = f"m_callers_ipv{port.host_ip.version}", f"{port.protocol} . {number}"
-            if address is not None:
-                name, item = f"m_callers_at_ipv{address.version}", f"{address} . {item}"
+        for door in _doors(world, box, port):
+            doors.setdefault(door, []).append(found)
+    for (name, item), lists in doors.items():
+        # A container's own port may be published twice, for these and for those.
+        those = joined(lists)
+        if those is not None:
+            chain = NftChain(FAMILY, marks.table, _name(box, those), _list(world, box, those))
+            yield chain
             yield NftElement(FAMILY, marks.table, name, item, f"goto {chain.name}")
 
 
-def _doors(world: World, box: Sandbox, port: Port) -> Iterator[tuple[IPAddress | None, int]]:
-    """Where a port is asked for: at which address (None: any of the host's), and its number."""
+def _doors(world: World, box: Sandbox, port: Port) -> Iterator[tuple[str, str]]:
+    """Where a port is asked for: elements of the maps, without what they lead to."""
+    version, number = port.host_ip.version, f"{port.protocol} . {port.host_port}"
     if not port.routed:
-        yield None if port.host_ip.is_unspecified else port.host_ip, port.host_port
-    way = world.gateway(box.id, port.host_ip.version)
-    address = way and (way.ipv4 if port.host_ip.version == 4 else way.ipv6)
+        wild = port.host_ip.is_unspecified
+        name, item = ("", number) if wild else ("at_", f"{port.host_ip} . {number}")
+        yield f"m_callers_{name}ipv{version}", item
+    way = world.gateway(box.id, version)
+    address = way and (way.ipv4 if version == 4 else way.ipv6)
     if address:
-        yield address.ip, port.container_port
+        item = f"{address.ip} . {port.protocol} . {port.container_port}"
+        yield f"m_callers_at_ipv{version}", item
 
 
 def _name(box: Sandbox, found: tuple[IPNetwork, ...]) -> str:
@@ -90,11 +97,9 @@ def _name(box: Sandbox, found: tuple[IPNetwork, ...]) -> str:
 def _list(world: World, box: Sandbox, found: tuple[IPNetwork, ...]) -> tuple[str, ...]:
     ways = [world.gateway(box.id, version) for version, _ in FAMILIES]
     near = dict.fromkeys(_near(world, way) for way in ways if way is not None)
-    return (
-        *filter(None, near),
-        *(f"{dict(FAMILIES)[n.version]} saddr {plain(n)} accept" for n in found),
-        "drop",
-    )
+    families = dict(FAMILIES)
+    listed = (f"{families[n.version]} saddr {plain(n)} accept" for n in found)
+    return (*filter(None, near), *listed, "drop")
 
 
 def _near(world: World, way: Endpoint) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
@@ -42,9 +42,7 @@ def prefixes(texts: Iterable[str], what: str) -> tuple[IPNetwork, ...]:
         raise Invalid(f"invalid {what}: no network is named", hint=HINT)
     if len(found) > MOST:
         raise Invalid(f"invalid {what}: more than {MOST} networks")
-    four = collapse_addresses(n for n in found if isinstance(n, IPv4Network))
-    six = collapse_addresses(n for n in found if isinstance(n, IPv6Network))
-    return (*four, *six)
+    return _fewest(found)
 
 
 def destinations(text: str) -> tuple[IPNetwork, ...]:
@@ -59,6 +57,22 @@ def shared(lists: Iterable[tuple[IPNetwork, ...]]) -> tuple[IPNetwork, ...]:
         pairs = ((a, b) for a in found for b in other if a.version == b.version)
         found = tuple(a if a.prefixlen >= b.prefixlen else b for a, b in pairs if a.overlaps(b))
     return found
+
+
+def joined(lists: Iterable[tuple[IPNetwork, ...] | None]) -> tuple[IPNetwork, ...] | None:
+    """Who is on any of the lists; None, which is everybody, if one of them is that."""
+    found: list[IPNetwork] = []
+    for those in lists:
+        if those is None:
+            return None
+        found += those
+    return _fewest(found)
+
+
+def _fewest(found: Collection[IPNetwork]) -> tuple[IPNetwork, ...]:
+    four = collapse_addresses(n for n in found if isinstance(n, IPv4Network))
+    six = collapse_addresses(n for n in found if isinstance(n, IPv6Network))
+    return (*four, *six)
 
 
 def plain(network: IPNetwork) -> str:

@@ -1,0 +1,224 @@
+"""Lists of sources at published ports, and of destinations of networks, as users give them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from fairlead.firewall.backends import BACKENDS
+from tests.docker.family import HOST6, NEIGHBOUR6, wired
+from tests.docker.images import PYTHON, TALK, make_tools
+from tests.docker.lan import Lan
+from tests.docker.tidy import Traces, tidy, warmed
+from tests.lab import Daemon, Machine, Switch
+
+pytestmark = pytest.mark.root
+
+FAR = "203.0.113.0/24;2001:db8:9::/64"
+NEAR = f"192.0.2.2/32;{NEIGHBOUR6}/128"
+"""The neighbour."""
+SAID = "fairlead.publish_from"
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def stood(request: pytest.FixtureRequest) -> Iterator[tuple[Lan, Traces]]:
+    """A daemon with either firewall, and the machine as it was."""
+    with ExitStack() as stack:
+        switch = stack.enter_context(Switch())
+        host = wired(switch.machine("host"), HOST6)
+        neighbour = wired(switch.machine("neighbour"), NEIGHBOUR6)
+        daemon = stack.enter_context(Daemon(host, "--firewall-backend", str(request.param)))
+        daemon.import_busybox()
+        make_tools(daemon)
+        yield Lan(daemon, neighbour), warmed(daemon)
+
+
+@pytest.fixture
+def lan(stood: tuple[Lan, Traces]) -> Iterator[Lan]:
+    """Nothing is on it when a test begins, and nothing is left when it ends."""
+    made, traces = stood
+    tidy(made.daemon)
+    yield made
+    traces.none()
+
+
+def asked(machine: Machine, host: object, port: int, protocol: str = "tcp") -> str:
+    """Who answers a question, or what became of it."""
+    words = [PYTHON, str(TALK), "ask", protocol, str(host), str(port), "1"]
+    return machine.run(words).stdout.split()[-1]
+
+
+def test_a_list_at_an_endpoint(lan: Lan) -> None:
+    """It goes for NAT and the proxy, of both families and protocols; the host is not asked."""
+    lan.create("red")
+    lan.create("blue")
+    ports = "-p {0}:80 -p {0}:80/udp"
+    for name, port, who in (("near", 8080, NEAR), ("far", 8081, FAR)):
+        network = f"--network name=red,driver-opt={SAID}={who}"
+        lan.serve(name, "tcp:80 udp:80", f"{network} {ports.format(port)}")
+    lan.tools("peer", "--network red")
+    lan.tools("other", "--network blue")
+    for host in (lan.host.address, HOST6):
+        # The network has no IPv6: it is the proxy that answers there.
+        for protocol in ("tcp", "udp"):
+            assert asked(lan.neighbour, host, 8080, protocol) == "near"
+            assert asked(lan.neighbour, host, 8081, protocol) == "timeout"
+            assert asked(lan.host, host, 8081, protocol) == "far"
+    for loopback in ("127.0.0.1", "::1"):
+        assert asked(lan.host, loopback, 8081) == "far"
+    assert lan.ask("peer", "tcp", lan.host.address, 8081).endswith(" far")
+    assert lan.ask("other", "tcp", lan.host.address, 8081) == "timeout"
+
+    shown = lan.endpoints("far")["red"]["DriverOpts"]
+    assert shown == {SAID: FAR}
+    assert "203.0.113.0/24" in lan.daemon.fairlead("explain", "far").stdout
+    said = lan.daemon.fairlead("doctor", check=False).stdout
+    assert "ports of far are open to 203.0.113.0/24, 2001:db8:9::/64: 8081/tcp, 8081/udp" in said
+
+
+def test_a_list_survives(lan: Lan) -> None:
+    """A way out by another network, a restart of the container, the death of the daemon."""
+    lan.create("red")
+    lan.create("aaa")
+    lan.serve("web", "tcp:80", f"--network name=red,driver-opt={SAID}={FAR} -p 8080:80")
+    host = lan.host.address
+    lan.docker("network", "connect", "aaa", "web")
+    assert asked(lan.neighbour, host, 8080) == "timeout"
+    lan.docker("restart", "-t", "0", "web")
+    assert asked(lan.neighbour, host, 8080) == "timeout"
+    lan.daemon.kill9()
+    assert asked(lan.neighbour, host, 8080) == "timeout"
+    lan.daemon.start()
+    assert asked(lan.neighbour, host, 8080) == "timeout"
+    assert asked(lan.host, host, 8080) == "web"
+    # With the network goes its word.
+    lan.docker("network", "disconnect", "red", "web")
+    assert asked(lan.neighbour, host, 8080) == "web"
+
+
+def test_a_list_of_a_network_and_of_a_port(lan: Lan) -> None:
+    """The nearest word counts, and each shows where it was given."""
+    lan.create("red", f"--ipv6 -o {SAID}={FAR}")
+    lan.serve("web", "tcp:80", "--network red -p 8080:80")
+    host = lan.host.address
+    assert lan.network("red")["Options"][SAID] == FAR
+    assert asked(lan.neighbour, host, 8080) == "timeout"
+    assert asked(lan.neighbour, HOST6, 8080) == "timeout"
+
+    words = ("--from", "192.0.2.0/24", "--from", "2001:db8:1::/64,198.51.100.7")
+    lan.daemon.fairlead("port", "add", *words, "web", "9090:80")
+    assert asked(lan.neighbour, host, 9090) == "web"
+    assert asked(lan.neighbour, HOST6, 9090) == "web"
+    assert asked(lan.neighbour, host, 8080) == "timeout"
+    shown = lan.daemon.api("GET", "/containers/web/json").json["HostConfig"]["PortBindings"]
+    assert shown["80/tcp"] == [
+        {"HostIp": "", "HostPort": "8080"},
+        {
+            "HostIp": "",
+            "HostPort": "9090",
+            "Sources": ["192.0.2.0/24", "2001:db8:1::/64", "198.51.100.7"],
+        },
+    ]
+    lan.daemon.fairlead("port", "rm", "web", "9090:80")
+    lan.daemon.fairlead("port", "add", "--from", "198.51.100.7", "web", "9090:80")
+    assert asked(lan.neighbour, host, 9090) == "timeout"
+    lan.docker("restart", "-t", "0", "web")
+    assert asked(lan.neighbour, host, 9090) == "timeout"
+
+
+WRONG = ("", ";", "nobody", "192.0.2.1/33", "192.0.2.5/24", "::ffff:192.0.2.0/120", "10.0.0.0/8 x")
+
+
+@pytest.mark.parametrize("option", [SAID, "fairlead.egress"])
+def test_what_is_no_list_is_refused(lan: Lan, option: str) -> None:
+    """With 400 and what to write instead, where it is given; and nothing is left."""
+    before = lan.host.snapshot()
+    for text in WRONG:
+        body = {"Name": "wrong", "Options": {option: text}}
+        refused = lan.daemon.api("POST", "/networks/create", body)
+        assert (refused.status, option in refused.json["message"]) == (400, True), text
+        assert refused.json["hint"], text
+    for driver in ("macvlan", "ipvlan"):
+        body = {"Name": "wrong", "Driver": driver, "Options": {option: "10.0.0.0/8"}}
+        assert lan.daemon.api("POST", "/networks/create", body).status == 400
+    assert lan.host.snapshot() == before
+
+
+def test_what_is_no_list_of_a_container_is_refused(lan: Lan) -> None:
+    """At its creation, when it joins, and for a port that is added."""
+    lan.create("red")
+    lan.run("web", "--network red")
+    before = lan.host.snapshot()
+    for text in WRONG:
+        end = {"DriverOpts": {SAID: text}}
+        body = {
+            "Image": "busybox", "HostConfig": {"NetworkMode": "red"},
+            "NetworkingConfig": {"EndpointsConfig": {"red": end}},
+        }  # fmt: skip
+        port = {"PortBindings": {"80/tcp": [{"HostPort": "8080", "Sources": text.split(";")}]}}
+        create = {"Image": "busybox", "HostConfig": {**port, "NetworkMode": "red"}}
+        for path, said in (
+            ("/containers/create", body),
+            ("/containers/create", create),
+            ("/networks/bridge/connect", {"Container": "web", "EndpointConfig": end}),
+            ("/fairlead/containers/web/ports", port),
+        ):
+            refused = lan.daemon.api("POST", path, said)
+            assert refused.status == 400, (path, text)
+            assert refused.json["hint"], (path, text)
+    assert lan.host.snapshot() == before
+
+
+def test_where_a_network_leads(lan: Lan) -> None:
+    """To what is on its list; its ports are published and its names asked as ever."""
+    lan.create("limited", "--ipv6 -o fairlead.egress=192.0.2.2")
+    lan.create("wide", "--ipv6")
+    lan.serve("web", "tcp:80", "--network limited -p 8080:80")
+    lan.tools("asker", "--network limited")
+    lan.serve("stranger", "tcp:80", "--network wide -p 8081:80")
+    lan.neighbour.shell("ip address add 192.0.2.77/24 dev eth0")
+    server = [PYTHON, "-u", str(TALK), "serve", "tcp:7000"]
+    with lan.neighbour.popen(server) as talk:
+        assert talk.stdout is not None
+        assert talk.stdout.readline() == "ready\n"
+        assert lan.ask("asker", "tcp", "192.0.2.2", 7000).endswith(" neighbour")
+        assert lan.ask("asker", "tcp", "192.0.2.77", 7000) == "timeout"
+        assert lan.ask("asker", "tcp", NEIGHBOUR6, 7000) == "timeout"
+        assert lan.ask("stranger", "tcp", "192.0.2.77", 7000).endswith(" neighbour")
+        talk.kill()
+    for host in (lan.host.address, HOST6):
+        assert asked(lan.neighbour, host, 8080) == "web"
+        assert lan.ask("asker", "tcp", host, 8081).endswith(" stranger")
+    assert lan.ask("asker", "tcp", "web", 80).endswith(" web")
+    assert lan.ask("asker", "tcp", lan.address("stranger", "wide"), 80) == "timeout"
+    assert lan.network("limited")["Options"]["fairlead.egress"] == "192.0.2.2"
+    assert "the network leads to 192.0.2.2" in lan.daemon.fairlead("explain", "limited").stdout
+    lan.neighbour.shell("ip address del 192.0.2.77/24 dev eth0")
+
+
+def test_a_network_that_leads_nowhere(lan: Lan) -> None:
+    """It is an internal one that has published ports, and that keeps its names to itself."""
+    asks = (
+        "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 53));"
+        "print('ready', flush=True)\n"
+        "while True: print(s.recv(512)[13:].split(b'\\0')[0].decode(), flush=True)"
+    )
+    lan.create("nowhere", "-o fairlead.egress=none")
+    lan.create("some", "-o fairlead.egress=198.51.100.0/24")
+    lan.host.shell(f"echo nameserver {lan.neighbour.address} >/etc/resolv.conf")
+    with lan.neighbour.popen([PYTHON, "-c", asks]) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        lan.serve("web", "tcp:80", "--network nowhere -p 8080:80")
+        lan.tools("asker", "--network some")
+        assert asked(lan.neighbour, lan.host.address, 8080) == "web"
+        assert lan.ask("web", "tcp", lan.neighbour.address, 53) == "timeout"
+        assert lan.dig("web", "secret.example").rcode == "SERVFAIL"
+        # Of this one the host asks, to where itself it does not lead.
+        assert lan.dig("asker", "asked.example").rcode == "SERVFAIL"
+        assert server.stdout.readline().startswith("asked")
+        server.kill()
+    assert json.loads(lan.docker("network", "inspect", "nowhere"))[0]["Internal"] is False
