@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from fairlead.firewall.backends import BACKENDS
+from tests.docker.dig import EVERYWHERE
 from tests.docker.family import HOST6, NEIGHBOUR6, wired
-from tests.docker.images import PYTHON, TALK, make_tools
+from tests.docker.images import DIG, PYTHON, TALK, make_tools
 from tests.docker.lan import Lan
+from tests.docker.stage import eventually
 from tests.docker.tidy import Traces, tidy, warmed
 from tests.lab import Daemon, Machine, Switch
 
@@ -20,6 +22,8 @@ pytestmark = pytest.mark.root
 FAR = "203.0.113.0/24;2001:db8:9::/64"
 NEAR = f"192.0.2.2/32;{NEIGHBOUR6}/128"
 """The neighbour."""
+SECOND = "192.0.2.77"
+NAMES = "/tmp/names"
 SAID = "fairlead.publish_from"
 
 
@@ -30,10 +34,26 @@ def stood(request: pytest.FixtureRequest) -> Iterator[tuple[Lan, Traces]]:
         switch = stack.enter_context(Switch())
         host = wired(switch.machine("host"), HOST6)
         neighbour = wired(switch.machine("neighbour"), NEIGHBOUR6)
+        host.path("/etc/resolv.conf").write_text(f"nameserver {neighbour.address}\n")
+        outside(stack, neighbour)
         daemon = stack.enter_context(Daemon(host, "--firewall-backend", str(request.param)))
         daemon.import_busybox()
         make_tools(daemon)
         yield Lan(daemon, neighbour), warmed(daemon)
+
+
+def outside(stack: ExitStack, neighbour: Machine) -> None:
+    """The neighbour answers for names, and at a second address as well, which is on no list."""
+    neighbour.shell(f"ip address add {SECOND}/24 dev eth0")
+    talk = [PYTHON, "-u", str(TALK), "serve", "tcp:7000"]
+    names = [sys.executable, str(DIG), "serve", str(neighbour.address)]
+    told = {"/tmp/talk": talk, NAMES: names}
+    for name, words in told.items():
+        with neighbour.path(name).open("wb") as said:
+            server = neighbour.popen(words, stdout=said)
+        stack.callback(server.wait)
+        stack.callback(server.kill)
+    eventually(lambda: all("ready" in neighbour.path(name).read_text() for name in told))
 
 
 @pytest.fixture
@@ -174,51 +194,37 @@ def test_what_is_no_list_of_a_container_is_refused(lan: Lan) -> None:
 
 def test_where_a_network_leads(lan: Lan) -> None:
     """To what is on its list; its ports are published and its names asked as ever."""
-    lan.create("limited", "--ipv6 -o fairlead.egress=192.0.2.2")
+    lan.create("limited", f"--ipv6 -o fairlead.egress={lan.neighbour.address}")
     lan.create("wide", "--ipv6")
     lan.serve("web", "tcp:80", "--network limited -p 8080:80")
     lan.tools("asker", "--network limited")
     lan.serve("stranger", "tcp:80", "--network wide -p 8081:80")
-    lan.neighbour.shell("ip address add 192.0.2.77/24 dev eth0")
-    server = [PYTHON, "-u", str(TALK), "serve", "tcp:7000"]
-    with lan.neighbour.popen(server) as talk:
-        assert talk.stdout is not None
-        assert talk.stdout.readline() == "ready\n"
-        assert lan.ask("asker", "tcp", "192.0.2.2", 7000).endswith(" neighbour")
-        assert lan.ask("asker", "tcp", "192.0.2.77", 7000) == "timeout"
-        assert lan.ask("asker", "tcp", NEIGHBOUR6, 7000) == "timeout"
-        assert lan.ask("stranger", "tcp", "192.0.2.77", 7000).endswith(" neighbour")
-        talk.kill()
+    assert lan.ask("asker", "tcp", lan.neighbour.address, 7000).endswith(" neighbour")
+    assert lan.ask("asker", "tcp", SECOND, 7000) == "timeout"
+    assert lan.ask("asker", "tcp", NEIGHBOUR6, 7000) == "timeout"
+    assert lan.ask("stranger", "tcp", SECOND, 7000).endswith(" neighbour")
+    assert lan.ask("stranger", "tcp", NEIGHBOUR6, 7000).endswith(" neighbour")
     for host in (lan.host.address, HOST6):
         assert asked(lan.neighbour, host, 8080) == "web"
         assert lan.ask("asker", "tcp", host, 8081).endswith(" stranger")
     assert lan.ask("asker", "tcp", "web", 80).endswith(" web")
     assert lan.ask("asker", "tcp", lan.address("stranger", "wide"), 80) == "timeout"
-    assert lan.network("limited")["Options"]["fairlead.egress"] == "192.0.2.2"
+    assert lan.network("limited")["Options"]["fairlead.egress"] == str(lan.neighbour.address)
     assert "the network leads to 192.0.2.2" in lan.daemon.fairlead("explain", "limited").stdout
-    lan.neighbour.shell("ip address del 192.0.2.77/24 dev eth0")
 
 
 def test_a_network_that_leads_nowhere(lan: Lan) -> None:
     """It is an internal one that has published ports, and that keeps its names to itself."""
-    asks = (
-        "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 53));"
-        "print('ready', flush=True)\n"
-        "while True: print(s.recv(512)[13:].split(b'\\0')[0].decode(), flush=True)"
-    )
     lan.create("nowhere", "-o fairlead.egress=none")
     lan.create("some", "-o fairlead.egress=198.51.100.0/24")
-    lan.host.shell(f"echo nameserver {lan.neighbour.address} >/etc/resolv.conf")
-    with lan.neighbour.popen([PYTHON, "-c", asks]) as server:
-        assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
-        lan.serve("web", "tcp:80", "--network nowhere -p 8080:80")
-        lan.tools("asker", "--network some")
-        assert asked(lan.neighbour, lan.host.address, 8080) == "web"
-        assert lan.ask("web", "tcp", lan.neighbour.address, 53) == "timeout"
-        assert lan.dig("web", "secret.example").rcode == "SERVFAIL"
-        # Of this one the host asks, to where itself it does not lead.
-        assert lan.dig("asker", "asked.example").rcode == "SERVFAIL"
-        assert server.stdout.readline().startswith("asked")
-        server.kill()
-    assert json.loads(lan.docker("network", "inspect", "nowhere"))[0]["Internal"] is False
+    lan.serve("web", "tcp:80", "--network nowhere -p 8080:80")
+    lan.tools("asker", "--network some")
+    assert asked(lan.neighbour, lan.host.address, 8080) == "web"
+    assert lan.ask("web", "tcp", lan.neighbour.address, 7000) == "timeout"
+    assert lan.dig("web", "secret.example").rcode == "SERVFAIL"
+    # Of this one the host asks, where the network itself does not lead.
+    assert lan.ask("asker", "tcp", lan.neighbour.address, 7000) == "timeout"
+    assert lan.dig("asker", "asked.example").found == [EVERYWHERE]
+    questions = lan.neighbour.path(NAMES).read_text()
+    assert "asked.example" in questions
+    assert "secret" not in questions

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
-from fairlead.firewall import routes
+from fairlead.firewall import callers, egress, routes
 from fairlead.firewall.backends import USUAL, firewall
 from fairlead.firewall.policy import Habits, policy
 from fairlead.model.endpoint import Endpoint, Port
@@ -101,6 +101,25 @@ def between_hosts(net: Network) -> Iterator[Resource]:
 
 
 DOCKER0 = network("bridge", 17)
+
+LISTS = world(
+    [
+        network("front", 18, options={"fairlead.publish_from": "192.0.2.0/24;2001:db8::/32"}),
+        network("back", 19, options={"fairlead.egress": "198.51.100.7,203.0.113.0/24"}),
+    ],
+    ("front", (port("0.0.0.0", 8080, 80), port("::", 8080, 80))),
+)
+
+
+def lists(world: World) -> Iterator[Resource]:
+    """The table of lists of sources and destinations."""
+    yield from callers.base(MARKS)
+    for box in world.sandboxes.values():
+        yield from callers.of_sandbox(MARKS, world, box)
+    yield from egress.base(MARKS)
+    for net in world.networks.values():
+        yield from egress.of_network(MARKS, net)
+
 
 PAGES = (
     Page(
@@ -273,6 +292,27 @@ PAGES = (
         ),
         world([DOCKER0, flat()], ("flat", ())),
         beside=tuple(between_hosts(flat())),
+    ),
+    Page(
+        "lists",
+        "Lists of sources and of destinations",
+        (
+            "docker network create -o 'fairlead.publish_from=192.0.2.0/24;2001:db8::/32' front",
+            "docker network create -o fairlead.egress=198.51.100.7,203.0.113.0/24 back",
+            "docker run -d --network front -p 8080:80 busybox …",
+        ),
+        (
+            "The backend's rules are as without lists. Who may come and what is led to is said by a "
+            "table of its own, which comes first below; a packet must pass both.",
+            "What begins is judged before any NAT, by the port that it asks this host for: so the "
+            "list goes for what the kernel leads to the container as for what the proxy takes. At "
+            "the container's own address it holds as well, should that be open.",
+            "This host is not asked, nor are containers of the same network.",
+            "What leaves `back` is judged by where it goes; answers go anywhere. The list has no "
+            "IPv6 in it, so the network leads nowhere by IPv6.",
+        ),
+        LISTS,
+        beside=tuple(lists(LISTS)),
     ),
 )
 

@@ -38,11 +38,13 @@ OPTIONS = [
     BRIDGE + "name", BRIDGE + "enable_icc", BRIDGE + "enable_ip_masquerade",
     BRIDGE + "host_binding_ipv4", BRIDGE + "gateway_mode_ipv4", BRIDGE + "trusted_host_interfaces",
     BRIDGE + "inhibit_ipv4", "com.docker.network.driver.mtu", "com.docker.network.host_ipv4",
-    "com.docker.network.container_iface_prefix", "unknown",
+    "com.docker.network.container_iface_prefix", "fairlead.publish_from", "fairlead.egress", "unknown",
 ]  # fmt: skip
 ENDPOINT = [
-    "com.docker.network.endpoint.sysctls", "com.docker.network.endpoint.ifname", "unknown",
+    "com.docker.network.endpoint.sysctls", "com.docker.network.endpoint.ifname",
+    "fairlead.publish_from", "unknown",
 ]  # fmt: skip
+LISTS = st.lists(st.one_of(WORDS, st.sampled_from(["10.0.0.0/8", "2001:db8::/32"])), max_size=2)
 POOL = ["Subnet", "Gateway", "IPRange"]
 CHECKED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -122,6 +124,8 @@ def test_containers(daemon: Daemon, before: str, data: st.DataObject) -> None:
     port, at = draw(st.one_of(st.just("80/tcp"), WORDS)), draw(WORDS)
     if draw(st.booleans()):
         host["PortBindings"] = {port: [{"HostIp": at, "HostPort": draw(WORDS)}]}
+    elif draw(st.booleans()):
+        host["PortBindings"] = {"80/tcp": [{"HostPort": "8080", "Sources": draw(LISTS)}]}
     endpoint = {
         "Aliases": draw(words),
         "DriverOpts": draw(st.dictionaries(st.sampled_from(ENDPOINT), WORDS, max_size=1)),
