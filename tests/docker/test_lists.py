@@ -228,3 +228,55 @@ def test_a_network_that_leads_nowhere(lan: Lan) -> None:
     questions = lan.neighbour.path(NAMES).read_text()
     assert "asked.example" in questions
     assert "secret" not in questions
+
+
+EAGER = """
+import socket, sys, threading
+host, port = sys.argv[1], int(sys.argv[2])
+over, heard = threading.Event(), []
+def tcp():
+    while not over.wait(0.0005):
+        with socket.socket() as sock:
+            sock.settimeout(0.3)
+            try:
+                sock.connect((host, port))
+                sock.settimeout(2)
+                heard.append(("tcp", sock.recv(100)))
+            except OSError:
+                continue
+def udp():
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        while not over.wait(0.0005):
+            try:
+                sock.sendto(b"?", (host, port))
+                heard.append(("udp", sock.recv(100, socket.MSG_DONTWAIT)))
+            except OSError:
+                continue
+threads = [threading.Thread(target=work) for work in (tcp, tcp, udp)]
+for thread in threads: thread.start()
+print("ready", flush=True)
+sys.stdin.read()
+over.set()
+for thread in threads: thread.join()
+print([who for who in heard if who[1]], flush=True)
+"""
+
+
+def test_nobody_is_early(lan: Lan) -> None:
+    """Who asks without a pause while a port with a list comes and goes is never answered."""
+    lan.create("red")
+    lan.serve("web", "tcp:80 udp:80", "--network red")
+    words = [PYTHON, "-c", EAGER, str(lan.host.address), "9090"]
+    server = lan.neighbour.popen(words, stdin=-1)
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        for _ in range(5):
+            both = ("9090:80", "9090:80/udp")
+            lan.daemon.fairlead("port", "add", "--from", "203.0.113.0/24", "web", *both)
+            lan.daemon.fairlead("port", "rm", "web", *both)
+        said, _ = server.communicate(timeout=60)
+        assert said == "[]\n"
+    finally:
+        server.kill()
+        server.wait()

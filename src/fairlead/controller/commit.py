@@ -31,7 +31,7 @@ from fairlead.controller.mending import View, mend, standing
 from fairlead.controller.news import news
 from fairlead.controller.seals import Seals
 from fairlead.controller.serving import Serving
-from fairlead.controller.telling import Sockets, Telling, dataplane_changes
+from fairlead.controller.telling import Sockets, Telling, dataplane_changes, shut
 from fairlead.controller.want import Claim
 from fairlead.dataplane.client import Dataplane
 from fairlead.firewall.policy import Policy, policy
@@ -141,6 +141,8 @@ class Committer:
         has = serving.serving(after, upstreams, wide, self.host.proxy, what.peers)
         fresh = has.views.keys() - had.views.keys()
         done = documents.documents(change)
+        if before.bearing(Trait.CALLED):
+            await shut(self.dataplane, had.ports.keys() - has.ports.keys())
         with ExitStack() as stack:
             sockets = Sockets(ports=held or {})
             stack.callback(sockets.close)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fairlead.controller.serving import Serving
@@ -26,6 +27,7 @@ from fairlead.dataplane.change import (
 )
 from fairlead.dataplane.change import Change as DataplaneChange
 from fairlead.dataplane.client import Dataplane
+from fairlead.model.errors import Unavailable
 
 HEARD_SECONDS = 1.0
 
@@ -73,6 +75,16 @@ class Telling:
         (failure,) = await asyncio.gather(self.task, return_exceptions=True)
         if failure is None:
             await self._dataplane.apply(changes)
+
+
+async def shut(dataplane: Dataplane, ports: Collection[str]) -> None:
+    """Close ports before their lists go, which say who may come.
+
+    A dataplane that does not answer is told again, and started anew, when the kernel is done.
+    """
+    if ports:
+        with suppress(Unavailable):
+            await dataplane.apply([DropProxy(id_) for id_ in ports])
 
 
 def dataplane_changes(had: Serving, has: Serving, sockets: Sockets) -> list[DataplaneChange]:

@@ -65,13 +65,15 @@ def of_sandbox(marks: Marks, world: World, box: Sandbox) -> Iterator[Resource]:
         found = callers(world, box.id, port)
         for door in _doors(world, box, port):
             doors.setdefault(door, []).append(found)
+    chains: dict[str, NftChain] = {}
     for (name, item), lists in doors.items():
         # A container's own port may be published twice, for these and for those.
         those = joined(lists)
         if those is not None:
             chain = NftChain(FAMILY, marks.table, _name(box, those), _list(world, box, those))
-            yield chain
+            chains[chain.name] = chain
             yield NftElement(FAMILY, marks.table, name, item, f"goto {chain.name}")
+    yield from chains.values()
 
 
 def _doors(world: World, box: Sandbox, port: Port) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,9 @@
 What leaves a network's bridge for elsewhere is judged by where it goes, for both families;
 a family of which nothing is on the list leads nowhere.
 
-- Answers go anywhere: to whoever asked for a published port, and what an ICMP error is about.
+- Answers go anywhere: to whoever asked for a published port, and ICMP errors about that. What
+  a container began itself has to be on the list with each packet: who forges one of somebody
+  else's connection gets no further.
 - The host itself is not outside. What it is asked for by a container, its published ports
   among that, is its own business; and so, where no proxy stands in between, is what the
   kernel leads from such a port to a container.
@@ -45,7 +47,7 @@ def of_network(marks: Marks, net: Network) -> Iterator[Resource]:
     name = f"c_egress_{net.id[:12]}"
     families = {4: "ip", 6: "ip6"}
     rules = (
-        "ct state established,related accept",
+        "ct direction reply ct state established,related accept",
         f'oifname "{net.ifname}" accept',
         "oifname @s_egress_led ct status dnat accept",
         *(f"{families[n.version]} daddr {plain(n)} accept" for n in found),
