@@ -7,6 +7,7 @@ import contextlib
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,10 +27,12 @@ from fairlead.kernel.port import Place
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.errors import FairleadError
 from fairlead.model.network import NetworkRequest
-from fairlead.model.state import HOST
+from fairlead.model.prefixes import EGRESS, PUBLISH_FROM
+from fairlead.model.state import HOST, IPNetwork
 from tests.controller.bench import Machine
 
 T = TypeVar("T")
+NEAR = "192.0.2.0/24;2001:db8::/32"
 FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
@@ -69,14 +72,22 @@ class Histories(RuleBasedStateMachine):
         icc=st.booleans(),
         families=st.sampled_from([(True, False), (True, True), (False, True)]),
         mode=st.sampled_from(["nat", "nat-unprotected", "routed"]),
+        lists=st.sampled_from([{}, {PUBLISH_FROM: NEAR}, {EGRESS: NEAR}, {EGRESS: "none"}]),
     )
     def create_network(
-        self, death: int | None, internal: bool, icc: bool, families: tuple[bool, bool], mode: str
+        self,
+        death: int | None,
+        internal: bool,
+        icc: bool,
+        families: tuple[bool, bool],
+        mode: str,
+        lists: dict[str, str],
     ) -> None:
         self.count += 1
         options = {
             "com.docker.network.bridge.enable_icc": str(icc).lower(),
             "com.docker.network.bridge.gateway_mode_ipv6": mode,
+            **lists,
         }
         four, six = families
         request = NetworkRequest(
@@ -121,13 +132,29 @@ class Histories(RuleBasedStateMachine):
         ref = data.draw(st.sampled_from(self.free_networks()))
         self.do(self.machine.controller.remove_network(ref), death)
 
-    @rule(death=deaths, data=st.data(), published=st.booleans())
-    def open_sandbox(self, death: int | None, data: st.DataObject, published: bool) -> None:
+    @rule(
+        death=deaths,
+        data=st.data(),
+        published=st.booleans(),
+        said=st.sampled_from([{}, {PUBLISH_FROM: NEAR}]),
+        sources=st.sampled_from([(), (ip_network("192.0.2.7/32"),)]),
+    )
+    def open_sandbox(
+        self,
+        death: int | None,
+        data: st.DataObject,
+        published: bool,
+        said: dict[str, str],
+        sources: tuple[IPNetwork, ...],
+    ) -> None:
         self.count += 1
         nets = data.draw(st.lists(st.sampled_from(self.bridges()), max_size=2, unique=True))
-        joins = [(net, EndpointRequest(aliases=("same",)) if net != "bridge" else EndpointRequest())
-                 for net in nets]  # fmt: skip
-        ports = [PortRequest("tcp", 80, host_port=20000 + self.count)] if published else []
+        joins = [
+            (net, EndpointRequest(aliases=("same",) if net != "bridge" else (), options=said))
+            for net in nets
+        ]
+        wanted = PortRequest("tcp", 80, host_port=20000 + self.count, sources=sources)
+        ports = [wanted] if published else []
         self.do(
             self.machine.controller.open_sandbox(self.machine.box(f"c{self.count}"), joins, ports),
             death,

@@ -114,6 +114,9 @@ def test_a_list_survives(lan: Lan) -> None:
     lan.daemon.start()
     assert asked(lan.neighbour, host, 8080) == "timeout"
     assert asked(lan.host, host, 8080) == "web"
+    lan.host.shell("nft flush ruleset")
+    eventually(lambda: asked(lan.neighbour, host, 8080) == "timeout")
+    assert asked(lan.host, host, 8080) == "web"
     # With the network goes its word.
     lan.docker("network", "disconnect", "red", "web")
     assert asked(lan.neighbour, host, 8080) == "web"

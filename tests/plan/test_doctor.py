@@ -165,6 +165,13 @@ def test_names_and_ports_are_worth_a_note() -> None:
     assert not is_sick([shared])
 
 
+def test_who_may_come_to_a_port_is_told() -> None:
+    port = Port("tcp", 80, ip_address("::"), 8080, (ip_network("192.0.2.0/24"),))
+    box = Sandbox("b" * 64, "c" * 64, "web", "web", ports=(port,))
+    (told,) = found("port", world=World().after(Change(put=(NET, box))))
+    assert told.what == "ports of web are open to 192.0.2.0/24: 8080/tcp"
+
+
 def test_settings_services_programs() -> None:
     exam = Exam(
         settings={"net.ipv4.conf.all.route_localnet": "1", "net.ipv4.ip_forward": "0"},
