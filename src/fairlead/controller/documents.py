@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -31,6 +32,7 @@ from fairlead.model.lease import Lease
 from fairlead.model.network import Network, Pool, Scope
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPNetwork
 from fairlead.model.world import Change, Thing
 from fairlead.store.sqlite import Document
 
@@ -124,8 +126,14 @@ def _request(raw: Mapping[str, Any]) -> PortRequest:
     return PortRequest(**{**raw, "sources": _sources(raw)})
 
 
-def _sources(raw: Mapping[str, Any]) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(map(ip_network, raw.get("sources", ())))
+def _sources(raw: Mapping[str, Any]) -> tuple[IPNetwork, ...]:
+    return _networks(tuple(raw.get("sources", ())))
+
+
+@lru_cache(maxsize=256)
+def _networks(texts: tuple[str, ...]) -> tuple[IPNetwork, ...]:
+    """One value for all ports that have the same list, which may be long."""
+    return tuple(map(ip_network, texts))
 
 
 def _route(raw: Mapping[str, Any]) -> StaticRoute:

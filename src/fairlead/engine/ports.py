@@ -93,7 +93,7 @@ def check(bindings: Mapping[str, Sequence[PortBinding] | None]) -> None:
 def sources(binding: PortBinding) -> tuple[IPNetwork, ...]:
     """The networks that a binding names as those who may come. Raises Invalid."""
     given = binding.sources
-    return () if isinstance(given, UnsetType) else prefixes(given, "Sources")
+    return () if isinstance(given, UnsetType) else prefixes(tuple(given), "Sources")
 
 
 def requests(

@@ -65,15 +65,21 @@ def of_sandbox(marks: Marks, world: World, box: Sandbox) -> Iterator[Resource]:
         found = callers(world, box.id, port)
         for door in _doors(world, box, port):
             doors.setdefault(door, []).append(found)
-    chains: dict[str, NftChain] = {}
+    # A list may be long, and one for hundreds of ports: it is told by its identity, which is
+    # its own as long as it is held here.
+    chains: dict[int, tuple[Listed, NftChain]] = {}
     for (name, item), lists in doors.items():
         # A container's own port may be published twice, for these and for those.
         those = joined(lists)
-        if those is not None:
-            chain = NftChain(FAMILY, marks.table, _name(box, those), _list(world, box, those))
-            chains[chain.name] = chain
-            yield NftElement(FAMILY, marks.table, name, item, f"goto {chain.name}")
-    yield from chains.values()
+        if those is None:
+            continue
+        if id(those) not in chains:
+            rules = _list(world, box, those)
+            chain = NftChain(FAMILY, marks.table, _name(box, those), rules)
+            chains[id(those)] = those, chain
+        chain = chains[id(those)][1]
+        yield NftElement(FAMILY, marks.table, name, item, f"goto {chain.name}")
+    yield from {chain.name: chain for _, chain in chains.values()}.values()
 
 
 def _doors(world: World, box: Sandbox, port: Port) -> Iterator[tuple[str, str]]:

@@ -32,10 +32,11 @@ HINT = "write networks such as 192.0.2.0/24 or 2001:db8::/32, with commas or sem
 @lru_cache(maxsize=1024)
 def listed(text: str, what: str) -> tuple[IPNetwork, ...]:
     """The networks that a text lists, as few as can be. Raises Invalid."""
-    return prefixes(filter(None, APART.split(text)), what)
+    return prefixes(tuple(filter(None, APART.split(text))), what)
 
 
-def prefixes(texts: Iterable[str], what: str) -> tuple[IPNetwork, ...]:
+@lru_cache(maxsize=1024)
+def prefixes(texts: tuple[str, ...], what: str) -> tuple[IPNetwork, ...]:
     """Networks from their texts, as few as can be. Raises Invalid."""
     found = [_prefix(text, what) for text in texts]
     if not found:
@@ -61,12 +62,13 @@ def shared(lists: Iterable[tuple[IPNetwork, ...]]) -> tuple[IPNetwork, ...]:
 
 def joined(lists: Iterable[tuple[IPNetwork, ...] | None]) -> tuple[IPNetwork, ...] | None:
     """Who is on any of the lists; None, which is everybody, if one of them is that."""
-    found: list[IPNetwork] = []
-    for those in lists:
-        if those is None:
-            return None
-        found += those
-    return _fewest(found)
+    # Mostly it is one list, however many have it, and perhaps a long one.
+    found = {id(those): those for those in lists}
+    if None in found.values():
+        return None
+    if len(found) == 1:
+        return next(iter(found.values()))
+    return _fewest([network for those in found.values() for network in those or ()])
 
 
 def _fewest(found: Collection[IPNetwork]) -> tuple[IPNetwork, ...]:
