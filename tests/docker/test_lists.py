@@ -124,7 +124,7 @@ def test_a_list_survives(lan: Lan) -> None:
     lan.daemon.start()
     assert asked(lan.neighbour, host, 8080) == "timeout"
     served("web", lan.host, host, 8080)
-    lan.host.shell("nft flush ruleset")
+    lan.host.shell("nft delete table inet fairlead")
     eventually(lambda: asked(lan.neighbour, host, 8080) == "timeout")
     served("web", lan.host, host, 8080)
     # With the network goes its word.
