@@ -8,7 +8,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from fairlead.firewall.backends import BACKENDS
 from tests.docker.dig import EVERYWHERE
 from tests.docker.family import HOST6, NEIGHBOUR6, wired
 from tests.docker.images import DIG, PYTHON, TALK, make_tools
@@ -27,16 +26,16 @@ NAMES = "/tmp/names"
 SAID = "fairlead.publish_from"
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def stood(request: pytest.FixtureRequest) -> Iterator[tuple[Lan, Traces]]:
-    """A daemon with either firewall, and the machine as it was."""
+@pytest.fixture(scope="module")
+def stood() -> Iterator[tuple[Lan, Traces]]:
+    """A daemon and the machine as it was. Of both firewalls speak the packets of tests/firewall."""
     with ExitStack() as stack:
         switch = stack.enter_context(Switch())
         host = wired(switch.machine("host"), HOST6)
         neighbour = wired(switch.machine("neighbour"), NEIGHBOUR6)
         host.path("/etc/resolv.conf").write_text(f"nameserver {neighbour.address}\n")
         outside(stack, neighbour)
-        daemon = stack.enter_context(Daemon(host, "--firewall-backend", str(request.param)))
+        daemon = stack.enter_context(Daemon(host))
         daemon.import_busybox()
         make_tools(daemon)
         yield Lan(daemon, neighbour), warmed(daemon)
