@@ -54,6 +54,9 @@ class Village:
         """It does it all."""
         return Say(self, (self,), remote=True) if self.foreign(net) else NOBODY
 
+    async def let_go(self, net: Network) -> None:
+        """It keeps none of them to itself."""
+
     async def names(self) -> Collection[str]:
         """Its own."""
         return ("village",)

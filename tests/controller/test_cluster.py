@@ -38,7 +38,13 @@ from fairlead.store.trail import Trail
 from tests.controller.bench import Machine
 
 TTL = 0.6
+IN_USE = r'^error while removing network: network ov has active endpoints \(name:"one" id:"'
 GENERIC, ENCAPSULATION = "com.docker.network.generic", "fairlead.encapsulation"
+
+
+async def _deaf(_folder: str) -> None:
+    """Hears nothing of the store."""
+    await asyncio.Event().wait()
 
 
 async def eventually(what: Callable[[], object]) -> None:
@@ -308,17 +314,72 @@ async def test_an_address_rests_over_a_restart(cluster: Cluster, seen: bool) -> 
     assert cluster.b.address(box, "ov") not in (last, cluster.b.address(stays, "ov"))
 
 
+@pytest.mark.parametrize("alive", [True, False])
+async def test_a_network_in_use_elsewhere_stays(cluster: Cluster, alive: bool) -> None:
+    """By a host that is off, or of whose container nothing is known here yet: refused at once."""
+    request = NetworkRequest("ov", "overlay", options={"fairlead.host_access": "true"})
+    net = await cluster.a.machine.controller.create_network(request)
+    here = cluster.b.machine.controller
+    await eventually(lambda: all(len(host.peers("ov")) == 2 for host in cluster.hosts))
+    before = dict(cluster.b.machine.kernel.state)
+    told: list[str] = []
+    here.listeners.append(lambda event: told.append(event.action))
+    if not alive:
+        await cluster.a.run("one", "ov")
+        await cluster.a.down()
+        await eventually(lambda: len(cluster.b.peers("ov")) == 1)
+        before = dict(cluster.b.machine.kernel.state)
+        with pytest.raises(Forbidden, match=IN_USE) as refusal:
+            await here.remove_network("ov")
+    else:
+        # What is heard of the store afterwards comes too late.
+        cluster.b.member._contact._watch = _deaf  # type: ignore[method-assign, assignment]
+        cluster.b.member._place.store.interrupt()  # type: ignore[attr-defined]
+        await cluster.a.run("one", "ov")
+        with pytest.raises(Forbidden, match=IN_USE) as refusal:
+            await here.remove_network("ov")
+    assert refusal.value.hint.endswith("one on 192.0.2.11")
+
+    assert here.network("ov").id == net.id
+    assert cluster.b.machine.kernel.state == before
+    assert not told
+    assert not here.world.errands
+    assert not any("active endpoints" in text for text in here.warnings)
+
+
+async def test_who_is_told_that_a_network_is_gone(cluster: Cluster) -> None:
+    """Once on each host, however soon the store says the same."""
+    told: dict[str, list[str]] = {host.name: [] for host in cluster.hosts}
+    for host in cluster.hosts:
+        host.machine.controller.listeners.append(
+            lambda event, host=host: told[host.name].append(f"{event.action} {event.network.name}")  # type: ignore[misc]
+        )
+    for number in range(5):
+        name = f"ov{number}"
+        await cluster.a.machine.controller.create_network(NetworkRequest(name, "overlay"))
+        await eventually(lambda name=name: all(host.knows(name) for host in cluster.hosts))  # type: ignore[misc]
+        await cluster.b.machine.controller.remove_network(name)
+        assert not cluster.b.knows(name)
+        await eventually(lambda name=name: not any(host.knows(name) for host in cluster.hosts))  # type: ignore[misc]
+    said = [f"{what} ov{number}" for number in range(5) for what in ("create", "destroy")]
+    assert told == dict.fromkeys("abc", said)
+
+
 async def test_a_network_that_the_cluster_does_not_let_go_comes_back(cluster: Cluster) -> None:
-    """Who thought that nobody was on it has it again: a host that is off still has a container."""
+    """Who could not be told that somebody is on it, as the store was away, has it again."""
     await cluster.a.machine.controller.create_network(NetworkRequest("ov", "overlay"))
     await eventually(lambda: cluster.b.knows("ov"))
     await cluster.a.run("one", "ov")
     await eventually(lambda: len(cluster.b.peers("ov")) == 1)
     await cluster.a.down()
     await eventually(lambda: not cluster.b.peers("ov"))
+    cluster.memory.stop()
     await cluster.b.machine.controller.remove_network("ov")
     assert not cluster.b.knows("ov")
 
+    cluster.memory.start()
+    warned = cluster.b.machine.controller.warnings
+    await eventually(lambda: any("active endpoints" in text for text in warned))
     await eventually(lambda: cluster.b.knows("ov"))
     await cluster.a.up()
     await eventually(lambda: len(cluster.b.peers("ov")) == 1)

@@ -54,6 +54,9 @@ class Landlord:
         """It lets them."""
         return Say(lessor=self) if self.foreign(net) else NOBODY
 
+    async def let_go(self, net: Network) -> None:
+        """It keeps none of them to itself."""
+
     async def names(self) -> Collection[str]:
         """None."""
         return ()

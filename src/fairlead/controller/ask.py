@@ -28,6 +28,10 @@ their own time limits; they raise a `FairleadError` whose message is one clear l
 `Unavailable` when nobody answered. Whoever raises `Declined` vouches that nothing is left to
 take back.
 
+**Who may refuse an end.** A network that hosts have in common ends there first
+(`Outside.let_go`): somebody may be on it of whom nothing is known here. If nobody answers, it
+ends here, is told as an errand, and comes back when that is refused.
+
 The flows are in `asker`, errands are run by `courier`.
 """
 
@@ -151,6 +155,13 @@ class Outside(Protocol):
         With patience for those who come up just now; without, when nobody waits for the answer.
         """
 
+    async def let_go(self, net: Network) -> None:
+        """A network in common with others is to end: it is gone there when this returns.
+
+        Raises Forbidden, with all as it was, when somebody is on it there. What else is
+        raised is no refusal: they are told once more, by an errand.
+        """
+
     async def names(self) -> Collection[str]:
         """The network drivers of others that are there now; whoever is slow is left out."""
 
@@ -172,6 +183,13 @@ class Several:
                 return await outside.find(net, patient)
         return NOBODY
 
+    async def let_go(self, net: Network) -> None:
+        """By the first that knows it."""
+        for outside in self._outsides:
+            if outside.foreign(net):
+                await outside.let_go(net)
+                return
+
     async def names(self) -> Collection[str]:
         """All that any of them knows."""
         return [name for outside in self._outsides for name in await outside.names()]
@@ -187,6 +205,9 @@ class Alone:
     async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
         """Nobody."""
         return NOBODY
+
+    async def let_go(self, net: Network) -> None:
+        """It is in common with nobody."""
 
     async def names(self) -> Collection[str]:
         """None."""

@@ -19,7 +19,7 @@ from fairlead.controller.maker import Maker
 from fairlead.controller.start import Settings
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errand import Due, Errand, parting
-from fairlead.model.errors import FairleadError, NotFound, Unavailable
+from fairlead.model.errors import FairleadError, Forbidden, NotFound, Unavailable
 from fairlead.model.network import Network, NetworkRequest, Pool
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPInterface
@@ -141,6 +141,28 @@ class Asker(Maker):
             return ()
         pools = (self._errand(Due.POOL, net, pool=pool) for pool in net.pools)
         return (self._errand(Due.DELETE, net), *pools)
+
+    async def _let_go(self, net: Network) -> tuple[Errand, ...]:
+        """A network in common with others ends there; what is owed if it does not end here.
+
+        Raises Forbidden, with nothing changed, when somebody is on it there.
+        """
+        # Somebody else's program hears of it even if we die before it ends here.
+        owed: tuple[Errand, ...] = ()
+        if net.remote:
+            owed = self._ending(net)
+            await self._owe([], owed)
+        try:
+            await self._answer(self.outside.let_go(net))
+        except Forbidden:
+            await self._strike(owed)
+            self.courier.held.difference_update(errand.id for errand in owed)
+            raise
+        except FairleadError:
+            # It ends here all the same: they are told once more, and what is wrong is warned of.
+            if self._closing:
+                raise
+        return owed
 
     # Endpoints
 

@@ -65,17 +65,26 @@ class Networks(Learner):
 
     @whole
     async def remove_network(self, ref: str) -> Network:
-        """Remove a network that nobody is on."""
+        """Remove a network that nobody is on, here or elsewhere. Raises Forbidden."""
+        net = self.network(ref)
+        requests.check_removable(self._expected(), net)
+        had = await self._let_go(net) if net.shared else ()
         async with self._lock:
-            net = self.network(ref)
-            requests.check_removable(self._expected(), net)
+            # That others have let go of it may have been learnt here already.
+            learnt = net.shared and net.id not in self.world.networks
+            if not learnt:
+                net = self.network(net.id)
+                requests.check_removable(self._expected(), net)
             ends, boxes = without_access(self.world, net)
             owed = (*self._parting(self.world, ends), *self._ending(net))
             self.courier.held.update(errand.id for errand in owed)
-            await self._commit(Change(put=owed, drop=(*ends, *boxes, net)))
+            gone = (*ends, *boxes, *(() if learnt else (net,)))
+            await self._commit(Change(put=owed, drop=(*had, *gone)))
+            self.courier.held.difference_update(errand.id for errand in had)
         self._reap_soon()
         await self.courier.run(owed)
-        self._tell("destroy", net)
+        if not learnt:
+            self._tell("destroy", net)
         return net
 
     async def plan_remove_network(self, ref: str) -> tuple[Step, ...]:

@@ -59,6 +59,9 @@ class Leases:
         """We ask for them."""
         return Say(lessor=self) if self.foreign(net) else NOBODY
 
+    async def let_go(self, net: Network) -> None:
+        """A segment is there without us."""
+
     async def names(self) -> Collection[str]:
         """No drivers."""
         return ()

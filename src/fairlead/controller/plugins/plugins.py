@@ -76,6 +76,9 @@ class Plugins:
             return BOTH
         return BOTH - ({4} if found.SkipIPv4 else set()) - ({6} if found.SkipIPv6 else set())
 
+    async def let_go(self, net: Network) -> None:
+        """A plugin is told when a network has ended, and has no say in that."""
+
     async def names(self) -> Collection[str]:
         """The drivers that can be found and answer at once."""
 

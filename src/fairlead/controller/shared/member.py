@@ -37,7 +37,7 @@ from fairlead.controller.shared.networks import Networks
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.plugged import PluggedSays
 from fairlead.controller.shared.repair import Mine, repair
-from fairlead.controller.shared.say import SharedLedger, SharedParty, cluster_say
+from fairlead.controller.shared.say import ClusterSays, SharedLedger, SharedParty
 from fairlead.controller.shared.seal import Seal
 from fairlead.controller.shared.tidy import tidy, untidy
 from fairlead.gossip.gossip import Gossip, Lookup, in_use
@@ -117,7 +117,7 @@ class Member:
         ledger = SharedLedger(self._place, self._history, self._networks.occupied)
         tell, learn, seal = self._tell, self._learn_vnis, self.seal.join
         party = SharedParty(self._place, ledger, self.own, tell, learn, seal)
-        return Several(cluster_say(ledger, party), PluggedSays(plugins, ledger, party))
+        return Several(ClusterSays(ledger, party), PluggedSays(plugins, ledger, party))
 
     async def run(self) -> None:
         """Be a member; returns only when cancelled."""

@@ -13,14 +13,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from fairlead.controller.ask import Ledger, Outside, Party, Say
+from fairlead.controller.ask import Outside, Say
+from fairlead.controller.shared.say import SharedLedger, SharedParty
 from fairlead.model.network import Network, NetworkRequest, Scope
 
 
 class PluggedSays:
     """Says who has a say in networks of plugins: they, and the cluster where they are of it."""
 
-    def __init__(self, plugins: Outside, ledger: Ledger, party: Party) -> None:
+    def __init__(self, plugins: Outside, ledger: SharedLedger, party: SharedParty) -> None:
         self._plugins = plugins
         self._ledger = ledger
         self._party = party
@@ -37,6 +38,11 @@ class PluggedSays:
             return say
         ledger, parties = say.ledger or self._ledger, (*say.parties, self._party)
         return replace(say, ledger=ledger, parties=parties)
+
+    async def let_go(self, net: Network) -> None:
+        """Gone from the cluster; its plugin hears of that afterwards, wherever it is."""
+        if net.shared:
+            await self._party.let_go(net)
 
     async def names(self) -> Collection[str]:
         """The plugins."""

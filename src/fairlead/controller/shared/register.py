@@ -126,15 +126,16 @@ async def _give_back(place: Place, network: str, vnis: Sequence[int]) -> None:
             await release_vni(place, vni)
 
 
-async def remove_network(place: Place, id_: str) -> None:
+async def remove_network(place: Place, id_: str, own: IPAddress | None = None) -> None:
     """Take a network away, and all that belongs to it; finishes what another host began.
 
-    Raises NotFound, and Forbidden when somebody is on it.
+    Raises NotFound, and Forbidden when somebody is on it; the host `own`, which takes it away,
+    is not waited for.
     """
     keys = place.keys
     record = await _record(place, id_)
     if record is not None:
-        await _close(place, id_, record)
+        await _close(place, id_, record, own)
     else:
         counted = await place.remove(keys.count(id_))
         if counted is None and await place.value(keys.overlay(id_)) is None:
@@ -299,7 +300,7 @@ async def _alone(place: Place, network: Network) -> None:
     raise _taken(network)
 
 
-async def _close(place: Place, id_: str, record: NetworkRecord) -> None:
+async def _close(place: Place, id_: str, record: NetworkRecord, own: IPAddress | None) -> None:
     """Mark a network as going, and see to it that nobody can join it. Raises Forbidden."""
     keys = place.keys
     going, waited = record.removing, 0
@@ -322,7 +323,7 @@ async def _close(place: Place, id_: str, record: NetworkRecord) -> None:
             return
         if counted:
             waited += 1
-            await _part(place, id_, there.hosts, waited >= MOST_PARTINGS)
+            await _part(place, id_, there.hosts, own, waited >= MOST_PARTINGS)
             await place.pause(attempt)
             continue
         try:
@@ -335,9 +336,11 @@ async def _close(place: Place, id_: str, record: NetworkRecord) -> None:
     raise Contended(f"network {record.network.name} is never quiet", hint="try again")
 
 
-async def _part(place: Place, id_: str, hosts: Sequence[Peer], late: bool) -> None:
-    """Take hosts off a network that goes: those that are dead, or (if it is late) all."""
-    alive = set() if late else await users.alive(place)
+async def _part(
+    place: Place, id_: str, hosts: Sequence[Peer], own: IPAddress | None, late: bool
+) -> None:
+    """Take hosts off a network that goes: this one, those that are dead, or (if late) all."""
+    alive = set() if late else await users.alive(place) - {own}
     for peer in hosts:
         if peer.host not in alive:
             await forget_endpoint(place, id_, peer.id)

@@ -183,6 +183,8 @@ class SharedParty:
         self._tell = tell
         self._learn = learn
         self._seal = seal
+        self._gone: set[str] = set()
+        """Networks that were let go of before they ended here."""
 
     async def create(self, net: Network) -> Network:
         """Known to all hosts, with its VNIs."""
@@ -192,10 +194,20 @@ class SharedParty:
             self._ledger.written(net.id)
             return replace(net, vnis=vnis)
 
+    async def let_go(self, net: Network) -> None:
+        """Known to nobody from here on, with all that was taken for it. Raises Forbidden."""
+        await self._remove(net)
+        self._gone.add(net.id)
+
     async def delete(self, net: Network) -> None:
-        """Known to nobody, with all that was taken for it. Raises Forbidden when it is in use."""
+        """The same, unless that was done. Raises Forbidden when it is in use."""
+        if net.id not in self._gone:
+            await self._remove(net)
+        self._gone.discard(net.id)
+
+    async def _remove(self, net: Network) -> None:
         try:
-            await _wholly(remove_network(self._place, net.id))
+            await _wholly(remove_network(self._place, net.id, self._host))
         except NotFound:
             # It never was, or another host was faster.
             return
@@ -290,8 +302,9 @@ async def _wholly(removal: Awaitable[None]) -> None:
 class ClusterSays:
     """Says who has a say in overlays: the cluster."""
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    def __init__(self, ledger: SharedLedger, party: SharedParty) -> None:
+        self._party = party
+        self._say = Say(ledger, (party,), Scope.GLOBAL)
 
     def foreign(self, net: Network | NetworkRequest) -> bool:
         """Whether a network is the cluster's."""
@@ -308,11 +321,10 @@ class ClusterSays:
             )
         return self._say
 
+    async def let_go(self, net: Network) -> None:
+        """Gone from the store."""
+        await self._party.let_go(net)
+
     async def names(self) -> Collection[str]:
         """Overlays are ours."""
         return ()
-
-
-def cluster_say(ledger: SharedLedger, party: SharedParty) -> ClusterSays:
-    """The say of a cluster."""
-    return ClusterSays(Say(ledger, (party,), Scope.GLOBAL))

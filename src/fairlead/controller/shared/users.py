@@ -35,13 +35,14 @@ async def alive(place: Place) -> set[IPAddress]:
 class There:
     """Who is on a network: users as people know them, and hosts that only have access."""
 
-    users: tuple[str, ...]
+    users: tuple[tuple[str, str, str], ...]
+    """Their names, their ids, and where they are."""
     hosts: tuple[Peer, ...]
 
 
 async def there(place: Place, id_: str) -> There:
     """Who is on a network, as the store says. One whose record nobody can read is a user, too."""
-    users: list[str] = []
+    users: list[tuple[str, str, str]] = []
     hosts: list[Peer] = []
     for entry in await place.store.entries(place.keys.endpoints(id_)):
         meaning = place.keys.meaning(entry.key)
@@ -49,16 +50,25 @@ async def there(place: Place, id_: str) -> There:
             try:
                 peer = decode_endpoint(id_, meaning.endpoint, entry.value)
             except Invalid:
-                users.append(f"{meaning.endpoint[:12]}, whose record is not readable")
+                users.append(("", meaning.endpoint, "a host that cannot be read"))
                 continue
             if peer.access:
                 hosts.append(peer)
             else:
-                users.append(f"{peer.name} on {peer.host}")
+                users.append((peer.name, peer.id, str(peer.host)))
     return There(tuple(sorted(users)), tuple(hosts))
 
 
-def in_use(network: Network, users: Sequence[str]) -> Forbidden:
+def in_use(network: Network, users: Sequence[tuple[str, str, str]]) -> Forbidden:
     """The error of a network that cannot be removed yet, with who is on it."""
-    told = ", ".join(users[:MOST_TOLD]) + (" …" if len(users) > MOST_TOLD else "")
-    return Forbidden(f"network {network.name} has active endpoints", hint=told)
+    told = users[:MOST_TOLD]
+    more = ", …" if len(users) > MOST_TOLD else ""
+    shown = ", ".join(f'name:"{name}" id:"{id_[:12]}"' for name, id_, _ in told) + more
+    hint = "disconnect or stop those containers first: " + ", ".join(
+        f"{name or id_[:12]} on {host}" for name, id_, host in told
+    )
+    return Forbidden(
+        f"error while removing network: network {network.name} has active endpoints"
+        + (f" ({shown})" if users else ""),
+        hint=hint + more if users else "somebody is leaving it; try again",
+    )
