@@ -91,6 +91,51 @@ def test_who_came_first_keeps_what_two_claim(what: str) -> None:
     assert set(View.of(pairs.items(), before=View.of(DUMP.items())).endpoints(OV1)) == {CA, CB}
 
 
+def test_who_cannot_be_where_it_says_takes_nothing() -> None:
+    """A MAC in a record that is refused anyhow stays its owner's, whoever is known first."""
+    for addr in ("10.77.0.9/24", "10.0.0.1/24", "10.0.0.255/24"):
+        key, value = _endpoint("0" * 64, addr=addr, mac="02:42:0a:00:00:03")
+        rest = {at: what for at, what in DUMP.items() if at != KEYS.endpoint(OV1, CB)}
+        views = [
+            View.of({**DUMP, key: value}.items()),
+            View.of({**rest, key: value}.items()).after(
+                KEYS.endpoint(OV1, CB), DUMP[KEYS.endpoint(OV1, CB)]
+            ),
+            # Before its network is known nobody can tell.
+            View.of({key: value}.items())
+            .after(KEYS.endpoint(OV1, CB), DUMP[KEYS.endpoint(OV1, CB)])
+            .after(KEYS.endpoint(OV1, CA), DUMP[KEYS.endpoint(OV1, CA)])
+            .after(KEYS.network(OV1), DUMP[KEYS.network(OV1)]),
+        ]
+        for view in views:
+            assert set(view.endpoints(OV1)) == {CA, CB}
+            assert list(view.complaints) == [key]
+            assert view.rivals(OV1, CB) == frozenset()
+        # Rewritten as one that could be, it is the later one.
+        moved = views[0].after(*_endpoint("0" * 64, addr="10.0.0.9/24", mac="02:42:0a:00:00:03"))
+        assert set(moved.endpoints(OV1)) == {CA, CB}
+        assert CB in moved.complaints[key]
+        # A lie about a MAC alone drives nobody off.
+        assert moved.rivals(OV1, CB) == frozenset()
+        alone = moved.after(KEYS.endpoint(OV1, CB), None)
+        assert set(alone.endpoints(OV1)) == {CA, "0" * 64}
+        assert dict(alone.complaints) == {}
+
+
+def test_an_id_is_one_endpoints_in_the_whole_cluster() -> None:
+    """A copy under another network's key is refused, until the one that was copied is gone."""
+    record = json.loads(SEVERAL[KEYS.endpoint(OV1, CB)])
+    record["ep_iface"]["addr"], record["locator"] = "10.5.0.9/24", "192.0.2.66"
+    key, value = KEYS.endpoint(OV3, CB), json.dumps(record).encode()
+    view = View.of(SEVERAL.items()).after(key, value)
+    assert set(view.endpoints(OV1)) == {CA, CB}
+    assert not view.endpoints(OV3)
+    assert OV1 in view.complaints[key]
+    alone = view.after(KEYS.endpoint(OV1, CB), None)
+    assert set(alone.endpoints(OV3)) == {CB}
+    assert dict(alone.complaints) == {}
+
+
 def test_three_claim_one_address() -> None:
     """As each goes, the next in turn has it, and the complaints name the one who does."""
     view = View.of(DUMP.items())

@@ -27,6 +27,7 @@ from fairlead.controller.shared.member import Member
 from fairlead.controller.shared.membership import Membership
 from fairlead.controller.shared.place import Place
 from fairlead.controller.shared.seal import USUAL, Pace
+from fairlead.driver import bridge
 from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.errors import Forbidden, Unavailable
 from fairlead.model.network import NetworkRequest, PoolRequest, Scope, span
@@ -40,11 +41,6 @@ from tests.controller.bench import Machine
 TTL = 0.6
 IN_USE = r'^error while removing network: network ov has active endpoints \(name:"one" id:"'
 GENERIC, ENCAPSULATION = "com.docker.network.generic", "fairlead.encapsulation"
-
-
-async def _deaf(_folder: str) -> None:
-    """Hears nothing of the store."""
-    await asyncio.Event().wait()
 
 
 async def eventually(what: Callable[[], object]) -> None:
@@ -333,8 +329,7 @@ async def test_a_network_in_use_elsewhere_stays(cluster: Cluster, alive: bool) -
             await here.remove_network("ov")
     else:
         # What is heard of the store afterwards comes too late.
-        cluster.b.member._contact._watch = _deaf  # type: ignore[method-assign, assignment]
-        cluster.b.member._place.store.interrupt()  # type: ignore[attr-defined]
+        cluster.b.member._place.store.tell = lambda key, event: None  # type: ignore[attr-defined]
         await cluster.a.run("one", "ov")
         with pytest.raises(Forbidden, match=IN_USE) as refusal:
             await here.remove_network("ov")
@@ -638,6 +633,51 @@ async def test_a_hostile_endpoint_moves_nothing(cluster: Cluster, what: str) -> 
     assert len(told) <= 1
     assert not any("\n" in line or len(line) > 1000 for line in told)
     for host in cluster.hosts:
+        await host.is_right()
+
+
+@pytest.mark.parametrize("what", ["MAC", "id", "gateway"])
+async def test_a_lie_about_whose_it_is_moves_nothing(cluster: Cluster, what: str) -> None:
+    """A record with another's MAC, or under another network's key: also for who starts anew."""
+    nets = []
+    for name in ("ov", "two"):
+        made = await cluster.a.machine.controller.create_network(NetworkRequest(name, "overlay"))
+        nets.append(made)
+        await eventually(lambda name=name: cluster.b.knows(name))  # type: ignore[misc]
+    one = await cluster.a.run("one", "ov")
+    await cluster.b.run("two", "ov", "two")
+    await cluster.a.run("three", "two")
+    await eventually(lambda: len(cluster.a.reaches("ov")) == len(cluster.a.reaches("two")) == 1)
+    await eventually(lambda: len(cluster.b.reaches("ov")) == len(cluster.b.reaches("two")) == 1)
+    end = cluster.a.machine.controller.world.in_sandbox(one.id)[0]
+    before = {host.name: dict(host.machine.kernel.state) for host in cluster.hosts[:2]}
+    lies = {
+        "MAC": {"id": "0" * 64, "mac": end.mac},
+        "gateway": {"id": "0" * 64, "mac": bridge.mac(nets[0])},
+        "id": {"id": end.id, "addr": "10.0.1.99/24"},
+    }
+    lie, net = lies[what], nets[what == "id"]
+    key = f"{ENDPOINT}/{net.id}/{lie['id']}"
+    cluster.memory.write("docker/nodes/192.0.2.66:2376", b"192.0.2.66:2376")
+    cluster.memory.write(key, forged(cluster, nets[0].id, {**lie, "locator": "192.0.2.66"}))
+    if what != "gateway":
+        for host in cluster.hosts:
+            said = host.machine.controller.warnings
+            await eventually(lambda said=said: any(key in text for text in said))  # type: ignore[misc]
+
+    await cluster.a.down()
+    await cluster.a.up()
+    await cluster.a.member.ready.wait()
+    # The second one has what is behind the lie as well.
+    last = cluster.c.address(await cluster.c.run("last", "ov"), "ov")
+    await eventually(lambda: last in cluster.a.reaches("ov") and last in cluster.b.reaches("ov"))
+    for host in cluster.hosts[:2]:
+        now = dict(host.machine.kernel.state)
+        assert {k: now.get(k) for k in before[host.name]} == before[host.name]
+    assert cluster.a.address(one, "ov") == "10.0.0.2"
+    assert not [f for f in cluster.a.machine.kernel.state.values() if isinstance(f, Fdb) and f.mac == lie.get("mac")]  # fmt: skip
+    assert end.id not in cluster.a.machine.controller.world.peers
+    for host in cluster.hosts[:2]:
         await host.is_right()
 
 

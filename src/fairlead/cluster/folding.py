@@ -42,7 +42,10 @@ PIECE = 200
 Member = tuple[str, str]
 """A network's id and an endpoint's."""
 Claim = tuple[str, object]
-"""A network, and something that only one endpoint of it can have: a MAC, or an address."""
+"""A network, and something that only one endpoint of it can have: a MAC, or an address.
+
+Or no network, and an endpoint's id, which is one's in the whole cluster.
+"""
 Claimants = tuple[Member, ...]
 """Who claims something, the first that was known first."""
 
@@ -185,7 +188,8 @@ class Folding:
         else:
             self.networks.put(network, record)
         for endpoint in self.said.of(network):
-            self._judge((network, endpoint))
+            peer = self.said.get(network, endpoint)
+            self._claim((network, endpoint), peer, peer)
 
     def _overlay(self, network: str, overlay: Overlay | None) -> None:
         old, new = _vnis(self.overlays.get(network)), _vnis(overlay)
@@ -218,8 +222,13 @@ class Folding:
             self.there.place(old.host, member, None)
         if peer is not None:
             self.there.place(peer.host, member, peer)
+        self._claim(member, old, peer)
+
+    def _claim(self, member: Member, old: Peer | None, peer: Peer | None) -> None:
+        """What an endpoint claims now; who cannot be where it says it is claims nothing."""
         touched: set[Member] = {member}
-        before, now = claimed(old), claimed(peer)
+        before = {claim for claim in claimed(old) if member in (self.claims.get(claim) or ())}
+        now = set() if peer is None or self._misplaced(peer) else claimed(peer)
         for claim in before ^ now:
             claimants = self.claims.get(claim) or ()
             # Who comes first changes something for all others; nobody else does.
@@ -243,18 +252,24 @@ class Folding:
         self.peers.place(network, endpoint, None if reason else peer)
         self._complain(self.keys.endpoint(network, endpoint), reason)
 
+    def _misplaced(self, peer: Peer) -> str | None:
+        record = self.networks.get(peer.network)
+        return None if record is None else misplaced(peer, record.network)
+
     def _why_not(self, member: Member, peer: Peer) -> str | None:
-        record = self.networks.get(member[0])
-        if record is None:
+        if member[0] not in self.networks:
             return "its network is not known"
-        wrong = misplaced(peer, record.network)
+        wrong = self._misplaced(peer)
         if wrong is not None:
             return wrong
         for what, claim in (
+            (f"the id {peer.id}", ("", peer.id)),
             (peer.mac, (peer.network, peer.mac)),
             *((a.ip, claim_of(peer.network, a)) for a in peer.addresses),
         ):
             first = (self.claims.get(claim) or (member,))[0]
+            if first[0] != member[0]:
+                return f"{what} is that of an endpoint of the network {first[0]}"
             if first != member:
                 return f"{what} is the endpoint's {first[1]}"
         return None
@@ -276,6 +291,7 @@ def claimed(peer: Peer | None) -> set[Claim]:
     if peer is None:
         return set()
     found: set[Claim] = {claim_of(peer.network, address) for address in peer.addresses}
+    found.add(("", peer.id))
     return found | ({(peer.network, peer.mac)} if peer.mac else set())
 
 

@@ -8,9 +8,11 @@ An endpoint counts as a peer when all of this holds, whoever wrote it and in wha
 order things became known:
 
 - its value is sound, and its network is known;
-- its addresses lie in the network's pools and are nobody's else there: of several that
-  claim an address or a MAC, the one that was known first has it (of those that became
-  known at once, the one with the lowest key), until it goes or claims it no more.
+- its addresses lie in the network's pools;
+- they, its MAC and its id are nobody's else: of several of whom the above holds and who
+  claim one, the one that was known first has it (of those that became known at once, the
+  one with the lowest key), until it goes or claims it no more. An id is one's in the whole
+  cluster, so what lies under another network's key takes nothing from whose it is.
 
 A network on which such endpoints are stays what it is: a record of it with other pools, another
 driver or another name is refused like a value that is not sound.
@@ -27,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Container, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from fairlead.cluster.folding import Claim, Claimants, Folding, Groups, Member, claim_of, claimed
+from fairlead.cluster.folding import Claim, Claimants, Folding, Groups, Member, claim_of
 from fairlead.cluster.keys import Keys
 from fairlead.cluster.network import NetworkRecord
 from fairlead.cluster.node import Node
@@ -107,10 +109,15 @@ class View:
         claimants = self._claims.get(claim_of(network, address), ())
         return self.endpoints(network).get(claimants[0][1]) if claimants else None
 
+    def said(self, network: str, endpoint: str) -> Peer | None:
+        """An endpoint as it is written, whether it counts or not."""
+        return self._said.get(network, _NONE).get(endpoint)
+
     def rivals(self, network: str, endpoint: str) -> frozenset[str]:
-        """The other endpoints that claim an address or the MAC of an endpoint."""
-        claims = claimed(self._said.get(network, _NONE).get(endpoint))
-        claimants = (member for claim in claims for member in self._claims[claim])
+        """The other endpoints that claim an address of an endpoint."""
+        peer = self.said(network, endpoint)
+        claims = () if peer is None else (claim_of(network, each) for each in peer.addresses)
+        claimants = (member for claim in claims for member in self._claims.get(claim, ()))
         return frozenset(member[1] for member in claimants if member != (network, endpoint))
 
     def vni(self, network: str, subnet: IPNetwork) -> int:

@@ -3,7 +3,7 @@
 The store is the truth about networks and about endpoints on other hosts; this host is the
 truth about its own. So a network that is gone from the store stays here as long as anybody
 here is on it (and is written there again), and a peer never takes what an endpoint of
-ours has. The host's own way into a network is no reason to keep it.
+ours has: its id, its MAC, its address. The host's own way into a network is no reason to keep it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from fairlead.cluster.overlay import NO_VNI
 from fairlead.cluster.view import View, changed, remote
 from fairlead.controller.access import without_access
 from fairlead.controller.facts import builtin
+from fairlead.driver import bridge
 from fairlead.driver.overlay import segments
 from fairlead.model.network import Network
 from fairlead.model.peer import Peer
@@ -89,8 +90,9 @@ def change(world: World, sight: Sight, nets: Iterable[str], members: Members) ->
             ends, boxes = without_access(world, had)
             drop += [*world.afar(id_).values(), *ends, *boxes, had]
     there = {*world.networks, *(t.id for t in put)} - {t.id for t in drop}
+    macs = {net: _macs(world, net) for net, _ in more}
     for net, id_ in sorted(more):
-        who, known = peer(sight, world, net, id_), world.peers.get(id_)
+        who, known = _peer(sight, world, net, id_, macs[net]), world.peers.get(id_)
         if who is not None and net in there and who != known:
             put.append(who)
         elif known is None or known.network != net:
@@ -157,10 +159,19 @@ def vnis(view: View, net: Network) -> tuple[int, ...]:
     return found if NO_VNI not in found else ()
 
 
-def peer(sight: Sight, world: World, network: str, id_: str) -> Peer | None:
+def _macs(world: World, network: str) -> frozenset[str]:
+    """The MACs that this host has on a network: nobody elsewhere has one of them."""
+    net = world.networks.get(network)
+    own = {bridge.mac(net)} if net is not None and net.driver == "overlay" else set()
+    return frozenset(own | {ep.mac.lower() for ep in world.on_network(network) if ep.mac})
+
+
+def _peer(sight: Sight, world: World, network: str, id_: str, macs: Container[str]) -> Peer | None:
     """An endpoint on another host, as far as this one should reach it."""
     found = sight.view.endpoints(network).get(id_)
     if found is None or not remote(found, sight.own, sight.alive):
+        return None
+    if id_ in world.endpoints or found.mac in macs:
         return None
     if any(int(a.ip) in world.taken(network, a.version) for a in found.addresses):
         return None

@@ -24,7 +24,6 @@ from fairlead.driver.overlay import segments
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import FairleadError, Forbidden
 from fairlead.model.network import Network
-from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
 from fairlead.model.world import World
@@ -63,7 +62,7 @@ def untidy(world: World, view: View, own: IPAddress, promised: Collection[str]) 
         if box.access and (net.id not in view.networks or view.networks[net.id].removing):
             # It goes with its network, and keeps none.
             continue
-        if _said(view, net, ep.id) != as_peer(net, ep, box, own) and not rivals:
+        if view.said(net.id, ep.id) != as_peer(net, ep, box, own):
             put.append((net, ep, box))
     forget = tuple(
         (peer.network, peer.id)
@@ -135,7 +134,3 @@ def _ours(world: World) -> Iterator[tuple[Network, Endpoint, Sandbox]]:
             # One without an address is nobody's to reach; only plugins have such.
             for ep in (e for e in world.on_network(net.id) if e.addresses):
                 yield net, ep, world.sandboxes[ep.sandbox]
-
-
-def _said(view: View, net: Network, endpoint: str) -> Peer | None:
-    return view.endpoints(net.id).get(endpoint)
