@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.cluster.node import Node
-from fairlead.controller.ask import Alone
+from fairlead.controller.ask import Alone, Outside
 from fairlead.controller.shared import member
 from fairlead.controller.shared.history import History
 from fairlead.controller.shared.member import Member
@@ -61,6 +61,7 @@ class Host:
     member: Member = field(init=False)
     pace: Pace = USUAL
     secret: bytes | None = None
+    plugins: Outside = field(default_factory=Alone)
     _task: asyncio.Task[None] | None = None
 
     async def up(self) -> None:
@@ -73,7 +74,7 @@ class Host:
         trail = Trail(self.machine.path.with_name("addresses"), self.machine.controller.warn)
         history = History(trail=trail)
         self.member = Member(place, who, self.machine.controller, history=history)
-        self.machine.controller.outside = self.member.says(Alone())
+        self.machine.controller.outside = self.member.says(self.plugins)
         self.machine.controller.committed.append(self.member.heed)
         self._task = asyncio.create_task(self.member.run())
 

@@ -137,6 +137,8 @@ class Say:
     gateways: frozenset[int] = BOTH
     """The families of which an address is set aside for a gateway."""
     lessor: Lessor | None = None
+    common: bool = False
+    """What it has to say is said to all hosts of a cluster."""
 
 
 NOBODY = Say()

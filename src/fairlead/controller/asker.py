@@ -20,7 +20,7 @@ from fairlead.controller.start import Settings
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.errand import Due, Errand, parting
 from fairlead.model.errors import FairleadError, Forbidden, NotFound, Unavailable
-from fairlead.model.network import Network, NetworkRequest, Pool
+from fairlead.model.network import Network, NetworkRequest, Pool, Scope
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPInterface
 from fairlead.model.world import Change, Thing, World
@@ -110,7 +110,8 @@ class Asker(Maker):
     async def _create_asked(self, request: NetworkRequest, draft: Network, say: Say) -> Network:
         """Ask for a network that is promised already, and commit it."""
         async with self._asking((draft,)) as owed:
-            net = replace(draft, scope=say.scope)
+            alone = say.scope is Scope.GLOBAL and not say.common
+            net = replace(draft, scope=say.scope, alone=alone)
             if say.ledger is not None:
                 net = replace(net, pools=await self._answer(say.ledger.pools(net, request)))
             given = net.pools if say.ledger is not None else ()

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from fairlead.controller.ask import Outside
 from fairlead.model.errand import Due, Errand
 from fairlead.model.errors import FairleadError, NotFound, Unavailable
-from fairlead.model.network import Network
+from fairlead.model.network import Network, Scope
 from fairlead.model.world import World
 
 FIRST_SECONDS = 1.0
@@ -74,7 +74,7 @@ class Courier:
 
         What is of many hosts is not told again because one of them starts.
         """
-        local = [net for net in nets if not net.shared]
+        local = [net for net in nets if net.scope is not Scope.GLOBAL]
         self._resuming = asyncio.create_task(self._resume(local), name="networks of others")
 
     async def _resume(self, nets: Collection[Network]) -> None:

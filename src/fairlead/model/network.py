@@ -108,6 +108,8 @@ class Network:
     """Of one that spans hosts: the VXLAN number of each of its segments, once it has them."""
     remote: bool = False
     """Its driver is somebody else's program: what stands for it on the host is not ours."""
+    alone: bool = False
+    """Made while this host was in no cluster: whatever its scope, no other host knows it."""
 
     @property
     def bridge(self) -> BridgeOptions:
@@ -162,7 +164,7 @@ class Network:
     @property
     def shared(self) -> bool:
         """Whether every host of the cluster knows it."""
-        return self.scope is Scope.GLOBAL
+        return self.scope is Scope.GLOBAL and not self.alone
 
     @property
     def encrypted(self) -> bool:

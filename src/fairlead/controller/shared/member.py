@@ -35,7 +35,7 @@ from fairlead.controller.shared.lives import Lives
 from fairlead.controller.shared.membership import Membership, Told
 from fairlead.controller.shared.networks import Networks
 from fairlead.controller.shared.place import Place
-from fairlead.controller.shared.plugged import PluggedSays
+from fairlead.controller.shared.plugged import PluggedSays, left_alone
 from fairlead.controller.shared.repair import Mine, repair
 from fairlead.controller.shared.say import ClusterSays, SharedLedger, SharedParty
 from fairlead.controller.shared.seal import Seal
@@ -122,6 +122,8 @@ class Member:
     async def run(self) -> None:
         """Be a member; returns only when cancelled."""
         self._lives.spare(peer.host for peer in self._networks.world.peers.values())
+        for text in left_alone(self._networks.world):
+            self._networks.warn(text)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._contact.run())
             tasks.create_task(self._fold())

@@ -6,16 +6,30 @@ travel is the plugin's business.
 
 Rule: the plugin hears of a network once, on the host where it is made, and of its end on
 the host where that is asked for. What it has to know elsewhere it keeps by its own means.
+
+One that was made while this host was in no cluster has addresses that no cluster gave: it
+stays this host's alone, as it is, and that is said when the host is a member.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from fairlead.controller.ask import Outside, Say
 from fairlead.controller.shared.say import SharedLedger, SharedParty
 from fairlead.model.network import Network, NetworkRequest, Scope
+from fairlead.model.world import World
+
+
+def left_alone(world: World) -> Iterator[str]:
+    """What is said of the networks that no other host is told of."""
+    for net in world.networks.values():
+        if net.alone:
+            yield (
+                f"network {net.name} ({net.driver}) is this host's alone: it was made while this "
+                "host was in no cluster; remove it and make it again to have it on all hosts"
+            )
 
 
 class PluggedSays:
@@ -33,11 +47,11 @@ class PluggedSays:
     async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
         """The plugin first: what it refuses the store never sees."""
         say = await self._plugins.find(net, patient)
-        scope = net.scope if isinstance(net, Network) else say.scope
-        if not say.remote or scope is not Scope.GLOBAL:
+        common = net.shared if isinstance(net, Network) else say.scope is Scope.GLOBAL
+        if not say.remote or not common:
             return say
         ledger, parties = say.ledger or self._ledger, (*say.parties, self._party)
-        return replace(say, ledger=ledger, parties=parties)
+        return replace(say, ledger=ledger, parties=parties, common=True)
 
     async def let_go(self, net: Network) -> None:
         """Gone from the cluster; its plugin hears of that afterwards, wherever it is."""

@@ -304,7 +304,7 @@ class ClusterSays:
 
     def __init__(self, ledger: SharedLedger, party: SharedParty) -> None:
         self._party = party
-        self._say = Say(ledger, (party,), Scope.GLOBAL)
+        self._say = Say(ledger, (party,), Scope.GLOBAL, common=True)
 
     def foreign(self, net: Network | NetworkRequest) -> bool:
         """Whether a network is the cluster's."""

@@ -1,0 +1,145 @@
+"""Networks of a plugin whose scope is global, on the hosts of a cluster: whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from fairlead.controller.ask import NOBODY, Say
+from fairlead.model.endpoint import Endpoint, PortRequest
+from fairlead.model.errors import Forbidden
+from fairlead.model.network import Network, NetworkRequest, Scope
+from fairlead.model.sandbox import Sandbox
+from fairlead.store.memory import Memory
+from tests.controller.bench import Machine
+from tests.controller.test_cluster import Host, eventually
+
+RED = NetworkRequest("red", driver="village")
+
+
+@dataclass
+class Village:
+    """A plugin that agrees to everything, and remembers which networks it has."""
+
+    nets: set[str] = field(default_factory=set)
+
+    def foreign(self, net: Network | NetworkRequest) -> bool:
+        """Its networks are those with its name."""
+        return net.driver == "village"
+
+    async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
+        """Addresses are not its business."""
+        return Say(None, (self,), Scope.GLOBAL, remote=True) if self.foreign(net) else NOBODY
+
+    async def let_go(self, net: Network) -> None:
+        """It is not asked."""
+
+    async def names(self) -> Collection[str]:
+        """Its own."""
+        return ("village",)
+
+    async def create(self, net: Network) -> Network:
+        """As it was asked for."""
+        self.nets.add(net.id)
+        return net
+
+    async def delete(self, net: Network) -> None:
+        """It is gone."""
+        self.nets.discard(net.id)
+
+    async def join(
+        self, net: Network, box: Sandbox, ep: Endpoint, place: Path, publish: Sequence[PortRequest]
+    ) -> Endpoint:
+        """Without a link."""
+        return ep
+
+    async def leave(self, net: Network, ep: Endpoint) -> None:
+        """Nothing of it is left."""
+
+    async def resume(self, net: Network, endpoints: Sequence[Endpoint]) -> None:
+        """It remembers."""
+
+    async def expose(self, net: Network, ep: Endpoint, publish: Sequence[PortRequest]) -> None:
+        """It would have nothing to do."""
+
+    async def conceal(self, net: Network, ep: Endpoint) -> None:
+        """It would have nothing to do."""
+
+
+@pytest.fixture
+async def hosts(tmp_path: Path) -> AsyncIterator[tuple[Host, Host]]:
+    """Two that are in no cluster yet, each with the plugin."""
+    memory = Memory()
+    found = []
+    for number, name in enumerate("ab"):
+        (tmp_path / name).mkdir()
+        machine = Machine(tmp_path / name, seed=name)
+        machine.outside = Village()
+        host = Host(name, f"192.0.2.{11 + number}", machine, memory, plugins=machine.outside)
+        await machine.boot()
+        found.append(host)
+    yield found[0], found[1]
+    for host in found:
+        await host.down()
+
+
+async def enter(*hosts: Host) -> None:
+    """Be members from the next start on."""
+    for host in hosts:
+        await host.machine.halt()
+        await host.up()
+        await host.member.ready.wait()
+
+
+async def test_a_network_of_before_the_cluster_stays(hosts: tuple[Host, Host]) -> None:
+    """As it was, on the host where it was made; people are told; made anew it is everybody's."""
+    a, b = hosts
+    made = await a.machine.controller.create_network(RED)
+    mine = await b.machine.controller.create_network(RED)
+    await enter(a, b)
+
+    for host, net in ((a, made), (b, mine)):
+        controller = host.machine.controller
+        assert controller.network("red") == net
+        assert net.scope is Scope.GLOBAL
+        said = [w for w in controller.warnings if w.startswith("network red (village)")]
+        assert len(said) == 1
+        assert "make it again" in said[0]
+    await a.run("one", "red")
+    common = await a.machine.controller.create_network(NetworkRequest("new", driver="village"))
+    await eventually(lambda: b.knows("new"))
+    assert not a.memory.read(f"docker/network/v1.0/network/{made.id}")
+    assert b.machine.controller.network("red").id == mine.id
+    assert not a.memory.below("docker/network/v1.0/endpoint")
+
+    await b.machine.controller.remove_network("red")
+    assert not isinstance(b.plugins, Village) or b.plugins.nets == set()
+    await b.machine.controller.remove_network(common.id)
+    await b.machine.controller.create_network(RED)
+    await eventually(lambda: any("network red of the cluster is not shown" in w for w in a.machine.controller.warnings))  # fmt: skip
+    assert a.machine.controller.network("red").id == made.id
+
+
+async def test_who_is_on_it_elsewhere_is_heard_before_the_plugin(hosts: tuple[Host, Host]) -> None:
+    """A network that is refused stays with the plugin as well, which hears of its end once."""
+    a, b = hosts
+    await enter(a, b)
+    net = await a.machine.controller.create_network(RED)
+    await eventually(lambda: b.knows("red"))
+    box = await b.run("one", "red")
+    await b.down()
+    await eventually(lambda: not a.peers("red"))
+    assert isinstance(a.plugins, Village)
+    with pytest.raises(Forbidden, match=r'active endpoints \(name:"one"'):
+        await a.machine.controller.remove_network("red")
+    assert a.plugins.nets == {net.id}
+    assert not a.machine.controller.world.errands
+    await b.up()
+    await b.machine.controller.close_sandbox(box.id)
+    await eventually(lambda: not a.peers("red"))
+    await a.machine.controller.remove_network("red")
+    assert a.plugins.nets == set()
+    await eventually(lambda: not b.knows("red"))
