@@ -81,6 +81,59 @@ async def test_no_count_is_lost(store: SharedStore, other: SharedStore) -> None:
     assert found.value == b"10"
 
 
+async def test_several_keys_at_once(shared: Shared, store: SharedStore, other: SharedStore) -> None:
+    """All or none: new ones, old ones, in folders that were never there; who watches hears it."""
+    if shared.kind in ("memory", "etcd2"):
+        assert store.at_once is None
+        return
+    assert store.at_once is not None
+    assert other.at_once is not None
+    old = await store.put("t/old", b"1", ABSENT)
+    async with contextlib.aclosing(other.watch("t")) as events:
+        assert await following(events) == Snapshot((old,))
+        await store.at_once(
+            [
+                Entry("t/deep/er/new", b"2", ABSENT),
+                Entry("t/old", b"3", old.version),
+                # Somebody's folder by now.
+                Entry("t/deep", b"4", ABSENT),
+            ]
+        )
+        heard: dict[str, Entry] = {}
+        while len(heard) < 3:
+            event = await following(events)
+            assert isinstance(event, Entry)
+            heard[event.key] = event
+    now = {entry.key: entry for entry in await other.entries("t")}
+    assert {k: e.value for k, e in now.items()} == {
+        "t/deep/er/new": b"2", "t/old": b"3", "t/deep": b"4",
+    }  # fmt: skip
+    assert heard == now
+    version = now["t/old"].version
+    wrong = [
+        Entry("t/old", b"5", old.version),
+        Entry("t/old", b"5", ABSENT),
+        Entry("t/deep/er/new", b"5", ABSENT),
+        Entry("t/deep", b"5", ABSENT),
+        Entry("t/nothing", b"5", version),
+    ]
+    for each in wrong:
+        for entries in (
+            [each, Entry("t/more", b"5", ABSENT)],
+            [Entry("t/more", b"5", ABSENT), each],
+        ):
+            with pytest.raises(Changed):
+                await other.at_once(entries)
+    assert {e.key: e for e in await store.entries("t")} == now
+    with pytest.raises(Invalid):
+        await store.at_once([Entry("t/more", b"", ABSENT), Entry("t/some", b"1", ABSENT)])
+    assert await store.get("t/some") is None
+    gone = now["t/deep/er/new"]
+    await other.delete(gone.key, gone.version)
+    await store.at_once([Entry(gone.key, b"6", ABSENT), Entry("t/old", b"6", version)])
+    assert {e.value for e in await other.entries("t")} == {b"6", b"4"}
+
+
 async def test_a_prefix_is_a_folder(store: SharedStore) -> None:
     """What is below it is listed, and nothing that only begins alike."""
     for key in ("n/a", "n/b/c", "n/10.0.0.0/24", "na", "nb/a"):

@@ -66,8 +66,8 @@ class ConsulStore:
 
     @property
     def at_once(self) -> AtOnce | None:
-        """Not used: its transactions tell what was written to nobody."""
-        return None
+        """Writes several keys in one transaction."""
+        return self._put_all
 
     async def get(self, key: str) -> Entry | None:
         """What a key holds; None if it does not exist."""
@@ -82,9 +82,7 @@ class ConsulStore:
     async def put(self, key: str, value: bytes, version: int) -> Entry:
         """Write a key whose version is still that."""
         writable(key, value)
-        coded = b64encode(value).decode()
-        step = {"Verb": "cas", "Key": key, "Value": coded, "Index": version}
-        return Entry(key, value, await self._change(step))
+        return Entry(key, value, await self._change(_put(Entry(key, value, version))))
 
     async def delete(self, key: str, version: int) -> None:
         """Remove a key whose version is still that."""
@@ -147,6 +145,11 @@ class ConsulStore:
         except ConsulException as error:
             raise Failed(f"consul: {error}") from error
 
+    async def _put_all(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            writable(entry.key, entry.value)
+        await self._change(*map(_put, entries))
+
     async def _change(self, *steps: dict[str, Any]) -> int:
         """Does steps to a key, all or none; the index it has then. Raises Changed."""
 
@@ -207,6 +210,12 @@ def _client(server: Server, files: Files | None, servers: int) -> Any:
     client.http.session = Session(files, LIMIT_SECONDS / servers)
     client.http.session.headers.update(headers())
     return client
+
+
+def _put(entry: Entry) -> dict[str, Any]:
+    """The step that writes a key whose version is still that."""
+    coded = b64encode(entry.value).decode()
+    return {"Verb": "cas", "Key": entry.key, "Value": coded, "Index": entry.version}
 
 
 def _target(prefix: str, more: str = "") -> str:

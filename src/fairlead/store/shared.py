@@ -53,7 +53,10 @@ class Snapshot:
 Event = Snapshot | Entry | Gone
 
 AtOnce = Callable[[Sequence[Entry]], Awaitable[None]]
-"""Writes several keys whose versions are still those, all or none. Raises Changed."""
+"""Writes several keys whose versions are still those, all or none. Raises Changed.
+
+Together their values are no larger than one may be.
+"""
 
 
 class Away(Unavailable):

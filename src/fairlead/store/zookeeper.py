@@ -16,18 +16,14 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
-from kazoo.client import KazooClient
 from kazoo.exceptions import (
     BadVersionError,
-    ConnectionClosedError,
-    ConnectionLoss,
     KazooException,
     NodeExistsError,
     NoNodeError,
     NotEmptyError,
-    OperationTimeoutError,
-    SessionExpiredError,
-    WriterNotClosedException,
+    RolledBackError,
+    RuntimeInconsistency,
 )
 
 from fairlead.model.errors import Failed
@@ -35,9 +31,7 @@ from fairlead.store.kept import kept
 from fairlead.store.servers import Server
 from fairlead.store.shared import (
     ABSENT,
-    LIMIT_SECONDS,
     AtOnce,
-    Away,
     Changed,
     Entry,
     Event,
@@ -46,14 +40,14 @@ from fairlead.store.shared import (
     writable,
 )
 from fairlead.store.tls import Files
+from fairlead.store.zookeeper_session import Session
 
 SESSION_SECONDS = 10.0
-RECONNECT_SECONDS = 2.0
-"""How long a call waits for a connection that was lost: another server is found by then."""
 AT_ONCE = 500
 """Nodes read at the same time."""
-RECONNECT = {"max_tries": -1, "delay": 0.1, "max_delay": 1.0}
-LOST = (ConnectionLoss, ConnectionClosedError, SessionExpiredError, OperationTimeoutError)
+NOT_DONE = (RolledBackError, RuntimeInconsistency)
+"""What becomes of a step whose transaction was refused for another one."""
+MOST_GUESSES = 4
 
 
 class ZookeeperStore:
@@ -66,8 +60,8 @@ class ZookeeperStore:
 
     @property
     def at_once(self) -> AtOnce | None:
-        """Not used."""
-        return None
+        """Writes several keys in one transaction."""
+        return self._put_all
 
     async def get(self, key: str) -> Entry | None:
         """What a key holds; None if it does not exist or is a folder."""
@@ -148,103 +142,58 @@ class ZookeeperStore:
         """Let go of connections."""
         await self._session.close()
 
+    async def _put_all(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            writable(entry.key, entry.value)
+        folders = False
+        for _ in range(MOST_GUESSES):
+            refused = await self._try_all(entries, folders)
+            if refused is None:
+                return
+            if isinstance(refused[1], NodeExistsError):
+                # A folder, unless somebody was faster.
+                folders = True
+            else:
+                await self._session.call("ensure_path", _path(refused[0]).rpartition("/")[0])
+        raise Changed(entries[0].key)
+
+    async def _try_all(
+        self, entries: Sequence[Entry], folders: bool
+    ) -> tuple[str, NodeExistsError | NoNodeError] | None:
+        """Writes all or none; which could not be made as was guessed. Raises Changed."""
+        nodes = await asyncio.gather(*(self._node(entry, folders) for entry in entries))
+        writing = self._session.client.transaction()
+        for entry, node in zip(entries, nodes, strict=True):
+            if node is None:
+                writing.create(_path(entry.key), entry.value)
+            else:
+                writing.set_data(_path(entry.key), entry.value, version=node.version)
+        answers = await self._session.done(writing.commit_async)
+        for entry, node, answer in zip(entries, nodes, answers, strict=True):
+            if isinstance(answer, NodeExistsError | NoNodeError) and node is None:
+                return entry.key, answer
+            if isinstance(answer, NoNodeError | BadVersionError):
+                raise Changed(entry.key)
+            # Those before the one that was refused, and those after it.
+            if isinstance(answer, KazooException) and not isinstance(answer, NOT_DONE):
+                raise Failed(f"zookeeper: {type(answer).__name__} {answer}".strip())
+        return None
+
+    async def _node(self, entry: Entry, folders: bool) -> Any:
+        """What is known of a node that is to be written; None: it is to be made."""
+        if entry.version != ABSENT:
+            return await self._unchanged(entry.key, entry.version)
+        found = await self._session.read(_path(entry.key)) if folders else None
+        if found is not None and found[0]:
+            raise Changed(entry.key)
+        return None if found is None else found[1]
+
     async def _unchanged(self, key: str, version: int) -> Any:
         """What ZooKeeper knows of a node that is as it was. Raises Changed."""
         found = await self._session.read(_path(key))
         if found is None or (ABSENT if not found[0] else found[1].mzxid) != version:
             raise Changed(key)
         return found[1]
-
-
-class Session:
-    """A connection and what lives as long, on kazoo's threads; made when it is first used."""
-
-    def __init__(
-        self, name: str, servers: Sequence[Server], files: Files | None, seconds: float
-    ) -> None:
-        self._name = name
-        tls: dict[str, Any] = {}
-        if files is not None:
-            tls = {
-                "use_ssl": True,
-                "check_hostname": True,
-                "ca": files.authority or None,
-                "certfile": files.certificate or None,
-                "keyfile": files.key or None,
-            }
-        self.client = KazooClient(
-            ",".join(map(str, servers)), timeout=seconds, connection_retry=RECONNECT, **tls
-        )
-        self._started = False
-        self._connected = asyncio.Event()
-
-    def away(self, why: str) -> Away:
-        """The error of a store that does not answer."""
-        return Away(f"the cluster's store {self._name} does not answer", hint=why)
-
-    async def ready(self) -> None:
-        """Returns when it is connected. Raises Away."""
-        if self.client.connected:
-            return
-        loop = asyncio.get_running_loop()
-        limit = RECONNECT_SECONDS if self._started else LIMIT_SECONDS
-        if not self._started:
-            self._started = True
-
-            def changed(_state: str) -> None:
-                loop.call_soon_threadsafe(self._connected.set)
-
-            self.client.add_listener(changed)
-            self.client.start_async()
-        try:
-            async with asyncio.timeout(limit):
-                while not self.client.connected:
-                    self._connected.clear()
-                    await self._connected.wait()
-        except TimeoutError:
-            raise self.away(f"no connection within {limit:.0f} s") from None
-
-    async def call(self, name: str, *args: Any, missing: bool = False, **words: Any) -> Any:
-        """What a call of kazoo's returns; None for a node that is not there, if it may be."""
-        await self.ready()
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Any] = loop.create_future()
-
-        def settle(result: Any) -> None:
-            if done.done():
-                return
-            if result.exception is not None:
-                done.set_exception(result.exception)
-            else:
-                done.set_result(result.value)
-
-        started = getattr(self.client, f"{name}_async")(*args, **words)
-        started.rawlink(lambda result: loop.call_soon_threadsafe(settle, result))
-        try:
-            async with asyncio.timeout(LIMIT_SECONDS):
-                return await done
-        except TimeoutError:
-            raise self.away(f"no answer within {LIMIT_SECONDS:.0f} s") from None
-        except LOST as error:
-            raise self.away(f"the connection is lost ({type(error).__name__})") from error
-        except NoNodeError:
-            if missing:
-                return None
-            raise
-        except (BadVersionError, NodeExistsError, NotEmptyError):
-            raise
-        except KazooException as error:
-            raise Failed(f"zookeeper: {type(error).__name__} {error}".strip()) from error
-
-    async def read(self, path: str, tell: Callable[[Any], None] | None = None) -> Any:
-        """What a node holds and what is known of it; None if there is none."""
-        return await self.call("get", path, watch=tell, missing=True)
-
-    async def close(self) -> None:
-        """End it, and take its nodes along."""
-        if self._started:
-            self._started = False
-            await asyncio.to_thread(_end, self.client)
 
 
 class Tree:
@@ -346,10 +295,3 @@ def _path(key: str) -> str:
 
 def _entry(key: str, found: Any) -> Entry | None:
     return Entry(key, found[0], found[1].mzxid) if found is not None and found[0] else None
-
-
-def _end(client: KazooClient) -> None:
-    # A thread of it that hangs with its server is left behind: it ends with the process.
-    with contextlib.suppress(WriterNotClosedException):
-        client.stop()
-        client.close()

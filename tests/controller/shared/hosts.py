@@ -14,7 +14,7 @@ from typing import TypeVar
 from fairlead.cluster.keys import Keys
 from fairlead.controller.shared.place import Place
 from fairlead.model.errors import FairleadError
-from fairlead.store.shared import ABSENT, AtOnce, Away, Changed, Entry, Event
+from fairlead.store.shared import ABSENT, LARGEST_VALUE_BYTES, AtOnce, Away, Changed, Entry, Event
 
 T = TypeVar("T")
 
@@ -95,6 +95,7 @@ class Host:
 
     async def _put_all(self, entries: Sequence[Entry]) -> None:
         await self._turn()
+        assert sum(len(entry.value) for entry in entries) <= LARGEST_VALUE_BYTES
         for entry in entries:
             self._check(entry.key, entry.version)
         for entry in entries:

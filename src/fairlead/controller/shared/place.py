@@ -17,7 +17,14 @@ from dataclasses import dataclass, field
 from fairlead.cluster.keys import Keys
 from fairlead.cluster.leaks import Leak
 from fairlead.model.errors import FairleadError, Unavailable
-from fairlead.store.shared import ABSENT, Away, Changed, Entry, SharedStore
+from fairlead.store.shared import (
+    ABSENT,
+    LARGEST_VALUE_BYTES,
+    Away,
+    Changed,
+    Entry,
+    SharedStore,
+)
 
 MOST_TRIES = 200
 FIRST_PAUSE_SECONDS = 0.002
@@ -122,6 +129,10 @@ class Place:
                 if new is not None and new != old:
                     entries.append(Entry(key, new, ABSENT if had is None else had.version))
             if not entries:
+                return
+            if sum(len(entry.value) for entry in entries) > LARGEST_VALUE_BYTES:
+                # More than every store takes in one request.
+                await self._one_by_one(steps)
                 return
             try:
                 await self.store.at_once(entries)
