@@ -226,12 +226,11 @@ class Tree:
     async def _look(self, path: str) -> list[str]:
         """Reads one node; the paths of others to read then."""
         key = path.strip("/")
-        found = await self._session.read(path, self._tell)
-        children = None
-        if found is not None:
-            children = await self._session.call(
-                "get_children", path, watch=self._tell, missing=True
-            )
+        # Each is asked on its own, but nobody has to wait for one before the other.
+        found, children = await asyncio.gather(
+            self._session.read(path, self._tell),
+            self._session.call("get_children", path, watch=self._tell, missing=True),
+        )
         if found is None or children is None:
             self._forget(path)
             if path != _path(self._prefix):
