@@ -202,7 +202,8 @@ async def request_pools(
             choose = partial(_choose, version=version, bases=bases, blocked=blocked)
             found.append(await _whole_pool(place, choose))
             undo(partial(release_pool, place, PoolId(found[-1].subnet)))
-    return tuple(found)
+    # As others read them: the store has a list of each family.
+    return tuple(sorted(found, key=lambda pool: pool.subnet.version))
 
 
 def _just(subnet: IPNetwork, _pools: Pools) -> IPNetwork:
