@@ -32,13 +32,17 @@ def id_of(number: int) -> str:
 
 
 async def make(
-    place: Place, id_: str, name: str = "", asked: tuple[PoolRequest, ...] = ()
+    place: Place,
+    id_: str,
+    name: str = "",
+    asked: tuple[PoolRequest, ...] = (),
+    with_vnis: bool = False,
 ) -> Network:
-    """Make a network, as a user's command does."""
+    """Make a network, as a user's command does; with VNIs as fairlead, without as Docker."""
     pools = await request_pools(place, asked)
     network = Network(id_, name or id_[-6:], "overlay", 0, pools, scope=Scope.GLOBAL)
     try:
-        await put_network(place, network, asked=asked)
+        await put_network(place, network, asked=asked, with_vnis=with_vnis)
     except BaseException:
         for pool in pools:
             await release_pool(place, PoolId(pool.subnet, pool.ip_range))

@@ -67,7 +67,7 @@ class Host:
 
     @property
     def place(self) -> Place:
-        return Place(self, Keys(), self._pause)
+        return Place(self, Keys(), self._pause, self._together)
 
     async def get(self, key: str) -> Entry | None:
         await self._turn()
@@ -137,6 +137,24 @@ class Host:
 
     async def _pause(self, _attempt: int) -> None:
         await self._turn()
+
+    async def _together(self, *works: Coroutine[object, object, object]) -> None:
+        """A step of each in turn, and others may go on after any."""
+        errors: list[BaseException] = []
+        left = list(works)
+        while left:
+            for work in tuple(left):
+                try:
+                    work.send(None)
+                except StopIteration:
+                    left.remove(work)
+                except (FairleadError, ExceptionGroup, Died) as error:
+                    errors.append(error)
+                    left.remove(work)
+                else:
+                    await _Turn()
+        if errors:
+            raise next((each for each in errors if isinstance(each, Died)), errors[0])
 
 
 def run(work: Coroutine[object, object, T]) -> T:

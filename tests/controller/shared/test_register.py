@@ -104,6 +104,17 @@ def _observed_endpoints(
     return found
 
 
+def test_all_hosts_have_a_networks_pools_in_one_order() -> None:
+    """Also where the one of IPv6 was asked for, and the one of IPv4 chosen."""
+    content = Content()
+    place = Host(content).place
+    asked = (PoolRequest("2001:db8:3::/64"),)
+    network = run(make(place, id_of(1), asked=asked))
+    read = decode_network(network.id, content.pairs()[KEYS.network(network.id)]).network
+    assert [pool.subnet.version for pool in network.pools] == [4, 6]
+    assert read.pools == network.pools
+
+
 def test_a_network_that_is_in_use_stays() -> None:
     """Docker's words, and it is as it was; then it goes, with all that it had."""
     content = Content()

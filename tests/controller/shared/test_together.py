@@ -75,7 +75,9 @@ def _list(result: object) -> list[object]:
 def test_one_name_is_one_network(choices: list[int]) -> None:
     """Of hosts that make networks of one name at once, at most one does; the others undo all."""
     content = Content()
-    works = {f"h{n}": make(Host(content).place, id_of(n), "same") for n in (3, 1, 2)}
+    works = {
+        f"h{n}": make(Host(content).place, id_of(n), "same", with_vnis=True) for n in (3, 1, 2)
+    }
     results = together(works, by(choices))
     made = [r for r in results.values() if isinstance(r, Network)]
     assert len(made) <= 1
@@ -83,6 +85,11 @@ def test_one_name_is_one_network(choices: list[int]) -> None:
     left = [key for key in content.pairs() if key.startswith(KEYS.networks)]
     assert left == [KEYS.network(each.id) for each in made]
     assert len(decode_pools(content.pairs()[KEYS.pools]).uses) == len(made)
+    assert (
+        decode(content.pairs()[KEYS.vnis]).taken == len(made)
+        if KEYS.vnis in content.pairs()
+        else not made
+    )
 
 
 @settings(deadline=None, max_examples=80)
@@ -114,7 +121,7 @@ def test_joining_while_it_is_removed(choices: list[int]) -> None:
 
 async def _life(place: Place, number: int, host: IPAddress, log: list[object]) -> None:
     """A host makes a network, joins it, leaves it, removes it."""
-    network = await make(place, id_of(number))
+    network = await make(place, id_of(number), with_vnis=number != 1)
     log.append(network)
     endpoint = await join(place, network, id_of(100 + number), host)
     log.append(endpoint)

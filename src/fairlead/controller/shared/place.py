@@ -2,17 +2,19 @@
 
 A key is read, a change is made to what was read, and it is written only if nobody wrote
 it since; else all over again, a bounded number of times. Several keys are written at once
-where the store can, else one after the other. When the store goes away while something is
-written, it is not known whether that was done: the error says what may be.
+where the store can, else one after the other, or beside each other where the order is
+nobody's. When the store goes away while something is written, it is not known whether that
+was done: the error says what may be.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from fairlead.cluster.keys import Keys
 from fairlead.cluster.leaks import Leak
@@ -56,6 +58,13 @@ async def backoff(attempt: int) -> None:
     await asyncio.sleep(random.random() * longest)
 
 
+async def side_by_side(*works: Coroutine[Any, Any, object]) -> None:
+    """Do several things at once; raises what went wrong first, when all have come to an end."""
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
 Alteration = Callable[[bytes | None], bytes | None]
 """What a key holds (None: it does not exist, or is to go) after what it held."""
 Step = Callable[[], Awaitable[object]]
@@ -72,6 +81,8 @@ class Altering:
     """Nothing is there, as far as anybody knows: it is written without being read first."""
     undo: Step | None = None
     """Takes it back, where keys are written one by one and a later one was refused."""
+    beside: bool = False
+    """It may be written while the one before it is: none of them says anything of the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,7 @@ class Place:
     store: SharedStore
     keys: Keys = field(default_factory=Keys)
     pause: Callable[[int], Awaitable[None]] = backoff
+    together: Callable[..., Awaitable[None]] = side_by_side
 
     async def value(self, key: str) -> bytes | None:
         """What a key holds; None if it does not exist."""
@@ -143,23 +155,42 @@ class Place:
         raise _contended(steps[0].key())
 
     async def _one_by_one(self, steps: Sequence[Altering]) -> None:
-        away: Away | None = None
+        away: list[Away] = []
         async with all_or_nothing() as undo:
-            for step in steps:
+
+            async def write(step: Altering) -> None:
                 try:
                     await self.alter(step.key(), step.change, step.fresh)
                 except Away as error:
                     # What was written is not known, and nothing could be taken back now.
-                    away = error
-                    break
-                if step.undo is not None:
-                    undo(step.undo)
-        if away is not None:
-            raise away
+                    away.append(error)
+                else:
+                    undo(step.undo or _nothing)
+
+            for group in _groups(steps):
+                if not away:
+                    await self.together(*map(write, group))
+        if away:
+            raise away[0]
 
     async def remove(self, key: str) -> bytes | None:
         """Remove a key; what it held, to the one who removed it, and None to all others."""
         return await self.alter(key, lambda _: None)
+
+
+def _groups(steps: Sequence[Altering]) -> list[list[Altering]]:
+    """Those that may be written at the same time, one group after the other."""
+    found: list[list[Altering]] = []
+    for step in steps:
+        if step.beside and found:
+            found[-1].append(step)
+        else:
+            found.append([step])
+    return found
+
+
+async def _nothing() -> None:
+    """There is nothing to take back."""
 
 
 def _contended(key: str) -> Contended:

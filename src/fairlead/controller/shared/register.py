@@ -75,31 +75,42 @@ async def put_network(
     """
     value = encode_network(network, asked=asked)
     keys = place.keys
-    if await _namesakes(place, network):
-        raise _taken(network)
     async with all_or_nothing() as undo:
-        steps: list[Altering] = []
+        first: list[Altering] = []
+        then: list[Altering] = []
         vnis: list[int] = []
         if network.driver == "overlay":
             if with_vnis and not network.routed:
                 undo(lambda: _give_back(place, network.id, vnis))
-                steps.append(_taking_vnis(place, network, vnis))
+                first.append(_taking_vnis(place, network, vnis))
             undo(lambda: place.remove(keys.overlay(network.id)))
-            steps.append(
+            then.append(
                 _fresh(keys.overlay(network.id), lambda old: old or _overlay(network, vnis))
             )
         undo(lambda: place.remove(keys.count(network.id)))
-        steps.append(_fresh(keys.count(network.id), lambda old: old or encode_count(0)))
+        first.append(_fresh(keys.count(network.id), lambda old: old or encode_count(0), True))
         undo(lambda: place.remove(keys.network(network.id)))
-        steps.append(_fresh(keys.network(network.id), lambda old: value))
-        await place.alter_all(*steps)
+        then.append(_fresh(keys.network(network.id), lambda old: value))
+        if place.store.at_once is None:
+            # Nothing of it tells anybody of the network, so it need not be asked for its name.
+            await place.together(_unnamed(place, network), place.alter_all(*first))
+            await place.alter_all(*then)
+        else:
+            await _unnamed(place, network)
+            await place.alter_all(*first, *then)
         await _alone(place, network)
     return tuple(vnis)
 
 
-def _fresh(key: str, change: Alteration) -> Altering:
+async def _unnamed(place: Place, network: Network) -> None:
+    """Make sure that nobody has a network's name, as far as can be told now. Raises Conflict."""
+    if await _namesakes(place, network):
+        raise _taken(network)
+
+
+def _fresh(key: str, change: Alteration, beside: bool = False) -> Altering:
     """A key that nobody else knows of yet."""
-    return Altering(lambda: key, change, fresh=True)
+    return Altering(lambda: key, change, fresh=True, beside=beside)
 
 
 def _taking_vnis(place: Place, network: Network, vnis: list[int]) -> Altering:
