@@ -10,28 +10,20 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from fairlead.cluster.count import decode_count
-from fairlead.cluster.endpoint import decode_endpoint, misplaced
+from fairlead.cluster.endpoint import misplaced
 from fairlead.cluster.keys import (
-    SPACE,
-    VXLAN_IDS,
-    AddressesKey,
-    CountKey,
     EndpointKey,
     Keys,
     Meaning,
     NetworkKey,
     NodeKey,
-    NumbersKey,
     OverlayKey,
-    PoolsKey,
 )
-from fairlead.cluster.network import NetworkRecord, decode_network
-from fairlead.cluster.node import Node, decode_node
-from fairlead.cluster.overlay import NO_VNI, Overlay, decode_overlay
-from fairlead.cluster.pools import decode_pools
-from fairlead.cluster.sequence import decode as decode_sequence
+from fairlead.cluster.network import NetworkRecord
+from fairlead.cluster.node import Node
+from fairlead.cluster.overlay import NO_VNI, Overlay
 from fairlead.cluster.table import Draft, Table
+from fairlead.cluster.values import Value, read
 from fairlead.model.errors import Invalid
 from fairlead.model.peer import Peer
 from fairlead.model.state import IPAddress
@@ -150,9 +142,9 @@ class Folding:
             return
         else:
             self.raw.put(key, value)
-        found: object = None
+        found: Value | None = None
         try:
-            found = None if value is None else _decoded(meaning, value)
+            found = None if value is None else read(meaning, value)
         except Invalid as error:
             self.complaints.put(key, error.message)
             return
@@ -300,28 +292,6 @@ def _keep(table: Draft[G, tuple[M, ...]], key: G, left: tuple[M, ...]) -> None:
         table.put(key, left)
     else:
         table.drop(key)
-
-
-def _decoded(meaning: Meaning, value: bytes) -> object:
-    match meaning:
-        case EndpointKey(network, endpoint):
-            return decode_endpoint(network, endpoint, value)
-        case NetworkKey(network):
-            return decode_network(network, value)
-        case OverlayKey():
-            return decode_overlay(value)
-        case NodeKey(place):
-            return decode_node(place, value)
-        case CountKey():
-            return decode_count(value)
-        case PoolsKey(space) if space == SPACE:
-            return decode_pools(value)
-        case AddressesKey(space) if space == SPACE:
-            return decode_sequence(value)
-        case NumbersKey(kind) if kind == VXLAN_IDS:
-            return decode_sequence(value)
-        case _:
-            return None
 
 
 def _vnis(overlay: Overlay | None) -> set[int]:

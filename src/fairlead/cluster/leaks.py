@@ -28,24 +28,22 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from fairlead.cluster.count import decode_count
-from fairlead.cluster.endpoint import decode_endpoint
+from fairlead.cluster import values
 from fairlead.cluster.keys import (
-    SPACE,
-    VXLAN_IDS,
     AddressesKey,
     CountKey,
     EndpointKey,
     Keys,
+    Meaning,
     NetworkKey,
     NumbersKey,
     OverlayKey,
     PoolsKey,
 )
-from fairlead.cluster.network import NetworkRecord, decode_network
-from fairlead.cluster.overlay import FIRST_VNI, Overlay, decode_overlay
-from fairlead.cluster.pools import PoolId, Pools, decode_pools
-from fairlead.cluster.sequence import Sequence, address, decode, ordinal
+from fairlead.cluster.network import NetworkRecord
+from fairlead.cluster.overlay import FIRST_VNI, Overlay
+from fairlead.cluster.pools import PoolId, Pools
+from fairlead.cluster.sequence import Sequence, address, ordinal
 from fairlead.cluster.text import subnet_of
 from fairlead.model.errors import Invalid
 from fairlead.model.peer import Peer
@@ -215,6 +213,8 @@ def _read(pairs: Mapping[str, bytes], keys: Keys) -> _Read:
         meaning = keys.meaning(key)
         if isinstance(meaning, EndpointKey):
             read.members[meaning.network] += 1
+        if meaning is None:
+            continue
         try:
             _take(read, meaning, value)
         except Invalid:
@@ -223,19 +223,19 @@ def _read(pairs: Mapping[str, bytes], keys: Keys) -> _Read:
     return read
 
 
-def _take(read: _Read, meaning: object, value: bytes) -> None:
-    match meaning:
-        case NetworkKey(network):
-            read.networks[network] = decode_network(network, value)
-        case OverlayKey(network):
-            read.overlays[network] = decode_overlay(value)
-        case CountKey(network):
-            read.counts[network] = decode_count(value)
-        case EndpointKey(network, endpoint):
-            read.peers.append(decode_endpoint(network, endpoint, value))
-        case PoolsKey(space) if space == SPACE:
-            read.pools = decode_pools(value)
-        case AddressesKey(space, subnet) if space == SPACE:
-            read.addresses[subnet_of(subnet, "pool")] = decode(value)
-        case NumbersKey(kind) if kind == VXLAN_IDS:
-            read.vnis = decode(value)
+def _take(read: _Read, meaning: Meaning, value: bytes) -> None:
+    match meaning, values.read(meaning, value):
+        case NetworkKey(network), NetworkRecord() as record:
+            read.networks[network] = record
+        case OverlayKey(network), Overlay() as overlay:
+            read.overlays[network] = overlay
+        case CountKey(network), int(count):
+            read.counts[network] = count
+        case EndpointKey(), Peer() as peer:
+            read.peers.append(peer)
+        case PoolsKey(), Pools() as pools:
+            read.pools = pools
+        case AddressesKey(subnet=subnet), Sequence() as bits:
+            read.addresses[subnet_of(subnet, "pool")] = bits
+        case NumbersKey(), Sequence() as numbers:
+            read.vnis = numbers
