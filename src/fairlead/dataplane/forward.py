@@ -20,7 +20,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from fairlead.dataplane.burst import Inbox
-from fairlead.dataplane.lane import Lanes, Noise
+from fairlead.dataplane.lane import Lanes
+from fairlead.dataplane.noise import Noise
 from fairlead.dataplane.question import Key, Question
 from fairlead.dataplane.stats import COUNTS
 from fairlead.dataplane.upstream import Source

@@ -18,14 +18,14 @@ replies late, to somebody who has his answer from another, is worth knowing.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from ipaddress import IPv6Address
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fairlead.dataplane.netns import open_socket
-from fairlead.dataplane.upstream import Server
+from fairlead.dataplane.noise import Noise
+from fairlead.dataplane.upstream import Asker, Server
 from fairlead.dns import message
 
 if TYPE_CHECKING:
@@ -37,36 +37,6 @@ MOST_QUESTIONS = 64
 MOST_STRAYS = 8
 LANE_SECONDS = 1.0
 LATE_SECONDS = 3.0
-NOISE_BYTES = 8192
-
-
-class Asker(Protocol):
-    """Who asked on a lane, and is told how it went. `sent` is the question as it went out."""
-
-    id: int
-    sent: bytes
-
-    def heard(self, found: bytes, *, exact: bool) -> None:
-        """This is the reply; unless `exact`, with letters in another case than asked."""
-
-    def failed(self) -> None:
-        """There will be no reply."""
-
-
-class Noise:
-    """Random bytes, fetched from the kernel many at a time."""
-
-    def __init__(self) -> None:
-        self._bytes = b""
-        self._at = NOISE_BYTES
-
-    def take(self, length: int) -> bytes:
-        """Bytes that nobody had before."""
-        start = self._at
-        if start + length > NOISE_BYTES:
-            self._bytes, start = os.urandom(NOISE_BYTES), 0
-        self._at = start + length
-        return self._bytes[start : self._at]
 
 
 class Lane:

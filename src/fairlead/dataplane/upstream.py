@@ -9,12 +9,14 @@ gets a question a second beside the others, so that it can.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fairlead.dataplane.noise import Noise
 
 if TYPE_CHECKING:
     import asyncio
+    import socket
 
-    from fairlead.dataplane.lane import Lanes
     from fairlead.dns.answer import Upstream
 
 FIRST_PATIENCE_SECONDS = 0.06
@@ -24,12 +26,52 @@ MOST_MISSED = 3
 PROBE_SECONDS = 1.0
 
 
+class Asker(Protocol):
+    """Who asked on a lane, and is told how it went. `sent` is the question as it went out."""
+
+    id: int
+    sent: bytes
+
+    def heard(self, found: bytes, *, exact: bool) -> None:
+        """This is the reply; unless `exact`, with letters in another case than asked."""
+
+    def failed(self) -> None:
+        """There will be no reply."""
+
+
+class Way(Protocol):
+    """A socket to one server, as who asks by it sees it."""
+
+    def ask(self, asker: Asker, head: bytes, question: bytes, tail: bytes, *, mix: bool) -> None:
+        """Send a question. OSError if the server is not there."""
+
+    def ask_again(self, asker: Asker, head: bytes, tail: bytes) -> None:
+        """Send a question that is out once more."""
+
+    def forget(self, asker: Asker, *, late: bool) -> None:
+        """Nobody needs this reply any more; `late`: but it still tells of the server."""
+
+
+class Ways(Protocol):
+    """The ways out of one namespace."""
+
+    @property
+    def noise(self) -> Noise:
+        """What forgers have to guess."""
+
+    def lane(self, server: Server) -> Way:
+        """A way to a server by UDP; OSError if there is none."""
+
+    def open(self, upstream: Upstream, kind: int) -> socket.socket:
+        """A socket of its own that can reach that server."""
+
+
 class Server:
     """One upstream, asked from one namespace, as it has been of late."""
 
     __slots__ = ("_deviation", "_mean", "_missed", "_probe_at", "lanes", "mixes", "upstream")
 
-    def __init__(self, upstream: Upstream, lanes: Lanes) -> None:
+    def __init__(self, upstream: Upstream, lanes: Ways) -> None:
         self.upstream = upstream
         self.lanes = lanes
         # Whether it gives a name back in the case that it was asked in, as it should.
