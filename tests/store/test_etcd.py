@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from fairlead.model.errors import Conflict, Invalid
+from fairlead.store.etcd3 import MOST_FETCHED
 from fairlead.store.opening import open_store
 from fairlead.store.shared import ABSENT, Away, Changed, Entry, Gone, Snapshot
 from tests.lab.stores import Server, etcd
@@ -169,3 +170,33 @@ async def test_tls(server: Server, secured: Server, options: dict[str, str]) -> 
             assert refused.value.hint
             with pytest.raises(Away):
                 await store.entries("a")
+
+
+async def test_what_is_heard_again_is_not_kept_twice(server: Server) -> None:
+    """A watch that begins again gives the very values that are known, however much was written."""
+    async with closing(open_store(f"{server.url}/again", {})) as store:
+        keys = [f"w/{number}" for number in range(MOST_FETCHED + 20)]
+        await asyncio.gather(
+            *(store.put(key, b"%s as it is" % key.encode(), ABSENT) for key in keys)
+        )
+        known: dict[str, bytes] = {}
+        for times in range(3):
+            async with contextlib.aclosing(store.watch("w")) as events:
+                now = await following(events)
+                assert isinstance(now, Snapshot)
+                values = {entry.key: entry.value for entry in now.entries}
+                assert values == {key: b"%s as it is" % key.encode() for key in keys}
+                assert all(values[key] is known.get(key, values[key]) for key in keys)
+                known = values
+                if times == 0:
+                    one = next(entry for entry in now.entries if entry.key == keys[0])
+                    again = await store.put(one.key, one.value, one.version)
+                    heard = await following(events)
+                    assert heard == again
+                    assert isinstance(heard, Entry)
+                    assert heard.value is known[one.key]
+            for entry in now.entries:
+                found = await store.get(entry.key)
+                assert found is not None
+                await store.delete(entry.key, found.version)
+                await store.put(entry.key, entry.value, ABSENT)

@@ -47,13 +47,16 @@ PAGE = 500
 """Keys in one answer to a list."""
 MOST_FETCHED = 100
 """Values in one request; of more that are new all are read. (etcd takes 128.)"""
-Stamp = tuple[str, str, str]
-"""What of a key's history tells two of its values apart, in stores that were set back as well."""
+Stamp = tuple[int, int]
+"""What beside its version tells two of a key's values apart, in a store that was set back, too."""
 
 
 @dataclass(slots=True)
 class _Heard:
-    """What was below a prefix when it was heard last, and of which revision that is."""
+    """What was below a prefix when it was heard last, and of which revision that is.
+
+    Whoever watches keeps those very values: what is heard again is the same object, not its like.
+    """
 
     entries: dict[str, tuple[Stamp, Entry]] = field(default_factory=dict)
     revision: int = 0
@@ -62,11 +65,21 @@ class _Heard:
         """The entry that was heard before, if it is still that."""
         key = b64decode(pair["key"]).decode(errors="replace")
         stamp, entry = self.entries.get(key, (None, None))
+        if entry is None or entry.version != int(pair["mod_revision"]):
+            return None
         return entry if stamp == _stamp(pair) else None
+
+    def told(self, pair: Any) -> Entry:
+        """What etcd says a key holds, which may be what it held before."""
+        entry = _entry(pair)
+        _, before = self.entries.get(entry.key, (None, None))
+        if before is None or before.value != entry.value:
+            return entry
+        return Entry(before.key, before.value, entry.version)
 
     def take(self, event: Any) -> Entry | Gone:
         """What etcd says of a change."""
-        entry = _entry(event["kv"])
+        entry = self.told(event["kv"])
         self.revision = entry.version
         # Zero values are left out of this JSON, and PUT is one.
         if event.get("type") == "DELETE":
@@ -229,7 +242,7 @@ class Etcd3Store:
             elif missing:
                 news = {pair["key"]: pair for pair in await self._fetched(missing, revision)}
                 pairs = [news.get(pair["key"], pair) for pair in pairs]
-        now = [had.get(pair["key"]) or _entry(pair) for pair in pairs]
+        now = [had.get(pair["key"]) or heard.told(pair) for pair in pairs]
         stamped = zip(map(_stamp, pairs), now, strict=True)
         self._heard[prefix] = _Heard({each[1].key: each for each in stamped}, int(revision))
         return tuple(now), int(revision), server
@@ -342,4 +355,4 @@ def _entry(pair: Any) -> Entry:
 
 
 def _stamp(pair: Any) -> Stamp:
-    return pair["create_revision"], pair["mod_revision"], pair["version"]
+    return int(pair["create_revision"]), int(pair["version"])
