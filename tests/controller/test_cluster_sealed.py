@@ -10,7 +10,8 @@ Three rules are looked at all the time, with every step that any kernel takes:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from itertools import permutations
@@ -260,6 +261,66 @@ async def test_who_lost_keys_is_born_again(cluster: Sealed, how: str) -> None:
     assert understood(two, one)
     for host in cluster.hosts:
         await host.is_right()
+
+
+@contextlib.contextmanager
+def held(host: Host, call: str, part: str) -> Iterator[asyncio.Event]:
+    """A call of a host to the store, about some keys, does not return before the block's end.
+
+    Its event says that the call was made.
+    """
+    store, gate, made = host.member._place.store, asyncio.Event(), asyncio.Event()
+    real = getattr(store, call)
+
+    async def slow(key: str, *rest: object) -> object:
+        found = await real(key, *rest)
+        if part in key and not gate.is_set():
+            made.set()
+            await gate.wait()
+        return found
+
+    setattr(store, call, slow)
+    try:
+        yield made
+    finally:
+        gate.set()
+        setattr(store, call, real)
+
+
+async def test_keys_of_others_are_no_birth(cluster: Sealed) -> None:
+    """Who lost keys, and takes what others made of the keyring meanwhile, is still born again."""
+    one, two, _ = cluster.hosts
+    await all_three(cluster)
+    cluster.steady = (cluster.b, cluster.c)
+    before = cluster.ring().members[ip_address(one.place)]
+    with held(one, "get", RING) as read:
+        await two.member.seal.turn()
+        async with asyncio.timeout(90):
+            await read.wait()
+        for key in associations(one):
+            one.machine.kernel.lose(key)
+        await one.machine.controller.healer.audit()
+    await eventually(lambda: cluster.ring().members[ip_address(one.place)] != before)
+    await eventually(lambda: cluster.have_it() and meet(*cluster.hosts))
+    for host in cluster.hosts:
+        await host.is_right()
+
+
+async def test_who_is_about_to_come_keeps_the_keys(cluster: Sealed) -> None:
+    """However long the store takes for the container that needs them."""
+    one, two, _ = cluster.hosts
+    await one.run("one", "secret")
+    with held(two, "put", "/endpoint/") as written:
+        coming = asyncio.create_task(two.run("two", "secret"))
+        async with asyncio.timeout(90):
+            await written.wait()
+        born = cluster.ring().members[ip_address(two.place)]
+        for _ in range(5):
+            await asyncio.sleep(QUICK.linger_seconds)
+            assert cluster.ring().members.get(ip_address(two.place)) == born
+    await coming
+    await eventually(lambda: meet(one, two))
+    assert cluster.ring().members[ip_address(two.place)] == born
 
 
 async def test_a_container_that_comes_back_gets_new_keys(cluster: Sealed) -> None:

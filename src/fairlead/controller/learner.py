@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 
 from fairlead.controller.asker import Asker
 from fairlead.controller.maker import whole
-from fairlead.model.keyring import Keyring
+from fairlead.model.keyring import Member
 from fairlead.model.network import Network
-from fairlead.model.state import IPNetwork
+from fairlead.model.state import IPAddress, IPNetwork
 from fairlead.model.world import Change, World
 
 
@@ -33,7 +33,8 @@ class Learner(Asker):
             if not change.put and not change.drop:
                 return
             await self._commit(change)
-            if any(isinstance(thing, Keyring) for thing in change.put):
+            here = self._committer.host.underlay
+            if here is not None and _birth(before, here) != _birth(self.world, here):
                 self._committer.seals.lost = False
         for thing in change.put:
             if isinstance(thing, Network) and thing.id not in before.networks:
@@ -50,3 +51,8 @@ class Learner(Asker):
         routes = (await self._committer.on_thread(kernel.surroundings)).routes
         taken = (pool.subnet for net in self._expected().networks.values() for pool in net.pools)
         return (*routes, *taken)
+
+
+def _birth(world: World, host: IPAddress) -> Member | None:
+    """As whom a host takes part in the keyring; others may change that, and it stays."""
+    return None if world.ring is None else world.ring.members.get(host)

@@ -165,7 +165,8 @@ class Seal:
             if inhabited(world):
                 self._needed, self._used = self._clock(), True
                 await self._follow(world.ring)
-            elif world.ring is not None:
+            elif world.ring is not None and not self._networks.promised:
+                # Nobody is about to come, either.
                 await self._rest(world.ring)
 
     async def _follow(self, had: Keyring | None) -> None:
