@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
 import pytest
 
 from fairlead.controller.ask import NOBODY, Say
-from fairlead.model.endpoint import Endpoint, PortRequest
+from fairlead.model.endpoint import Endpoint, EndpointRequest, PortRequest
 from fairlead.model.errors import Forbidden
-from fairlead.model.network import Network, NetworkRequest, Scope
+from fairlead.model.network import Network, NetworkRequest, Pool, Scope
 from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPInterface
 from fairlead.store.memory import Memory
 from tests.controller.bench import Machine
 from tests.controller.test_cluster import Host, eventually
@@ -25,14 +27,16 @@ class Village:
     """A plugin that agrees to everything, and remembers which networks it has."""
 
     nets: set[str] = field(default_factory=set)
+    pools_given: set[str] = field(default_factory=set)
 
     def foreign(self, net: Network | NetworkRequest) -> bool:
         """Its networks are those with its name."""
         return net.driver == "village"
 
     async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
-        """Addresses are not its business."""
-        return Say(None, (self,), Scope.GLOBAL, remote=True) if self.foreign(net) else NOBODY
+        """Addresses are its business where that is asked for."""
+        ledger = self if net.ipam_driver == "village" else None
+        return Say(ledger, (self,), Scope.GLOBAL, remote=True) if self.foreign(net) else NOBODY
 
     async def let_go(self, net: Network) -> None:
         """It is not asked."""
@@ -40,6 +44,24 @@ class Village:
     async def names(self) -> Collection[str]:
         """Its own."""
         return ("village",)
+
+    async def pools(self, net: Network, request: NetworkRequest) -> tuple[Pool, ...]:
+        """One."""
+        self.pools_given.add(net.id)
+        return (Pool(ip_network("10.5.0.0/24"), ip_address("10.5.0.1"), id=net.id),)
+
+    async def release_pool(self, net: Network, pool: Pool) -> None:
+        """It is free."""
+        self.pools_given.discard(pool.id)
+
+    async def addresses(
+        self, net: Network, ep: Endpoint, request: EndpointRequest
+    ) -> tuple[IPInterface, ...]:
+        """That of the only container."""
+        return (ip_interface("10.5.0.2/24"),)
+
+    async def release(self, net: Network, ep: Endpoint, address: IPInterface) -> None:
+        """It is free."""
 
     async def create(self, net: Network) -> Network:
         """As it was asked for."""
@@ -143,3 +165,30 @@ async def test_who_is_on_it_elsewhere_is_heard_before_the_plugin(hosts: tuple[Ho
     await a.machine.controller.remove_network("red")
     assert a.plugins.nets == set()
     await eventually(lambda: not b.knows("red"))
+
+
+async def test_a_network_that_comes_back_has_its_pool(hosts: tuple[Host, Host]) -> None:
+    """Removed while the store was away, and refused later: the plugin took nothing back."""
+    a, b = hosts
+    await enter(a, b)
+    request = NetworkRequest("red", driver="village", ipam_driver="village")
+    net = await a.machine.controller.create_network(request)
+    await eventually(lambda: b.knows("red"))
+    box = await b.run("one", "red")
+    await eventually(lambda: len(a.peers("red")) == 1)
+    await b.down()
+    await eventually(lambda: not a.peers("red"))
+    a.memory.stop()
+    await a.machine.controller.remove_network("red")
+    a.memory.start()
+    warned = a.machine.controller.warnings
+    await eventually(lambda: any("active endpoints" in text for text in warned))
+    await eventually(lambda: a.knows("red") and not a.machine.controller.world.errands)
+    assert isinstance(a.plugins, Village)
+    assert (a.plugins.nets, a.plugins.pools_given) == ({net.id}, {net.id})
+
+    await b.up()
+    await b.machine.controller.close_sandbox(box.id)
+    await eventually(lambda: not a.peers("red"))
+    await a.machine.controller.remove_network("red")
+    assert (a.plugins.nets, a.plugins.pools_given) == (set(), set())

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from fairlead.controller.ask import Outside
 from fairlead.model.errand import Due, Errand
-from fairlead.model.errors import FairleadError, NotFound, Unavailable
+from fairlead.model.errors import FairleadError, Forbidden, NotFound, Unavailable
 from fairlead.model.network import Network, Scope
 from fairlead.model.world import World
 
@@ -38,6 +38,8 @@ class Courier:
         self._strike = strike
         self._warn = warn
         self._silent: set[str] = set()
+        self._kept: set[str] = set()
+        """Networks that did not end, as somebody is on them elsewhere."""
         self._task: asyncio.Task[None] | None = None
         self._resuming: asyncio.Task[None] | None = None
 
@@ -126,6 +128,8 @@ class Courier:
             return False
         except FairleadError as error:
             self._warn(f"{_what(errand)}: {error.message}")
+            if errand.due is Due.DELETE and isinstance(error, Forbidden):
+                self._kept.add(errand.net.id)
         self._silent.discard(errand.id)
         return True
 
@@ -133,6 +137,9 @@ class Courier:
         say = await self._outside().find(errand.net, patient=False)
         net, ep = errand.net, errand.ep
         match errand.due:
+            case Due.POOL if net.id in self._kept:
+                # Others go on with the network, and it comes back.
+                return
             case Due.POOL if say.ledger is not None and errand.pool is not None:
                 await say.ledger.release_pool(net, errand.pool)
             case Due.ADDRESS if say.ledger is not None and ep is not None:
@@ -141,6 +148,7 @@ class Courier:
             case Due.ADDRESS if say.lessor is not None and ep is not None:
                 await say.lessor.give_back(net, ep)
             case Due.DELETE:
+                self._kept.discard(net.id)
                 for party in reversed(say.parties):
                     await party.delete(net)
             case Due.LEAVE if ep is not None:

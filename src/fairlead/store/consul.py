@@ -1,7 +1,7 @@
 """Consul: its key-value store, its sessions for leases.
 
-The version of a key is its ``ModifyIndex``. Short calls are py-consul's; changes go through a
-transaction of one step, which is the only one that says what index it made. A watch is a
+The version of a key is its ``ModifyIndex``. Short calls are py-consul's; changes go through
+transactions, the only ones that say what index they made, of one step or of several. A watch is a
 blocking query on everything below a prefix, compared with what was there before: it is sent
 from here, since it lasts, and a thread that waits cannot be told to stop.
 
