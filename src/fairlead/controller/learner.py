@@ -37,7 +37,9 @@ class Learner(Asker):
             if here is not None and _birth(before, here) != _birth(self.world, here):
                 self._committer.seals.lost = False
         for thing in change.put:
-            if isinstance(thing, Network) and thing.id not in before.networks:
+            # Of one that is just being made here, whoever makes it tells.
+            known = thing.id in before.networks or thing.id in self._promised
+            if isinstance(thing, Network) and not known:
                 self._tell("create", thing)
         gone = [thing for thing in change.drop if isinstance(thing, Network)]
         for net in gone:
