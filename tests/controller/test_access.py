@@ -18,9 +18,8 @@ from fairlead.model.state import HOST, Address, DnsRedirect, Namespace, Route, V
 from fairlead.model.tunnel import Vxlan
 from fairlead.store.memory import Memory
 from tests.controller.bench import Crash, Machine
-from tests.controller.test_cluster import Cluster, Host, cluster, eventually
+from tests.controller.cluster import Cluster, Host, eventually
 
-__all__ = ["cluster"]
 WANTED = {HOST_ACCESS: "true"}
 
 

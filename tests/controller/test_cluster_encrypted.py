@@ -12,7 +12,7 @@ from fairlead.model.nftables import NftElement
 from fairlead.model.state import Rank, State, Veth
 from fairlead.model.tunnel import Vxlan
 from fairlead.model.xfrm import XfrmBlock
-from tests.controller.test_cluster import Cluster, Host, cluster, eventually  # noqa: F401
+from tests.controller.cluster import Cluster, Host, eventually
 
 
 def elements(host: Host, name: str) -> set[str]:
@@ -21,7 +21,7 @@ def elements(host: Host, name: str) -> set[str]:
     return {r.item for r in found.values() if isinstance(r, NftElement) and r.set == name}
 
 
-async def test_an_encrypted_network_is_closed(cluster: Cluster) -> None:  # noqa: F811
+async def test_an_encrypted_network_is_closed(cluster: Cluster) -> None:
     """Its VNI is one of which nothing may be in the clear; what is around a packet is larger.
 
     Beside it a network that is not encrypted is as ever.
@@ -58,7 +58,7 @@ async def test_an_encrypted_network_is_closed(cluster: Cluster) -> None:  # noqa
     assert not [key for key in left if key[0] in ("nft-element", "xfrm-block", "xfrm-demand")]
 
 
-async def test_a_host_that_cannot_encrypt_refuses(cluster: Cluster) -> None:  # noqa: F811
+async def test_a_host_that_cannot_encrypt_refuses(cluster: Cluster) -> None:
     """To make such a network, and to put anybody on one that another host has made."""
     one, two = cluster.a, cluster.b
     two.machine.kernel.encrypts = {6}
@@ -76,7 +76,7 @@ async def test_a_host_that_cannot_encrypt_refuses(cluster: Cluster) -> None:  # 
     await two.is_right()
 
 
-async def test_without_a_firewall_it_is_closed_all_the_same(cluster: Cluster) -> None:  # noqa: F811
+async def test_without_a_firewall_it_is_closed_all_the_same(cluster: Cluster) -> None:
     """Who wants no rules of ours wants none for the networks that are not encrypted."""
     machine = cluster.a.machine
     secret = NetworkRequest("secret", "overlay", options={"encrypted": ""})

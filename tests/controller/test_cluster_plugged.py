@@ -17,7 +17,7 @@ from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPInterface
 from fairlead.store.memory import Memory
 from tests.controller.bench import Machine
-from tests.controller.test_cluster import Host, eventually
+from tests.controller.cluster import Host, eventually
 
 RED = NetworkRequest("red", driver="village")
 

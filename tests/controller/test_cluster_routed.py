@@ -13,13 +13,13 @@ from fairlead.model.network import NetworkRequest, PoolRequest
 from fairlead.model.nftables import NftElement
 from fairlead.model.state import HOST, Address, Bridge, Neighbour, Proxy, Route
 from fairlead.model.tunnel import Fdb, Vxlan
-from tests.controller.test_cluster import Cluster, Host, cluster, eventually  # noqa: F401
+from tests.controller.cluster import Cluster, Host, eventually
 
 NONE = {"fairlead.encapsulation": "none"}
 FLAT = NetworkRequest("flat", "overlay", options=NONE)
 
 
-async def made(cluster: Cluster) -> None:  # noqa: F811
+async def made(cluster: Cluster) -> None:
     """The network, and a container on it on each of two hosts."""
     await cluster.a.machine.controller.create_network(FLAT)
     await eventually(lambda: all(host.knows("flat") for host in cluster.hosts))
@@ -37,7 +37,7 @@ def routes(host: Host) -> dict[str, str]:
     return {str(r.destination): str(r.via) for r in found}
 
 
-async def test_hosts_route_to_each_other(cluster: Cluster) -> None:  # noqa: F811
+async def test_hosts_route_to_each_other(cluster: Cluster) -> None:
     """A route for each container elsewhere, no tunnel, no VNI; nothing where nobody is."""
     await made(cluster)
     await eventually(lambda: routes(cluster.a) == {"10.0.0.3/32": "192.0.2.12"})
@@ -55,7 +55,7 @@ async def test_hosts_route_to_each_other(cluster: Cluster) -> None:  # noqa: F81
     assert [subnet["Vni"] for subnet in lay["subnets"]] == [0]
 
 
-async def test_an_address_moves(cluster: Cluster) -> None:  # noqa: F811
+async def test_an_address_moves(cluster: Cluster) -> None:
     """To another host, and to this one."""
     await made(cluster)
     for host, way in ((cluster.b, "192.0.2.12"), (cluster.c, "192.0.2.13")):
@@ -70,7 +70,7 @@ async def test_an_address_moves(cluster: Cluster) -> None:  # noqa: F811
         await host.is_right()
 
 
-async def test_a_host_behind_a_router(cluster: Cluster) -> None:  # noqa: F811
+async def test_a_host_behind_a_router(cluster: Cluster) -> None:
     """It is warned of once and the others are reached; when it comes near, so is it."""
     cluster.c.machine.kernel.remote.add(ip_address("192.0.2.12"))
     await made(cluster)
@@ -101,7 +101,7 @@ async def test_a_host_behind_a_router(cluster: Cluster) -> None:  # noqa: F811
     await cluster.c.is_right()
 
 
-async def test_routes_that_are_lost_come_back(cluster: Cluster) -> None:  # noqa: F811
+async def test_routes_that_are_lost_come_back(cluster: Cluster) -> None:
     """A route is deleted, or goes with a link that is down for a while."""
     await made(cluster)
     await eventually(lambda: len(routes(cluster.a)) == 1)
@@ -115,7 +115,7 @@ async def test_routes_that_are_lost_come_back(cluster: Cluster) -> None:  # noqa
     await cluster.a.is_right()
 
 
-async def test_a_host_with_docker_is_told_of(cluster: Cluster) -> None:  # noqa: F811
+async def test_a_host_with_docker_is_told_of(cluster: Cluster) -> None:
     """It knows tunnels only. One warning, and what it draws as a VNI is not ours."""
     await made(cluster)
     net = cluster.a.machine.controller.network("flat")
@@ -146,7 +146,7 @@ async def test_a_host_with_docker_is_told_of(cluster: Cluster) -> None:  # noqa:
     ],
 )
 async def test_what_an_overlay_cannot_be_is_refused(
-    cluster: Cluster,  # noqa: F811
+    cluster: Cluster,
     options: dict[str, str],
     words: str,
 ) -> None:
@@ -159,7 +159,7 @@ async def test_what_an_overlay_cannot_be_is_refused(
     assert not cluster.memory.below("docker/network/v1.0/network")
 
 
-async def test_subnets_may_be_several(cluster: Cluster) -> None:  # noqa: F811
+async def test_subnets_may_be_several(cluster: Cluster) -> None:
     """All are on one bridge, each with its gateway."""
     pools = tuple(PoolRequest(f"10.{n}.0.0/24") for n in (31, 32))
     request = NetworkRequest("flat", "overlay", pools=pools, options=NONE)

@@ -31,7 +31,7 @@ from fairlead.model.step import Step
 from fairlead.model.xfrm import XfrmPolicy, XfrmState
 from fairlead.store.memory import Memory
 from tests.controller.bench import Machine
-from tests.controller.test_cluster import Cluster, Host, eventually
+from tests.controller.cluster import Cluster, Host, eventually
 
 RING = "fairlead/v1/keys"
 QUICK = Pace(tick_seconds=0.05, linger_seconds=0.3, by_hand_seconds=0, pause_seconds=0.05)
