@@ -163,6 +163,18 @@ async def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
         await unwritable.ensure()
 
 
+async def test_a_start_that_takes_too_long_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that is overloaded: nobody waits for ever, and it is no error without words."""
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 1000\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr("fairlead.dataplane.client.START_SECONDS", 0.5)
+    with pytest.raises(Unavailable, match=r"the dataplane did not start within 0\.5 s"):
+        await Dataplane(tmp_path / "control.sock").ensure(str(slow))
+
+
 async def test_wrong_requests_are_errors(dataplane: Dataplane, sandbox: Sandbox) -> None:
     """What cannot be done is an answer, and the connection goes on; what can, is done."""
     with pytest.raises(NotFound, match="nobody"):

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from fairlead.dns.message import IP
 
 REPLY_SECONDS = 10.0
-START_SECONDS = 20.0
+START_SECONDS = 120.0
+"""It takes a fifth of a second; a machine may be busy, or emulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +199,15 @@ class Dataplane:
         try:
             async with asyncio.timeout(START_SECONDS):
                 _, said = await starter.communicate()
-        except BaseException:
+        except BaseException as error:
             if starter.returncode is None:
                 starter.kill()
                 await starter.wait()
+            if isinstance(error, TimeoutError):
+                raise Unavailable(
+                    f"the dataplane did not start within {START_SECONDS:g} s",
+                    hint=f"is the machine overloaded? run: {' '.join(command)}",
+                ) from error
             raise
         if starter.returncode:
             lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
