@@ -18,7 +18,7 @@ PAUSE_SECONDS = 0.002
 
 
 def serve(*ends: str) -> None:
-    """Listens on each `tcp:80` or `udp:53` until killed."""
+    """Listens on each `tcp:80`, `udp:53` or `sctp:80` until killed."""
     sockets = [_listen(end) for end in ends]
     print("ready", flush=True)
     threads = [threading.Thread(target=_answer, args=(sock,)) for sock in sockets]
@@ -71,15 +71,19 @@ def chatter(host: str, port: str) -> None:
 
 def _listen(end: str) -> socket.socket:
     protocol, port = end.split(":")
-    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    sock = socket.socket(socket.AF_INET6, kind)
+    sock = _socket(socket.AF_INET6, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     # Both families arrive here.
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     sock.bind(("::", int(port)))
-    if kind == socket.SOCK_STREAM:
+    if sock.type == socket.SOCK_STREAM:
         sock.listen(64)
     return sock
+
+
+def _socket(family: socket.AddressFamily, protocol: str) -> socket.socket:
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    return socket.socket(family, kind, socket.IPPROTO_SCTP if protocol == "sctp" else 0)
 
 
 def _answer(sock: socket.socket) -> None:
@@ -105,9 +109,8 @@ def _echo(connection: socket.socket) -> None:
 
 
 def _asked(protocol: str, host: str, port: int, patience_seconds: float) -> str:
-    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, kind) as sock:
+    with _socket(family, protocol) as sock:
         sock.settimeout(patience_seconds)
         try:
             sock.connect((host, port))

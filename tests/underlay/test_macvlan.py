@@ -286,6 +286,19 @@ def test_doctor_and_explain_know_them(one: Daemon) -> None:
     assert "192.0.2.0/24" not in findings
 
 
+def test_a_kernel_without_ipvlan(one: Daemon, machine: Machine) -> None:
+    """Says so, with the option that it was built without; where there is ipvlan, it is made."""
+    trial = "ip link add link eth0 name trial0 type ipvlan mode l2 && ip link del trial0"
+    can = machine.shell(trial, check=False).returncode == 0
+    words = ("network", "create", "-d", "ipvlan", "-o", "parent=eth0", "--subnet", LAN, "lan")
+    if can:
+        one.docker(*words)
+        return
+    said = refused(one, *words)
+    assert "operation not supported: this kernel was built without CONFIG_IPVLAN" in said
+    assert "lan" not in one.docker("network", "ls", "--format", "{{.Name}}").stdout.split()
+
+
 REFUSALS = {
     "-o parent=lo": "loopback interface is not a valid macvlan parent link",
     "-o parent=eth0 -o macvlan_mode=zz": "requested macvlan mode 'zz' is not valid, 'bridge' mode "

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fairlead.kernel import rtrows
-from fairlead.kernel.iptables import Tables
+from fairlead.kernel import older, rtrows
+from fairlead.kernel.iptables import SAVE, Tables
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.rtnetlink import NDMSG, RTM_GETNEIGH
 from fairlead.kernel.sysctl import read_sysctl
@@ -110,11 +110,14 @@ def _number(text: str) -> int:
 def _legacy() -> Iterator[tuple[str, int]]:
     """How many rules there are in the older iptables, which the kernel keeps apart.
 
-    The program is asked only where the kernel has such tables: asking makes them.
+    The program is asked only where the kernel has such tables: asking makes them. On a host
+    whose iptables is the older one they are no others' but those that everybody sees.
     """
     for family, names in (("ip", "ip_tables_names"), ("ip6", "ip6_tables_names")):
         with suppress(OSError):
             if not Path("/proc/thread-self/net", names).read_text().strip():
+                continue
+            if older.is_older(SAVE[family]):
                 continue
             program = f"{family}tables-legacy-save"
             done = subprocess.run([program], capture_output=True, text=True, check=False)

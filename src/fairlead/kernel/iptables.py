@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from fairlead.kernel import older
 from fairlead.kernel.restorer import Interrupted, Restorer
 from fairlead.model.errors import Failed
 from fairlead.model.iptables import Chain, Policy, Rule
@@ -281,7 +282,7 @@ class Half(Failed):
     """A restore ended at an error; `tables` were committed before, by family and name."""
 
     def __init__(self, error: Failed, tables: Sequence[tuple[str, str]]) -> None:
-        super().__init__(error.message, hint=error.hint)
+        super().__init__(error.message, hint=error.hint or older.hint(error.message))
         self.tables = frozenset(tables)
 
 

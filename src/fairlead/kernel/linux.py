@@ -36,7 +36,7 @@ from fairlead.kernel.ground import ground
 from fairlead.kernel.iptables import Tables
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
 from fairlead.kernel.netns import Namespaces
-from fairlead.kernel.nft import TABLE, Context, redirect, redirected
+from fairlead.kernel.nft import redirect, straight
 from fairlead.kernel.observe import Observer
 from fairlead.kernel.port import Footing, Place, Surroundings
 from fairlead.kernel.rules import Rules
@@ -308,16 +308,14 @@ class LinuxKernel:
             try:
                 with self.namespaces.entered(step.resource.key[1]):
                     if step.after is None:
-                        if redirected():
-                            with Context() as nft:
-                                nft.run(f"delete table ip {TABLE}")
+                        straight()
                     else:
                         redirect()
             except FileNotFoundError as error:
                 if step.after is not None:
                     raise Refused(step, errno.ENOENT, tuple(done)) from error
             except Failed as error:
-                raise Refused(step, errno.EIO, tuple(done), str(error)) from error
+                raise Refused(step, errno.EIO, tuple(done), str(error), error.hint) from error
             done.append(step)
 
     def _take_sysctls(self, steps: Sequence[Step]) -> None:

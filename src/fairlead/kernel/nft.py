@@ -15,6 +15,7 @@ import ctypes
 import errno
 from functools import cache
 
+from fairlead.kernel import older
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Socket, text
 from fairlead.kernel.nftnetlink import NFT_MSG_GETTABLE, NFTA_TABLE_NAME, header
 from fairlead.model.errors import Failed
@@ -45,11 +46,17 @@ LACKING = frozenset({errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTON
 """What is answered where there is no such table, or no nf_tables at all."""
 
 
+class Lacking(Failed):
+    """The kernel has no nf_tables, or none for that family."""
+
+
 def redirect() -> None:
     """Lead DNS to the resolver in the namespace that the thread is in. Raises Failed."""
     with Context() as context:
         try:
             context.run(FIRST)
+        except Lacking:
+            older.redirect(RESOLVER_PORT)
         except Failed:
             context.run(AGAIN)
 
@@ -65,8 +72,17 @@ def redirected() -> bool:
     except OSError as error:
         if error.errno not in LACKING:
             raise
-        return False
+        return older.redirected()
     return True
+
+
+def straight() -> None:
+    """Lead DNS there no more in the namespace that the thread is in. Raises Failed."""
+    if older.redirected():
+        older.straight()
+    elif redirected():
+        with Context() as context:
+            context.run(f"delete table ip {TABLE}")
 
 
 @cache
@@ -110,5 +126,8 @@ class Context:
     def run(self, commands: str) -> str:
         """Run commands as one transaction. Raises Failed with nft's own words."""
         if self._library.nft_run_cmd_from_buffer(self._context, commands.encode()) != 0:
-            raise Failed(self._library.nft_ctx_get_error_buffer(self._context).decode().strip())
+            said = self._library.nft_ctx_get_error_buffer(self._context).decode().strip()
+            if older.lacking(said):
+                raise Lacking(said.partition("\n")[0], hint=older.HINT)
+            raise Failed(said)
         return str(self._library.nft_ctx_get_output_buffer(self._context).decode())
