@@ -20,8 +20,9 @@ test: setup
 
 # The daemon and its dataplane, killed at every single step, under either firewall: an hour and
 # more on two cores (the daemon's deaths alone took forty minutes beside other work).
+# And encrypted networks by whole daemons, on an emulated machine: minutes.
 test-crash: setup
-	@FAIRLEAD_TRUST_ALL=1 .venv/bin/python -m pytest tests/trust $(PYTEST_ARGS)
+	@FAIRLEAD_TRUST_ALL=1 .venv/bin/python -m pytest tests/trust tests/overlay/test_encrypted_daemons.py $(PYTEST_ARGS)
 
 lint: setup
 	@.venv/bin/ruff check .
