@@ -40,8 +40,6 @@ from fairlead.plan.worry import Worry, cut_off, overlaps, worry
 
 DEBOUNCE_SECONDS = 0.05
 """From the first hint to the look: changes come in bursts, most of them our own."""
-GATHER_SECONDS = 0.01
-"""From a message to the reading of all there are: a change of our own is answered by then."""
 AUDIT_SECONDS = 30.0
 BITE = 20
 """Sandboxes that one audit looks into: a host of a thousand is through in half an hour."""
@@ -92,21 +90,23 @@ class Healer:
         self._next = 0
         self._author = ""
         self._sources: tuple[Source, ...] = ()
-        self._gathering: dict[Source, asyncio.TimerHandle] = {}
         self._task: asyncio.Task[None] | None = None
 
     def open(self, sources: Sequence[Source], audit_seconds: float = AUDIT_SECONDS) -> None:
         """Begin to listen, and to audit every so many seconds (0: never)."""
         self._sources = tuple(sources)
+        loop = asyncio.get_running_loop()
         for source in self._sources:
-            self._listen(source)
+            for sock in source.sockets:
+                loop.add_reader(sock, self._read, source)
         self._task = asyncio.ensure_future(self._run(audit_seconds))
         self._task.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """Stop; what is being mended is mended to its end."""
         for source in self._sources:
-            self._deafen(source)
+            for sock in source.sockets:
+                asyncio.get_running_loop().remove_reader(sock)
             source.close()
         self._sources = ()
         if self._task is not None:
@@ -146,28 +146,8 @@ class Healer:
             self._tell(Notice(text, {"reason": repr(error)}))
             self._warn(text)
 
-    def _listen(self, source: Source) -> None:
-        for sock in source.sockets:
-            asyncio.get_running_loop().add_reader(sock, self._gather, source)
-
-    def _deafen(self, source: Source) -> None:
-        for sock in source.sockets:
-            asyncio.get_running_loop().remove_reader(sock)
-        if source in self._gathering:
-            self._gathering.pop(source).cancel()
-
-    def _gather(self, source: Source) -> None:
-        """One message seldom comes alone: what follows is read with it."""
-        self._deafen(source)
-        loop = asyncio.get_running_loop()
-        self._gathering[source] = loop.call_later(GATHER_SECONDS, self._read, source)
-
     def _read(self, source: Source) -> None:
-        del self._gathering[source]
-        try:
-            self.hear(source.read())
-        finally:
-            self._listen(source)
+        self.hear(source.read())
 
     async def _run(self, audit_seconds: float) -> None:
         audited = self._clock()
