@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pytest
 
 from fairlead.controller.ask import NOBODY, Say
 from fairlead.model.endpoint import Endpoint, EndpointRequest, PortRequest
-from fairlead.model.errors import Forbidden
+from fairlead.model.errors import Forbidden, Unavailable
 from fairlead.model.network import Network, NetworkRequest, Pool, Scope
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPInterface
@@ -89,6 +89,40 @@ class Village:
 
     async def conceal(self, net: Network, ep: Endpoint) -> None:
         """It would have nothing to do."""
+
+
+@dataclass
+class Common(Village):
+    """One whose networks are the cluster's, which has something happen when it lets go of one."""
+
+    meanwhile: Callable[[], object] = bool
+
+    async def find(self, net: Network | NetworkRequest, patient: bool = True) -> Say:
+        """The cluster has a say in it."""
+        return replace(await super().find(net, patient), common=True)
+
+    async def let_go(self, net: Network) -> None:
+        """It does."""
+        self.meanwhile()
+
+
+async def test_an_end_that_fails_here_is_told_all_the_same(tmp_path: Path) -> None:
+    """The cluster has let go of a network when the disk is full: its plugin hears of that."""
+    machine, plugin = Machine(tmp_path), Common()
+    machine.outside = plugin
+    await machine.boot()
+    await machine.controller.create_network(RED)
+    disk = machine.store._db
+    plugin.meanwhile = lambda: disk.execute("PRAGMA query_only=1")
+    with pytest.raises(Unavailable, match="the store cannot be written"):
+        await machine.controller.remove_network("red")
+    disk.execute("PRAGMA query_only=0")
+    assert plugin.nets
+    await eventually(lambda: not plugin.nets)
+    await eventually(lambda: not machine.controller.world.errands)
+    plugin.meanwhile = bool
+    await machine.controller.remove_network("red")
+    await machine.halt()
 
 
 @pytest.fixture

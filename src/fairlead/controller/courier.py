@@ -66,6 +66,12 @@ class Courier:
             self.later()
         return not silent
 
+    def release(self, errands: Collection[Errand]) -> None:
+        """The change that they belonged to is over; those that it left are run."""
+        self.held.difference_update(errand.id for errand in errands)
+        if errands and any(errand.id in self._world().errands for errand in errands):
+            self.later()
+
     def later(self) -> None:
         """Run what is owed in the background."""
         if self._task is None or self._task.done():

@@ -69,18 +69,22 @@ class Networks(Learner):
         net = self.network(ref)
         requests.check_removable(self._expected(), net)
         had = await self._let_go(net) if net.shared else ()
-        async with self._lock:
-            # That others have let go of it may have been learnt here already.
-            learnt = net.shared and net.id not in self.world.networks
-            if not learnt:
-                net = self.network(net.id)
-                requests.check_removable(self._expected(), net)
-            ends, boxes = without_access(self.world, net)
-            owed = (*self._parting(self.world, ends), *self._ending(net))
-            self.courier.held.update(errand.id for errand in owed)
-            gone = (*ends, *boxes, *(() if learnt else (net,)))
-            await self._commit(Change(put=owed, drop=(*had, *gone)))
-            self.courier.held.difference_update(errand.id for errand in had)
+        try:
+            async with self._lock:
+                # That others have let go of it may have been learnt here already.
+                learnt = net.shared and net.id not in self.world.networks
+                if not learnt:
+                    net = self.network(net.id)
+                    requests.check_removable(self._expected(), net)
+                ends, boxes = without_access(self.world, net)
+                # Who left it is told before its end: so that is owed anew, behind this.
+                owed = (*self._parting(self.world, ends), *self._ending(net))
+                self.courier.held.update(errand.id for errand in owed)
+                gone = (*ends, *boxes, *(() if learnt else (net,)))
+                await self._commit(Change(put=owed, drop=(*had, *gone)))
+        finally:
+            # It is gone elsewhere: if it does not end here, they are told of that all the same.
+            self.courier.release(had)
         self._reap_soon()
         await self.courier.run(owed)
         if not learnt:
