@@ -9,7 +9,6 @@ here than packets for a DHCP client that are in no VLAN of the link's.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import os
 import socket
@@ -17,13 +16,13 @@ import struct
 from typing import Self
 
 from fairlead.dhcp.frame import CLIENT_PORT, IPV4, UDP
+from fairlead.kernel.filter import attach
 from fairlead.model.errors import Failed, Unavailable
 
 ETH_P_ALL = 0x0003
 ETHERNET = 1
 SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_IGNORE_OUTGOING = 263, 1, 23
 PACKET_MR_UNICAST = 3
-SO_ATTACH_FILTER = 26
 MOST_BYTES = 4096
 GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENETDOWN})
 
@@ -66,7 +65,7 @@ class Segment:
             raise
 
     def _open(self, mac: bytes) -> bytes:
-        _filter(self._sock)
+        attach(self._sock, FILTER)
         # What leaves by the link is no answer: a container there may forge one.
         self._sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
         self._sock.bind((self.link, ETH_P_ALL))
@@ -112,11 +111,3 @@ class Segment:
             state = "down" if code == errno.ENETDOWN else "not on this host"
             return Unavailable(f"{self.link} is {state}", hint="`ip link` shows it")
         return Failed(f"DHCP cannot be spoken on {self.link}: {os.strerror(code).lower()}")
-
-
-def _filter(sock: socket.socket) -> None:
-    """Let the kernel sort out what is not ours."""
-    code = b"".join(struct.pack("=HBBI", *word) for word in FILTER)
-    kept = ctypes.create_string_buffer(code, len(code))
-    program = struct.pack("@HP", len(FILTER), ctypes.addressof(kept))
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
-import struct
 
+from fairlead.kernel.filter import NOTHING, attach, detach
 from fairlead.kernel.holder import holder
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import RESOLVER, RESOLVER_PORT
@@ -17,9 +16,6 @@ from fairlead.model.state import IPAddress
 BACKLOG = 128
 KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SOCK_STREAM}
 IPPROTO_SCTP = 132
-SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
-NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)
-"""A program of classic BPF (filter.h) that keeps no packet."""
 
 
 class PortTaken(Failed):
@@ -84,7 +80,7 @@ def reserve(protocol: str, address: IPAddress, port: int, deaf: bool = False) ->
         if protocol == "tcp":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if deaf:
-            _deafen(sock)
+            attach(sock, NOTHING)
         sock.bind((str(address), port))
         if protocol == "tcp":
             # Only a socket that listens keeps others out.
@@ -97,14 +93,4 @@ def reserve(protocol: str, address: IPAddress, port: int, deaf: bool = False) ->
 
 def hear(sock: socket.socket) -> None:
     """Let a socket hear what comes from now on, if it was deaf."""
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
-    except OSError as error:
-        if error.errno != errno.ENOENT:
-            raise
-
-
-def _deafen(sock: socket.socket) -> None:
-    kept = ctypes.create_string_buffer(NOTHING, len(NOTHING))
-    program = struct.pack("@HP", 1, ctypes.addressof(kept))
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    detach(sock)

@@ -9,13 +9,13 @@ buffer holds (ENOBUFS), the hint is to look at everything.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import socket
 import struct
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address, ip_network
 
+from fairlead.kernel.filter import attach
 from fairlead.kernel.generation import NFGENMSG, NFT_MSG_NEWGEN, NFTA_GEN_PROC_NAME
 from fairlead.kernel.netlink import (
     BUFFER_BYTES,
@@ -57,7 +57,6 @@ RTM_NEWNETCONF = 80
 NETCONFA_IFINDEX = 1
 NETCONF_ALL = -1
 ROUTE_TYPES = (RTM_NEWLINK, RTM_DELLINK, RTM_DELADDR, RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNETCONF)
-SO_ATTACH_FILTER = 26
 TYPE_OFFSET = 4
 """Of a message's type in its header."""
 MOST_MESSAGES = 256
@@ -118,10 +117,7 @@ def _only(sock: socket.socket, types: Sequence[int]) -> None:
         # A filter reads big-endian, the header is in the host's order.
         code.append((jump_equal, left + 1, 0, int.from_bytes(struct.pack("=H", kind))))
     code += [(give, 0, 0, 0), (give, 0, 0, 0xFFFFFFFF)]
-    program = b"".join(struct.pack("=HBBI", *line) for line in code)
-    held = ctypes.create_string_buffer(program)
-    described = struct.pack("@HP", len(code), ctypes.addressof(held))
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, described)
+    attach(sock, code)
 
 
 def drain(sock: socket.socket, most: int = MOST_MESSAGES) -> Iterator[bytes]:
