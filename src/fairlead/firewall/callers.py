@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 
+from fairlead.firewall.policy import FAMILY
 from fairlead.model.callers import callers
 from fairlead.model.endpoint import Endpoint, Port
 from fairlead.model.marks import Marks
@@ -32,9 +33,8 @@ from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPNetwork, Resource
 from fairlead.model.world import World
 
-FAMILY = "inet"
+INET = "inet"
 DOOR = "meta l4proto . th dport"
-FAMILIES = ((4, "ip"), (6, "ip6"))
 HOOK = "type filter hook prerouting priority mangle; policy accept;"
 Listed = tuple[IPNetwork, ...] | None
 """Who may come; None: everybody."""
@@ -44,17 +44,17 @@ HERE = "fib daddr type { local, broadcast, anycast, multicast }"
 def base(marks: Marks) -> Iterator[Resource]:
     """The rules while nobody has a list."""
     table = marks.table
-    yield NftTable(FAMILY, table, marks.alias)
+    yield NftTable(INET, table, marks.alias)
     rules = ['iifname "lo" accept', "ct state established,related accept"]
-    for version, family in FAMILIES:
+    for version, family in FAMILY.items():
         door = "inet_proto . inet_service : verdict"
-        yield NftSet(FAMILY, table, f"m_callers_ipv{version}", "map", f"type {door}")
+        yield NftSet(INET, table, f"m_callers_ipv{version}", "map", f"type {door}")
         at = f"m_callers_at_ipv{version}"
-        yield NftSet(FAMILY, table, at, "map", f"type ipv{version}_addr . {door}")
+        yield NftSet(INET, table, at, "map", f"type ipv{version}_addr . {door}")
         rules.append(f"{family} daddr . {DOOR} vmap @{at}")
         mine = f"meta nfproto ipv{version} {HERE}"
         rules.append(f"{mine} {DOOR} vmap @m_callers_ipv{version}")
-    yield NftChain(FAMILY, table, "c_callers", tuple(rules), HOOK)
+    yield NftChain(INET, table, "c_callers", tuple(rules), HOOK)
 
 
 def of_sandbox(marks: Marks, world: World, box: Sandbox) -> Iterator[Resource]:
@@ -75,10 +75,10 @@ def of_sandbox(marks: Marks, world: World, box: Sandbox) -> Iterator[Resource]:
             continue
         if id(those) not in chains:
             rules = _list(world, box, those)
-            chain = NftChain(FAMILY, marks.table, _name(box, those), rules)
+            chain = NftChain(INET, marks.table, _name(box, those), rules)
             chains[id(those)] = those, chain
         chain = chains[id(those)][1]
-        yield NftElement(FAMILY, marks.table, name, item, f"goto {chain.name}")
+        yield NftElement(INET, marks.table, name, item, f"goto {chain.name}")
     yield from {chain.name: chain for _, chain in chains.values()}.values()
 
 
@@ -103,10 +103,9 @@ def _name(box: Sandbox, found: tuple[IPNetwork, ...]) -> str:
 
 
 def _list(world: World, box: Sandbox, found: tuple[IPNetwork, ...]) -> tuple[str, ...]:
-    ways = [world.gateway(box.id, version) for version, _ in FAMILIES]
+    ways = [world.gateway(box.id, version) for version in FAMILY]
     near = dict.fromkeys(_near(world, way) for way in ways if way is not None)
-    families = dict(FAMILIES)
-    listed = (f"{families[n.version]} saddr {plain(n)} accept" for n in found)
+    listed = (f"{FAMILY[n.version]} saddr {plain(n)} accept" for n in found)
     return (*filter(None, near), *listed, "drop")
 
 

@@ -20,23 +20,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fairlead.firewall.policy import FAMILY
 from fairlead.model.marks import Marks
 from fairlead.model.network import Network
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.prefixes import plain
 from fairlead.model.state import Resource
 
-FAMILY = "inet"
+INET = "inet"
 HOOK = "type filter hook forward priority filter; policy accept;"
 
 
 def base(marks: Marks) -> Iterator[Resource]:
     """The rules while no network has a list."""
     table = marks.table
-    yield NftTable(FAMILY, table, marks.alias)
-    yield NftSet(FAMILY, table, "m_egress", "map", "type ifname : verdict")
-    yield NftSet(FAMILY, table, "s_egress_led", "set", "type ifname")
-    yield NftChain(FAMILY, table, "c_egress", ("iifname vmap @m_egress",), HOOK)
+    yield NftTable(INET, table, marks.alias)
+    yield NftSet(INET, table, "m_egress", "map", "type ifname : verdict")
+    yield NftSet(INET, table, "s_egress_led", "set", "type ifname")
+    yield NftChain(INET, table, "c_egress", ("iifname vmap @m_egress",), HOOK)
 
 
 def of_network(marks: Marks, net: Network) -> Iterator[Resource]:
@@ -45,18 +46,17 @@ def of_network(marks: Marks, net: Network) -> Iterator[Resource]:
     if found is None:
         return
     name = f"c_egress_{net.id[:12]}"
-    families = {4: "ip", 6: "ip6"}
     rules = (
         "ct direction reply ct state established,related accept",
         f'oifname "{net.ifname}" accept',
         "oifname @s_egress_led ct status dnat accept",
-        *(f"{families[n.version]} daddr {plain(n)} accept" for n in found),
+        *(f"{FAMILY[n.version]} daddr {plain(n)} accept" for n in found),
         "drop",
     )
-    yield NftChain(FAMILY, marks.table, name, rules)
-    yield NftElement(FAMILY, marks.table, "m_egress", f'"{net.ifname}"', f"goto {name}")
+    yield NftChain(INET, marks.table, name, rules)
+    yield NftElement(INET, marks.table, "m_egress", f'"{net.ifname}"', f"goto {name}")
 
 
 def of_bridge(marks: Marks, ifname: str) -> Iterator[Resource]:
     """A bridge to which the kernel leads from published ports."""
-    yield NftElement(FAMILY, marks.table, "s_egress_led", f'"{ifname}"')
+    yield NftElement(INET, marks.table, "s_egress_led", f'"{ifname}"')
