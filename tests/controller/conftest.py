@@ -14,6 +14,15 @@ from tests.controller.cluster import Cluster, Host
 
 
 @pytest.fixture
+async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
+    """A host with a controller that has started."""
+    found = Machine(tmp_path)
+    await found.boot()
+    yield found
+    await found.halt()
+
+
+@pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     """Three hosts that are up."""
     memory = Memory()

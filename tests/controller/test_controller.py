@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -30,15 +29,6 @@ from fairlead.plan.explain import plan_lines
 from tests.controller.bench import Machine
 
 WEB = PortRequest("tcp", 80, host_port=8080)
-
-
-@pytest.fixture
-async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
-    """A host with a controller that has started."""
-    found = Machine(tmp_path)
-    await found.boot()
-    yield found
-    await found.halt()
 
 
 async def test_the_first_start_makes_docker_s_networks(machine: Machine) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 
@@ -19,15 +17,6 @@ from tests.controller.bench import Machine
 
 NEAR = "192.0.2.0/24"
 WEB = PortRequest("tcp", 80, host_port=8080)
-
-
-@pytest.fixture
-async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
-    """A host with a controller that has started."""
-    found = Machine(tmp_path)
-    await found.boot()
-    yield found
-    await found.halt()
 
 
 async def test_without_a_firewall(machine: Machine) -> None:
