@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from fairlead.controller import dropping
 from fairlead.controller.commit import Committer
-from fairlead.firewall.policy import FAMILY
+from fairlead.firewall.policy import FAMILIES
 from fairlead.model.iptables import Chain, Policy, Rule
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import HOST, Resource, Scope, State
@@ -38,7 +38,7 @@ def raise_walls(committer: Committer, wanted: State) -> None:
 def take_back(committer: Committer) -> None:
     """Let FORWARD pass again by policy where this backend has another way to say what may."""
     ours = {r.version for r in committer.walls.renderers if r.whole}
-    spoken = {FAMILY[version] for version in ours} if committer.host.firewall else set()
+    spoken = {FAMILIES[version] for version in ours} if committer.host.firewall else set()
     kept = dropping.kept(committer.store)
     for family in sorted(kept - spoken):
         verdict = Policy(family, "filter", "FORWARD", "ACCEPT")

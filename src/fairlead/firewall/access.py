@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fairlead.firewall.policy import FAMILIES
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.marks import Marks
 from fairlead.model.network import Network
@@ -45,7 +46,7 @@ BETWEEN = (
 BACK = tuple(
     f'oifname "docker_gwbridge" ct status dnat ct original {family} daddr '
     f"@s_access_ipv{version} masquerade"
-    for version, family in ((4, "ip"), (6, "ip6"))
+    for version, family in FAMILIES.items()
 )
 POSTROUTING = "type nat hook postrouting priority srcnat; policy accept;"
 NEAR = (
@@ -53,7 +54,7 @@ NEAR = (
     "ct state established,related accept",
     *(
         f'iifname != @s_access iifname != "lo" {family} daddr @s_access_ipv{version} drop'
-        for version, family in ((4, "ip"), (6, "ip6"))
+        for version, family in FAMILIES.items()
     ),
 )
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 
-from fairlead.firewall.policy import FAMILY
+from fairlead.firewall.policy import FAMILIES
 from fairlead.model.callers import callers
 from fairlead.model.endpoint import Endpoint, Port
 from fairlead.model.marks import Marks
@@ -46,7 +46,7 @@ def base(marks: Marks) -> Iterator[Resource]:
     table = marks.table
     yield NftTable(INET, table, marks.alias)
     rules = ['iifname "lo" accept', "ct state established,related accept"]
-    for version, family in FAMILY.items():
+    for version, family in FAMILIES.items():
         door = "inet_proto . inet_service : verdict"
         yield NftSet(INET, table, f"m_callers_ipv{version}", "map", f"type {door}")
         at = f"m_callers_at_ipv{version}"
@@ -103,9 +103,9 @@ def _name(box: Sandbox, found: tuple[IPNetwork, ...]) -> str:
 
 
 def _list(world: World, box: Sandbox, found: tuple[IPNetwork, ...]) -> tuple[str, ...]:
-    ways = [world.gateway(box.id, version) for version in FAMILY]
+    ways = [world.gateway(box.id, version) for version in FAMILIES]
     near = dict.fromkeys(_near(world, way) for way in ways if way is not None)
-    listed = (f"{FAMILY[n.version]} saddr {plain(n)} accept" for n in found)
+    listed = (f"{FAMILIES[n.version]} saddr {plain(n)} accept" for n in found)
     return (*filter(None, near), *listed, "drop")
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fairlead.firewall.policy import FAMILY
+from fairlead.firewall.policy import FAMILIES
 from fairlead.model.marks import Marks
 from fairlead.model.network import Network
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
@@ -50,7 +50,7 @@ def of_network(marks: Marks, net: Network) -> Iterator[Resource]:
         "ct direction reply ct state established,related accept",
         f'oifname "{net.ifname}" accept',
         "oifname @s_egress_led ct status dnat accept",
-        *(f"{FAMILY[n.version]} daddr {plain(n)} accept" for n in found),
+        *(f"{FAMILIES[n.version]} daddr {plain(n)} accept" for n in found),
         "drop",
     )
     yield NftChain(INET, marks.table, name, rules)

@@ -29,7 +29,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from fairlead.firewall.kept import Kept
 from fairlead.firewall.policy import (
-    FAMILY,
+    FAMILIES,
     BridgePolicy,
     Habits,
     LinkPolicy,
@@ -91,7 +91,7 @@ class IptablesRenderer:
         self.marks = marks
         self.habits = habits
         self.version = version
-        self.family = FAMILY[version]
+        self.family = FAMILIES[version]
         self.prefix = marks.prefix
         self._ports = Kept(self._port_rules)
         self._bridges = Kept(self._bridge_rules)

@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from fairlead.firewall.policy import (
-    FAMILY,
+    FAMILIES,
     BridgePolicy,
     Habits,
     LinkPolicy,
@@ -53,7 +53,7 @@ class NftablesRenderer:
     def __init__(self, marks: Marks, version: int, habits: Habits) -> None:
         self.habits = habits
         self.version = version
-        self.family = FAMILY[version]
+        self.family = FAMILIES[version]
         self.table = marks.table
         self._comment = marks.alias
         self._type = f"ipv{version}_addr"

@@ -29,7 +29,7 @@ from fairlead.model.state import IPAddress, IPNetwork
 from fairlead.model.trait import Trait
 from fairlead.model.world import World
 
-FAMILY = {4: "ip", 6: "ip6"}
+FAMILIES = {4: "ip", 6: "ip6"}
 """What the kernel's firewalls call the versions of IP."""
 
 

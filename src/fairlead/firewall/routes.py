@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fairlead.firewall.policy import FAMILIES
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.marks import Marks
 from fairlead.model.network import Network
@@ -49,7 +50,6 @@ OF_FAMILY = {
     "s_callers": "ifname . {}",
     "s_own": "{}",
 }
-FAMILIES = ((4, "ip"), (6, "ip6"))
 ERRORS = {
     4: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
     6: "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
@@ -67,7 +67,7 @@ def _each(*rules: str) -> tuple[str, ...]:
     """The rules for both families: `V` is the version, `F` what nft calls it."""
     return tuple(
         rule.replace("_V", f"_ipv{v}").replace("F ", f"{f} ").replace("ERRORS", ERRORS[v])
-        for v, f in FAMILIES
+        for v, f in FAMILIES.items()
         for rule in rules
     )
 
@@ -131,7 +131,7 @@ def base(marks: Marks) -> Iterator[Resource]:
     for name, spec in SETS.items():
         yield NftSet(FAMILY, table, name, "set", spec)
     for name, spec in OF_FAMILY.items():
-        for version, _ in FAMILIES:
+        for version in FAMILIES:
             kind = "type " + spec.format(f"ipv{version}_addr")
             yield NftSet(FAMILY, table, f"{name}_ipv{version}", "set", kind)
     for name, rules, hook in (
