@@ -64,10 +64,14 @@ class Host:
 
     def pings(self, name: str, target: str, count: int = 1, wait: int = 2) -> bool:
         """Whether a container hears from a target."""
-        done = self.daemon.docker(
-            "exec", name, "ping", "-c", str(count), "-W", str(wait), target, check=False
-        )
-        return done.returncode == 0
+        return self.ping(name, target, count, wait).returncode == 0
+
+    def ping(
+        self, name: str, target: str, count: int = 1, wait: int = 2
+    ) -> subprocess.CompletedProcess[str]:
+        """What comes of a ping from a container."""
+        words = ("exec", name, "ping", "-c", str(count), "-W", str(wait), target)
+        return self.daemon.docker(*words, check=False)
 
     def networks(self) -> str:
         """What `network ls` shows."""

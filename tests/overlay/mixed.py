@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -46,7 +47,9 @@ for node in nodes:
             raise
 """
 """Writes every count anew, as it was."""
-LOST_SECONDS, MOST_STIRS = 20, 3
+LOST_SECONDS, MOST_STIRS = 20, 6
+UNKNOWN = "bad address"
+"""What ping says of a name that nobody has."""
 STORELESS = (
     "etcd cluster is unavailable",
     "failed to get network from store",
@@ -78,20 +81,23 @@ class DockerHost(Host):
         self._store = store.replace("etcd://", "http://")
         self.daemon = stack.enter_context(docker20(self.machine, store))
 
-    def pings(self, name: str, target: str, count: int = 1, wait: int = 2) -> bool:
-        """Whether a container reaches a target; a name that it never knows Docker asks for again.
+    def ping(
+        self, name: str, target: str, count: int = 1, wait: int = 2
+    ) -> subprocess.CompletedProcess[str]:
+        """What comes of a ping; a name that it does not learn Docker asks for again.
 
         That it lost a question is rare: were it so each time, we would not write as it reads.
         """
-        if super().pings(name, target, count, wait):
+        done = super().ping(name, target, count, wait)
+        if UNKNOWN not in done.stderr:
             self._unknown.pop((name, target), None)
-            return True
+            return done
         since = self._unknown.setdefault((name, target), time.monotonic())
-        late = time.monotonic() - since > LOST_SECONDS
-        if late and self._stirs < MOST_STIRS and not target[0].isdigit():
+        if time.monotonic() - since > LOST_SECONDS and self._stirs < MOST_STIRS:
             self._stirs += 1
+            self._unknown[name, target] = time.monotonic()
             self.machine.run([sys.executable, "-I", "-S", "-c", STIR, self._store])
-        return False
+        return done
 
     def docker(self, *words: str, check: bool = True) -> str:
         """What a docker command prints; what Docker could not start for want of its store again."""

@@ -107,7 +107,21 @@ def remove(host: Host, network: str) -> None:
 
 def heard(host: Host, name: str, target: str) -> None:
     """A container hears from a target sooner or later."""
-    eventually(lambda: host.pings(name, target))
+    eventually(lambda: host.pings(name, target), else_say=lambda: unheard(host, name, target))
+
+
+def unheard(host: Host, name: str, target: str) -> str:
+    """What a host knows of a target that a container on it does not hear from."""
+    pid = host.docker("inspect", "-f", "{{.State.Pid}}", name)
+    seen = host.shell(
+        f"nsenter -n -t {pid} ip -4 neigh; for it in /run/docker/netns/1-* /run/docker/netns/*-*;"
+        ' do echo "$it"; nsenter --net="$it" bridge fdb; nsenter --net="$it" ip -4 neigh; done',
+        check=False,
+    )
+    words = ("exec", name, "ping", "-c", "1", "-W", "2", target)
+    said = host.docker(*words, check=False)
+    networks = host.docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", name)
+    return f"{host.machine.name}: {name} does not hear from {target}: {said}\n{seen}\n{networks}"
 
 
 def lookup(host: Host, name: str, asked: str) -> str:
@@ -300,7 +314,7 @@ def test_who_leaves_is_gone(mixed: Mixed, leaver: str) -> None:
     mixed.two.docker("network", "create", "-d", "overlay", name)
     for host in mixed.hosts:
         eventually(lambda host=host: shown(host, name))  # type: ignore[misc]
-        host.run(f"c-{host.machine.name}", name)
+        host.run(f"c-{host.machine.name}", name, "--cap-add", "NET_ADMIN")
     there, gone = mixed.host(leaver), f"c-{leaver}"
     stay = [host for host in mixed.hosts if host is not there]
     address = there.address(gone, name)
@@ -318,7 +332,8 @@ def test_who_leaves_is_gone(mixed: Mixed, leaver: str) -> None:
             own = f"c-{host.machine.name}"
             eventually(lambda host=host, own=own: lookup(host, own, gone))  # type: ignore[misc]
             # It has another MAC now, which a container on Docker asks for when it likes.
-            eventually(lambda host=host, own=own: host.pings(own, gone), 120)  # type: ignore[misc]
+            heard_anew(host, own, address)
+            heard(host, own, gone)
             heard(there, gone, own)
         # In use on other hosts alone, it stays.
         there.docker("rm", "-f", gone)
@@ -425,11 +440,13 @@ def started_and_reached(net: Net) -> None:
             words = ("run", "-d", "--name", late, "--net", net.name, "busybox", "sleep", "600")
             return host.daemon.docker(*words, check=False).returncode == 0
 
-        eventually(up)
-        for other in net.cluster.hosts:
-            if other is not host:
-                heard(other, other.machine.name, late)
-        host.docker("rm", "-f", late)
+        try:
+            eventually(up)
+            for other in net.cluster.hosts:
+                if other is not host:
+                    heard(other, other.machine.name, late)
+        finally:
+            host.docker("rm", "-f", late)
 
 
 def test_without_serf_people_are_warned(mixed: Mixed) -> None:
