@@ -19,7 +19,7 @@ from fairlead.model.endpoint import EndpointRequest, PortRequest
 from fairlead.model.facts import Hint
 from fairlead.model.iptables import Chain
 from fairlead.model.network import NetworkRequest
-from fairlead.model.state import IPNetwork
+from fairlead.model.state import Bridge, IPNetwork
 from fairlead.plan.patience import Patience
 from tests.controller.bench import Machine
 
@@ -80,6 +80,35 @@ async def test_an_edit_stays_until_it_is_ended(machine: Machine) -> None:
     steps, findings = await machine.controller.doctor.fix()
     assert [step.after for step in steps] == [chain]
     assert not [f for f in findings if f.kind == "drift"]
+    machine.is_right()
+
+
+async def test_firewalld_comes_and_goes(machine: Machine) -> None:
+    """While it is there every bridge of ours is in its zone, those of networks to come as well."""
+    kernel, controller = machine.kernel, machine.controller
+
+    def members() -> set[str]:
+        return {key[1] for key in kernel.state if key[0] == "zone"}
+
+    def bridges() -> set[str]:
+        return {r.name for r in kernel.state.values() if isinstance(r, Bridge)}
+
+    assert not members()
+    kernel.zones = True
+    controller.healer.hear([Hint("rules", "firewalld")])
+    await controller.healer.heed()
+    assert members() == bridges()
+    await controller.create_network(NetworkRequest("green"))
+    assert members() == bridges()
+    await controller.remove_network("green")
+    assert members() == bridges()
+    # What it knew went with it.
+    kernel.zones = False
+    for key in [key for key in kernel.state if key[0] == "zone"]:
+        kernel.lose(key)
+    controller.healer.hear([Hint("rules", "firewalld")])
+    await controller.healer.heed()
+    assert not members()
     machine.is_right()
 
 

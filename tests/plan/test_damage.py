@@ -23,6 +23,7 @@ from fairlead.model.state import (
     Veth,
     state,
 )
+from fairlead.model.zone import Member
 from fairlead.plan.damage import target, unrooted
 from fairlead.plan.diff import diff
 
@@ -75,6 +76,13 @@ def test_what_is_emptied_comes_back_and_what_is_edited_stays(kind: type[Resource
     emptied, edited = replace(item, rules=()), replace(item, rules=("-j other",))  # type: ignore[type-var]
     assert target(WANT, {**WANT, item.key: emptied}, VITALS) == WANT
     assert target(WANT, {**WANT, item.key: edited}, VITALS)[item.key] == edited
+
+
+def test_a_bridge_out_of_its_zone_is_damage_and_in_another_one_is_not() -> None:
+    want = {**WANT, **state([Member("br")])}
+    assert target(want, WANT, VITALS) == want
+    moved = {**WANT, **state([Member("br", "trusted")])}
+    assert target(want, moved, VITALS) == moved
 
 
 def test_one_rule_less_is_somebodys_will() -> None:

@@ -6,12 +6,13 @@ from ipaddress import ip_address, ip_network
 
 from fairlead.kernel.exam import base_chains
 from fairlead.model.endpoint import Endpoint, Port
-from fairlead.model.facts import Exam
+from fairlead.model.facts import BaseChain, Exam
 from fairlead.model.iptables import Chain, Rule
 from fairlead.model.network import Network, Pool
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import state
 from fairlead.model.world import Change, World
+from fairlead.model.zone import Member
 from fairlead.plan.doctor import Finding, Patient, Severity, diagnose, is_sick
 
 NET = Network(
@@ -170,6 +171,16 @@ def test_who_may_come_to_a_port_is_told() -> None:
     box = Sandbox("b" * 64, "c" * 64, "web", "web", ports=(port,))
     (told,) = found("port", world=World().after(Change(put=(NET, box))))
     assert told.what == "ports of web are open to 192.0.2.0/24: 8080/tcp"
+
+
+def test_firewalld_that_lets_containers_through_is_only_noted() -> None:
+    drop = BaseChain("inet", "firewalld", "filter_FORWARD", "forward", 10, "accept", ("reject",))
+    exam = Exam(base_chains=(drop,), running=("firewalld",))
+    want = {**WANT, **state([Member("br-0123456789ab")])}
+    assert [f.severity for f in found("shadow", exam=exam)] == [Severity.WARNING, Severity.NOTE]
+    (note,) = found("shadow", exam=exam, want=want, have=want)
+    assert (note.severity, note.what) == (Severity.NOTE, "firewalld runs on this host")
+    assert "zone docker" in note.why
 
 
 def test_settings_services_programs() -> None:

@@ -25,6 +25,7 @@ from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import (
     HOST,
+    Bridge,
     DnsRedirect,
     IPAddress,
     Key,
@@ -37,6 +38,7 @@ from fairlead.model.state import (
 )
 from fairlead.model.trait import Trait
 from fairlead.model.world import World
+from fairlead.model.zone import Member
 
 EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
@@ -60,6 +62,8 @@ class Host:
     """The address by which the hosts of the cluster reach this one."""
     underlay_mtu: int = 0
     """The MTU of the interface that has it, in bytes; 0 where that is not known."""
+    zoned: bool = False
+    """firewalld judges what passes here as well, by the zones of interfaces."""
     ground: Ground = UNKNOWN
     """Which other hosts share a segment with this one, as far as somebody asked for that."""
 
@@ -90,6 +94,8 @@ def network(world: World, net: Network, walls: Firewall, host: Host) -> Iterator
     """What stands for a network alone."""
     for resource in driver(net).network(net, site(world, net, host)):
         yield Claim(resource, net.id)
+        if host.zoned and isinstance(resource, Bridge) and resource.namespace == HOST:
+            yield Claim(Member(resource.name), net.id)
     if net.driver == "bridge" and not net.adopted:
         # Without a proxy the kernel leads from the host's loopback into containers.
         path = f"net/ipv4/conf/{net.ifname}/route_localnet"

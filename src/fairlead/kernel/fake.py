@@ -66,6 +66,8 @@ class FakeKernel:
         self.remote: set[IPAddress] = set()
         """Hosts that are reached by a gateway only."""
         self.around = Surroundings()
+        self.zones = False
+        """firewalld runs."""
         self.fault: Callable[[Step], None] | None = None
         self.taken: list[Step] = []
         self.taken_ports: set[int] = set()
@@ -101,6 +103,9 @@ class FakeKernel:
 
     def strangers(self, keys: Collection[Key]) -> tuple[Key, ...]:
         return tuple(key for key in keys if key in self.foreign)
+
+    def zoned(self) -> bool:
+        return self.zones
 
     def surroundings(self) -> Surroundings:
         return self.around

@@ -32,6 +32,7 @@ from fairlead.kernel.ears import Ears
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.exam import exam
+from fairlead.kernel.firewalld import Firewalld
 from fairlead.kernel.ground import ground
 from fairlead.kernel.iptables import Tables
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Message, Socket
@@ -74,7 +75,10 @@ class LinuxKernel:
         self._rules = Rules(marks, self._netfilter)
         self._outside = Outside(self._host, marks)
         self._xfrm = Xfrm(marks)
-        self._observer = Observer(self.namespaces, self._host, marks, self._rules, self._xfrm)
+        self._firewalld = Firewalld()
+        self._observer = Observer(
+            self.namespaces, self._host, marks, self._rules, self._xfrm, self._firewalld
+        )
         self._undertaker = Socket()
         self._dying = False
         self._condemned: frozenset[Key] = frozenset()
@@ -89,6 +93,7 @@ class LinuxKernel:
         self._netfilter.close()
         self._rules.close()
         self._xfrm.close()
+        self._firewalld.close()
         self._outside.close()
         self.namespaces.close()
 
@@ -111,6 +116,9 @@ class LinuxKernel:
                     found.append(key)
         strange = self._rules.nftables.strange() if any(key[0] == "nft" for key in keys) else set()
         return (*found, *(key for key in keys if key in strange))
+
+    def zoned(self) -> bool:
+        return self._firewalld.judges()
 
     def surroundings(self) -> Surroundings:
         return self._outside.now()
@@ -337,6 +345,9 @@ class LinuxKernel:
         if steps:
             self._rules.write_nftables(steps)
 
+    def _take_members(self, steps: Sequence[Step]) -> None:
+        self._firewalld.take(steps)
+
     def _take_xfrm(self, steps: Sequence[Step]) -> None:
         self._xfrm.take(steps)
 
@@ -388,6 +399,7 @@ _KINDS: dict[str, Callable[[LinuxKernel, Sequence[Step]], None]] = {
     "Lent": LinuxKernel._take_lent,
     "DnsRedirect": LinuxKernel._take_redirects,
     "Sysctl": LinuxKernel._take_sysctls,
+    "Member": LinuxKernel._take_members,
     "firewall": LinuxKernel._take_firewall,
     "nftables": LinuxKernel._take_nftables,
     "xfrm": LinuxKernel._take_xfrm,

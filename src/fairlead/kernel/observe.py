@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from fairlead.kernel import adoption, rtrows, tunnel, underlay
+from fairlead.kernel.firewalld import Firewalld
 from fairlead.kernel.iptables import ours
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.netns import Namespaces
@@ -41,6 +42,7 @@ from fairlead.model.state import (
     Veth,
     state,
 )
+from fairlead.model.zone import Member
 
 BRIDGE_NAME = re.compile(r"br-[0-9a-f]{12}")
 
@@ -58,13 +60,20 @@ class Observer:
     """Looks through the host and the namespaces that we pinned."""
 
     def __init__(
-        self, namespaces: Namespaces, host: Socket, marks: Marks, rules: Rules, xfrm: Xfrm
+        self,
+        namespaces: Namespaces,
+        host: Socket,
+        marks: Marks,
+        rules: Rules,
+        xfrm: Xfrm,
+        firewalld: Firewalld,
     ) -> None:
         self._namespaces = namespaces
         self._host = host
         self._marks = marks
         self._rules = rules
         self._xfrm = xfrm
+        self._firewalld = firewalld
 
     def observe(self, scope: Scope) -> State:
         """All that is ours in a scope."""
@@ -113,6 +122,9 @@ class Observer:
                 bridge not in present and bool(BRIDGE_NAME.fullmatch(bridge))
             )
 
+        if self._firewalld.judges():
+            zones = self._firewalld.zones()
+            yield from (Member(link, zone) for link, zone in zones.items() if owns(link))
         if rules:
             self._rules.generation.looking()
             yield from ours(self._rules.iptables.save(), self._marks, owns)

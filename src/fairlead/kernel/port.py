@@ -65,6 +65,9 @@ class Kernel(Protocol):
     def strangers(self, keys: Collection[Key]) -> tuple[Key, ...]:
         """Those of the keys under which something exists that is not ours."""
 
+    def zoned(self) -> bool:
+        """Whether firewalld judges what passes this host, by zones."""
+
     def surroundings(self) -> Surroundings:
         """The network that the host is in."""
 

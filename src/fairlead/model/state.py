@@ -20,7 +20,8 @@ DnsRedirect           dns, namespace                      its namespace
 Sysctl                sysctl, namespace, path             never: see below
 ====================  ==================================  ====================
 
-Other kinds have modules of their own: `iptables`, `nftables`, `tunnel`, `underlay`, `xfrm`.
+Other kinds have modules of their own: `iptables`, `nftables`, `tunnel`, `underlay`,
+`xfrm`, `zone`.
 
 Settings (`Sysctl`, and `Policy` of iptables) have no creator: the kernel always has a
 value. They are `LASTING`: no longer wanting one leaves it as it is.
@@ -70,12 +71,13 @@ class Rank(IntEnum):
     CHAIN = 4
     RULE = 5
     POLICY = 6
-    BRIDGE = 7
-    LINK = 8
-    SYSCTL = 9
-    NEIGH = 10
-    ADDR = 11
-    ROUTE = 12
+    ZONE = 7
+    BRIDGE = 8
+    LINK = 9
+    SYSCTL = 10
+    NEIGH = 11
+    ADDR = 12
+    ROUTE = 13
 
 
 @runtime_checkable

@@ -44,6 +44,7 @@ from fairlead.model.state import (
 from fairlead.model.step import Step
 from fairlead.model.underlay import Sublink
 from fairlead.model.xfrm import XfrmBlock, XfrmDemand, XfrmPolicy, XfrmState
+from fairlead.model.zone import Member
 
 RULES = frozenset({Rank.TABLE, Rank.SET, Rank.ELEMENT, Rank.CHAIN, Rank.RULE, Rank.POLICY})
 
@@ -180,7 +181,8 @@ def _is_broken(wanted: Resource, present: Resource, links: Mapping[str, LinkFact
         return bool(changed_fields(present, wanted) & {"up", "master", "mtu"})
     if isinstance(wanted, XfrmState | XfrmPolicy | XfrmBlock | XfrmDemand):
         return True
-    if isinstance(wanted, Rule):
+    if isinstance(wanted, Rule | Member):
+        # Who puts a bridge into another zone wants it there.
         return False
     if isinstance(wanted, Chain) or (is_rule(wanted) and wanted.RANK != Rank.POLICY):
         return _is_emptied(wanted, present)

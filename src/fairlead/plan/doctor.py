@@ -18,6 +18,7 @@ from fairlead.model.prefixes import PUBLISH_FROM
 from fairlead.model.state import IPNetwork, Key, State
 from fairlead.model.step import Step
 from fairlead.model.world import World
+from fairlead.model.zone import ZONE, Member
 from fairlead.plan import reasons
 from fairlead.plan.diff import diff
 from fairlead.plan.explain import describe, plan_lines, reason
@@ -27,6 +28,8 @@ NEAR = 0.9
 """Of a limit: from here on it is worth a word."""
 BRIDGE_PORTS = 1024
 OVERLAP = "the host's route to"
+FIREWALLD = "firewalld"
+"""The name of the program, and of its table of nftables."""
 FIX = "run `fairlead doctor --fix`, or leave it if it is meant"
 FINAL = re.compile(
     r"(?:-j |\b)(ACCEPT|DROP|REJECT|DNAT|REDIRECT)\b|\b(drop|reject|dnat|redirect)\b"
@@ -160,6 +163,9 @@ def _shadows(patient: Patient) -> Iterator[Finding]:
     }
     for chain in patient.exam.base_chains:
         legacy = chain.family in ("ip", "ip6") and chain.table in IPTABLES
+        if chain.table == FIREWALLD and _zoned(patient):
+            # It lets them through; what it drops besides is not ours to judge.
+            continue
         if (chain.family, chain.table) not in tables and not legacy:
             yield from _foreign(chain)
     for family, count in patient.exam.legacy_rules.items():
@@ -174,7 +180,15 @@ def _shadows(patient: Patient) -> Iterator[Finding]:
     for name in patient.exam.running:
         why = "when it loads its rules again, fairlead's are gone until fairlead has noticed"
         todo = "nothing, unless it drops what containers need: rules of your own go to DOCKER-USER"
+        if name == FIREWALLD and _zoned(patient):
+            why = f"it lets containers through: their bridges are in its zone {ZONE}"
+            todo = "nothing; `firewall-cmd --info-zone=docker` shows them"
         yield Finding(Severity.NOTE, "shadow", f"{name} runs on this host", why, todo)
+
+
+def _zoned(patient: Patient) -> bool:
+    """Whether firewalld lets through what is ours, by its zones."""
+    return any(isinstance(resource, Member) for resource in patient.want.values())
 
 
 def _before_ours(patient: Patient) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ from fairlead.model.step import Step
 from fairlead.model.tunnel import Fdb, Vxlan
 from fairlead.model.underlay import Dummy, Sublink, Vlan
 from fairlead.model.world import World
+from fairlead.model.zone import Member
 from fairlead.plan import reasons
 
 LISTED = re.compile(r"\b[sd]addr (\S+) accept")
@@ -154,6 +155,8 @@ def describe(resource: Resource) -> str:
         case NftElement():
             value = f" : {resource.value}" if resource.value else ""
             return f"element {resource.family} {resource.set}: {resource.item}{value}"
+        case Member():
+            return f"zone    {resource.link} in firewalld's zone {resource.zone}"
         case Policy():
             return f"policy  {resource.table} {resource.chain} {resource.verdict}"
         case _:
@@ -174,6 +177,8 @@ def reason(world: World, resource: Resource, owner: str) -> str:
     net = world.networks.get(owner)
     endpoint = world.endpoints.get(owner)
     box = world.sandboxes.get(owner)
+    if isinstance(resource, Member):
+        return "firewalld lets through what comes from there and what goes there"
     if net is not None and net.on_parent:
         return _parent_reason(net, resource)
     if isinstance(resource, Sysctl) and resource.path.endswith("accept_ra"):
@@ -238,6 +243,8 @@ def plan_lines(steps: Sequence[Step]) -> list[str]:
     signs = {"add": "+", "remove": "-", "change": "~"}
     for step in steps:
         lines.append(f"{signs[step.verb]} {describe(step.resource)}")
+        if isinstance(step.before, Member) and step.after is not None:
+            lines[-1] += f", not {step.before.zone}"
         before = step.before.rules if isinstance(step.before, Chain | NftChain) else ()
         after = step.after.rules if isinstance(step.after, Chain | NftChain) else ()
         lines += [f"    + {rule}" for rule in after if rule not in before]
