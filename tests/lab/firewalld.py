@@ -21,8 +21,10 @@ PACKAGES = (
     "libgirepository-1.0-1",
     "python3-nftables",
     "python3-cap-ng",
+    "libdbus-1-3",
+    "libexpat1",
+    "libapparmor1",
 )
-LIBRARIES = "usr/lib/x86_64-linux-gnu"
 PATIENCE_SECONDS = 90.0
 SOCKET = "/run/dbus/system_bus_socket"
 BUS = f"""<busconfig>
@@ -90,7 +92,7 @@ def firewalld(machine: Machine) -> Iterator[Firewalld]:
     machine.path("/run/bus.conf").write_text(BUS)
     bus = [str(unpacked("dbus-daemon") / "usr/bin/dbus-daemon"), "--config-file=/run/bus.conf"]
     made = Firewalld(machine)
-    with machine.popen([*bus, "--nofork", "--nopidfile"]) as process:
+    with machine.popen([*bus, "--nofork", "--nopidfile"], env=environment()) as process:
         try:
             deadline = time.monotonic() + PATIENCE_SECONDS
             while not machine.path(SOCKET).exists():
@@ -106,8 +108,8 @@ def environment() -> dict[str, str]:
     """Where its Python finds what is not installed."""
     roots = [unpacked(package) for package in PACKAGES]
     modules = [root / "usr/lib/python3/dist-packages" for root in roots]
-    libraries = [root / LIBRARIES for root in roots]
-    types = [root / LIBRARIES / "girepository-1.0" for root in roots]
+    libraries = [found for root in roots for found in root.glob("**/*-linux-gnu")]
+    types = [folder / "girepository-1.0" for folder in libraries]
     found = {"PYTHONPATH": modules, "LD_LIBRARY_PATH": libraries, "GI_TYPELIB_PATH": types}
     paths = {name: ":".join(str(p) for p in ps if p.is_dir()) for name, ps in found.items()}
     return {**os.environ, **paths, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={SOCKET}"}
