@@ -104,6 +104,17 @@ def test_ports_come_and_go(front: Daemon, neighbour: Machine) -> None:
     assert _hears(neighbour, front.machine) == "a"
     assert front.fairlead("sandbox", "unpublish", "a", "8080:80").stdout == ""
     assert _hears(neighbour, front.machine) == ""
+
+    front.fairlead("sandbox", "publish", "--from", "203.0.113.0/24", "a", "8080:80")
+    assert _hears(neighbour, front.machine) == ""
+    assert _hears(front.machine, front.machine) == "a"
+    again = front.fairlead("sandbox", "publish", "a", "8080:80", check=False)
+    assert "for other callers" in again.stderr
+    assert front.fairlead("sandbox", "unpublish", "a", "8080:80").stdout == ""
+    near = f"{neighbour.address}/32"
+    front.fairlead("sandbox", "publish", "--from", near, "a", "8080:80")
+    assert _hears(neighbour, front.machine) == "a"
+    front.fairlead("sandbox", "unpublish", "a", "8080:80")
     serving.kill()
     serving.wait()
     assert serving.stdout is not None

@@ -47,6 +47,8 @@ class Publish(msgspec.Struct):
     """Body of POST /fairlead/sandboxes/{id}/publish and /unpublish."""
 
     Ports: list[str] | None = None
+    Sources: list[str] | None = None
+    """Of publish: who may come, if not everybody."""
 
 
 def ports_json(ports: Sequence[Port]) -> list[Json]:
@@ -190,7 +192,8 @@ async def leave(call: Call) -> Reply:
 async def publish(call: Call) -> Reply:
     """More ports; all that there are then."""
     given = await call.body(Publish)
-    return answer({"Ports": ports_json(await call.boxes.publish(call["id"], given.Ports or ()))})
+    found = await call.boxes.publish(call["id"], given.Ports or (), given.Sources or ())
+    return answer({"Ports": ports_json(found)})
 
 
 async def unpublish(call: Call) -> Reply:

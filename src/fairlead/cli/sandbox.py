@@ -141,8 +141,10 @@ def leave(args: tuple[str, ...]) -> None:
 
 
 @command("SANDBOX PORT [PORT...]", least=2, most=None)
-def publish(args: tuple[str, ...]) -> None:
-    _show_ports(_asked(remote(), "POST", f"/{name(args[0])}/publish", {"Ports": args[1:]}))
+@option("--from", "sources", split=True, help="Who may come (CIDR; all others may not)")
+def publish(args: tuple[str, ...], sources: tuple[str, ...]) -> None:
+    body = {"Ports": args[1:], "Sources": list(sources)}
+    _show_ports(_asked(remote(), "POST", f"/{name(args[0])}/publish", body))
 
 
 @command("SANDBOX PORT [PORT...]", least=2, most=None)

@@ -65,9 +65,12 @@ class AsyncSandbox(SandboxView):
         """Take it off a network."""
         await self._boxes.leave(self._id, requests.ref(network))
 
-    async def publish(self, *ports: str) -> tuple[Port, ...]:
-        """Lead ports of the host to it (`"8080:80"`, `"127.0.0.1::53/udp"`); all that do now."""
-        return await self._boxes.publish(self._id, ports)
+    async def publish(self, *ports: str, sources: Sequence[str] = ()) -> tuple[Port, ...]:
+        """Lead ports of the host to it (`"8080:80"`, `"127.0.0.1::53/udp"`); all that do now.
+
+        With `sources` (`"192.0.2.0/24"`) nobody else may come to these.
+        """
+        return await self._boxes.publish(self._id, ports, sources)
 
     async def unpublish(self, *ports: str) -> tuple[Port, ...]:
         """Take back what was published in the same words; all ports that lead to it still."""

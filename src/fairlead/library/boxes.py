@@ -17,10 +17,10 @@ from pathlib import Path
 from fairlead.controller import upkeep
 from fairlead.controller.controller import Controller
 from fairlead.library.etc import Etc
-from fairlead.library.published import port_requests
+from fairlead.library.published import open_to_all, port_requests
 from fairlead.library.values import Event
 from fairlead.model.endpoint import Endpoint, EndpointRequest, Port
-from fairlead.model.errors import Failed, Invalid, NotFound
+from fairlead.model.errors import Conflict, Failed, Invalid, NotFound
 from fairlead.model.sandbox import Sandbox, SandboxRequest
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
@@ -125,10 +125,18 @@ class Boxes:
         self._write(box.id)
         self._tell("leave", net.name, box.name)
 
-    async def publish(self, ref: str, texts: Sequence[str]) -> tuple[Port, ...]:
-        """Publish it on more ports; all that it is published on now."""
-        box, more = self.find(ref), port_requests(texts)
+    async def publish(
+        self, ref: str, texts: Sequence[str], sources: Sequence[str] = ()
+    ) -> tuple[Port, ...]:
+        """Publish it on more ports, for callers from `sources` if there are any; all ports now."""
+        box, more = self.find(ref), port_requests(texts, sources)
         self._check_way(box)
+        known = {open_to_all(port): port for port in box.publish}
+        if any(known.get(open_to_all(port), port) != port for port in more):
+            raise Conflict(
+                f"sandbox {box.name} is published so already, for other callers",
+                hint="unpublish it, and publish it again",
+            )
         wanted = (*box.publish, *(port for port in more if port not in box.publish))
         found = await self.controller.publish(box.id, wanted)
         self._tell("publish", sandbox=box.name)
@@ -137,11 +145,12 @@ class Boxes:
     async def unpublish(self, ref: str, texts: Sequence[str]) -> tuple[Port, ...]:
         """Close ports that were published in the same words; what it is published on still."""
         box, gone = self.find(ref), port_requests(texts)
+        there = {open_to_all(port) for port in box.publish}
         for text in texts:
-            if not set(port_requests([text])) <= set(box.publish):
+            if not set(port_requests([text])) <= there:
                 raise NotFound(f"sandbox {box.name} is not published on {text}")
         found = await self.controller.publish(
-            box.id, [port for port in box.publish if port not in gone]
+            box.id, [port for port in box.publish if open_to_all(port) not in gone]
         )
         self._tell("publish", sandbox=box.name)
         return found

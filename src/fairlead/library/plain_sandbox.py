@@ -78,9 +78,12 @@ class Sandbox(SandboxView):
         """Take it off a network."""
         self._loop.call(self._awaited.leave(ref(network)))
 
-    def publish(self, *ports: str) -> tuple[Port, ...]:
-        """Lead ports of the host to it (`"8080:80"`, `"127.0.0.1::53/udp"`); all that do now."""
-        return self._loop.call(self._awaited.publish(*ports))
+    def publish(self, *ports: str, sources: Sequence[str] = ()) -> tuple[Port, ...]:
+        """Lead ports of the host to it (`"8080:80"`, `"127.0.0.1::53/udp"`); all that do now.
+
+        With `sources` (`"192.0.2.0/24"`) nobody else may come to these.
+        """
+        return self._loop.call(self._awaited.publish(*ports, sources=sources))
 
     def unpublish(self, *ports: str) -> tuple[Port, ...]:
         """Take back what was published in the same words; all ports that lead to it still."""

@@ -15,11 +15,13 @@ text                  meaning
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 from fairlead.model.endpoint import PortRequest
 from fairlead.model.errors import Invalid
+from fairlead.model.prefixes import prefixes
 
 FORM = re.compile(
     r"(?:(?:\[(?P<six>[^\]]*)\]|(?P<four>[0-9]+\.[0-9.]*)):)?"
@@ -30,9 +32,16 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 HIGHEST = 65535
 
 
-def port_requests(texts: Iterable[str]) -> tuple[PortRequest, ...]:
-    """What the texts ask for, each port once. Raises Invalid."""
-    return tuple(dict.fromkeys(request for text in texts for request in _requests(text)))
+def port_requests(texts: Iterable[str], sources: Sequence[str] = ()) -> tuple[PortRequest, ...]:
+    """What the texts ask for, each port once, for callers from `sources` alone. Raises Invalid."""
+    who = prefixes(tuple(sources), "sources") if sources else ()
+    asked = (request for text in texts for request in _requests(text))
+    return tuple(dict.fromkeys(replace(request, sources=who) for request in asked))
+
+
+def open_to_all(request: PortRequest) -> PortRequest:
+    """The same port, whoever may come to it."""
+    return replace(request, sources=())
 
 
 def _requests(text: str) -> list[PortRequest]:
