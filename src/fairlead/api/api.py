@@ -28,6 +28,7 @@ from fairlead.api import (
     networks,
     sandboxes,
     system,
+    trace,
     transfer,
     unsupported,
     volumes,
@@ -62,6 +63,7 @@ HOST_TROUBLE = {
 NOUNS = (
     system,
     doctor,
+    trace,
     cluster,
     networks,
     sandboxes,

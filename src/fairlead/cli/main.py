@@ -149,6 +149,7 @@ COMMANDS: Table = {
     "daemon": _at("daemon", "daemon", "Run the daemon"),
     "explain": _at("explain", "explain", "Show each kernel object of a network, and why it stands"),
     "doctor": _at("doctor", "doctor", "Show what is wrong with the host's networks, and repair it"),
+    "trace": _at("trace", "trace", "Show what becomes of a packet on this host, and why"),
     "cluster": _at("tree", "cluster", "Draw the cluster: its hosts and the networks through them"),
     "rotate-keys": _at(
         "rotation", "rotate_keys", "Let the cluster encrypt with new keys from now on"

@@ -27,6 +27,7 @@ from fairlead.controller.maker import whole
 from fairlead.controller.resume import resume
 from fairlead.controller.sandboxes import Sandboxes
 from fairlead.controller.start import Settings, start
+from fairlead.controller.tracer import Tracer
 from fairlead.ipam.addresses import check_endpoint
 from fairlead.model.endpoint import Endpoint, EndpointRequest
 from fairlead.model.sandbox import Sandbox
@@ -57,6 +58,7 @@ class Controller(Sandboxes):
         self.doctor = Doctor(
             committer, self._lock, lambda: self.world, lambda: self.warnings, self._upstreams
         )
+        self.tracer = Tracer(committer, lambda: self.world)
 
     async def start(self, alive: Callable[[Sandbox], bool] = lambda box: True) -> tuple[Step, ...]:
         """Load the world, drop sandboxes that are not alive, repair the host; the steps taken.

@@ -18,7 +18,8 @@ from fairlead.kernel.encryption import CannotEncrypt
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.port import Footing, Place, Surroundings
 from fairlead.kernel.sockets import PortTaken
-from fairlead.model.errors import NotFound
+from fairlead.kernel.tracing import Tracing
+from fairlead.model.errors import NotFound, Unsupported
 from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
 from fairlead.model.ground import Ground
 from fairlead.model.iptables import Chain, Rule
@@ -134,6 +135,9 @@ class FakeKernel:
 
     def exam(self) -> Exam:
         return Exam()
+
+    def tracing(self) -> Tracing:
+        raise Unsupported("no packets pass here")
 
     def touched(self) -> bool:
         return True

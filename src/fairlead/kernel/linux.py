@@ -43,6 +43,7 @@ from fairlead.kernel.port import Footing, Place, Surroundings
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.surroundings import Outside
 from fairlead.kernel.sysctl import spare_bridges, write_sysctl
+from fairlead.kernel.tracing import Tracing
 from fairlead.kernel.xfrm import Xfrm
 from fairlead.model.errors import Failed
 from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
@@ -134,6 +135,9 @@ class LinuxKernel:
 
     def exam(self) -> Exam:
         return exam(self._host, self._rules.iptables.save(), self._rules.others())
+
+    def tracing(self) -> Tracing:
+        return Tracing(self.namespaces, self._host, self._netfilter, self._rules)
 
     def touched(self) -> bool:
         return self._rules.generation.touched

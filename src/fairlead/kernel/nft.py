@@ -46,6 +46,10 @@ LACKING = frozenset({errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTON
 """What is answered where there is no such table, or no nf_tables at all."""
 
 
+STATELESS, HANDLES = 1 << 2, 1 << 3
+"""Lists without counts, and with the numbers of rules."""
+
+
 class Lacking(Failed):
     """The kernel has no nf_tables, or none for that family."""
 
@@ -98,6 +102,7 @@ def _load() -> ctypes.CDLL:
     library.nft_ctx_new.restype = ctypes.c_void_p
     library.nft_ctx_new.argtypes = [ctypes.c_uint32]
     library.nft_ctx_free.argtypes = [ctypes.c_void_p]
+    library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
     library.nft_ctx_buffer_output.argtypes = [ctypes.c_void_p]
     library.nft_ctx_buffer_error.argtypes = [ctypes.c_void_p]
     library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
@@ -109,13 +114,14 @@ def _load() -> ctypes.CDLL:
 
 
 class Context:
-    """A libnftables context of the namespace that its thread is in."""
+    """A libnftables context of the namespace that its thread is in; `flags` say how it lists."""
 
-    def __init__(self) -> None:
+    def __init__(self, flags: int = 0) -> None:
         self._library = _load()
         self._context = self._library.nft_ctx_new(0)
         if not self._context:
             raise OSError(errno.ENOMEM, "nft_ctx_new")
+        self._library.nft_ctx_output_set_flags(self._context, flags)
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
 

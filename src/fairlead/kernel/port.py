@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from fairlead.kernel.tracing import Tracing
 from fairlead.model.facts import Exam, HostLink, Vitals
 from fairlead.model.ground import Ground
 from fairlead.model.state import IPAddress, IPNetwork, Key, Scope, State
@@ -76,6 +77,9 @@ class Kernel(Protocol):
 
     def exam(self) -> Exam:
         """What a doctor asks."""
+
+    def tracing(self) -> Tracing:
+        """What follows a packet. Raises Unsupported."""
 
     def touched(self) -> bool:
         """Whether somebody else may have changed the rules since they were settled."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
+from fairlead.kernel import older
 from fairlead.kernel.above import Above, fits
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.generation import Generation
-from fairlead.kernel.iptables import Half, Iptables, render
+from fairlead.kernel.iptables import SAVE, Half, Iptables, render
 from fairlead.kernel.merge import against, nft_against
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.nftables import Nftables, parts
 from fairlead.model.errors import Failed
 from fairlead.model.iptables import Chain, Policy, Rule
 from fairlead.model.marks import Marks
+from fairlead.model.packet import PROBE_TABLE
 from fairlead.model.state import Key
 from fairlead.model.step import Step
 
@@ -48,13 +50,18 @@ class Rules:
             for chain, rules in table.chains.items()
         }
 
+    def are_told_of(self) -> bool:
+        """Whether the kernel tells which of our rules a packet meets, which older iptables hide."""
+        tables = self.iptables.save().values() if older.is_older(SAVE["ip"]) else ()
+        return not any(self.marks.chain in table.chains for table in tables)
+
     def others(self) -> str:
         """The tables of nftables that are neither ours nor made by iptables, as it lists them."""
         run, text = self.nftables.run, ""
         for line in run("list tables").splitlines():
             _, family, name = line.split()
             made = family in BY_IPTABLES and name in TABLES
-            if not made and name != self.marks.table:
+            if not made and name not in (self.marks.table, PROBE_TABLE):
                 text += run(f"list table {family} {name}")
         return text
 

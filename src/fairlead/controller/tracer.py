@@ -1,0 +1,260 @@
+"""trace: sends a probe on its way, or watches what is really sent, and says what was seen.
+
+One trace at a time: the kernel tells of all packets that are followed to whoever listens.
+What blocks happens on the kernel thread; while packets are waited for, it is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from fairlead.controller import want
+from fairlead.controller.commit import Committer
+from fairlead.controller.scout import Scout, Start
+from fairlead.kernel.probe import tell_tale
+from fairlead.kernel.trace import Meant, Trace, everywhere
+from fairlead.model.errors import Unavailable
+from fairlead.model.packet import Flow, Sight, Way
+from fairlead.model.state import HOST
+from fairlead.model.world import World
+from fairlead.plan.trace import story
+from fairlead.plan.trace.ends import Asked, End, asked, covers, holder, published
+from fairlead.plan.trace.outcome import Outcome, expected, outcome
+from fairlead.plan.trace.rulebook import Rulebook
+from fairlead.plan.trace.story import Ending, Fate
+from fairlead.plan.trace.watching import meant as matches
+from fairlead.plan.trace.watching import packets
+
+PATIENCE_SECONDS = 1.0
+"""How long a probe may take to be seen at its end, on a busy machine."""
+QUIET_SECONDS = 0.2
+"""After so long nothing more is told of a packet."""
+EPHEMERAL = 32768
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a packet: lines, and the last word."""
+
+    lines: tuple[str, ...]
+    outcome: Outcome | None = None
+
+
+class Tracer:
+    """Follows packets on one host."""
+
+    def __init__(self, committer: Committer, world: Callable[[], World]) -> None:
+        self._committer = committer
+        self._world = world
+        self._busy = False
+
+    async def probe(self, source: str, target: str) -> Report:
+        """What would become of a packet, by one that nobody sees. Raises Invalid, NotFound."""
+        world = self._world()
+        question = asked(world, source, target)
+        start = await self._on_thread(lambda: self._scout(world).start(question))
+        rules = self._rules(world)
+        async with self._turn():
+            return await self._leg(world, rules, start)
+
+    async def watch(self, source: str, target: str, seconds: float) -> AsyncIterator[Report]:
+        """What becomes of packets that are really sent; before that, of a probe."""
+        world = self._world()
+        question = asked(world, source, target, watched=True)
+        rules = self._rules(world)
+        async with self._turn():
+            if not question.source.anybody:
+                start = await self._on_thread(lambda: self._scout(world).start(question))
+                yield await self._leg(world, rules, start)
+            async with self._following(matches(world, question)) as trace:
+                yield Report((f"watching for {question}",))
+                until = time.monotonic() + seconds
+                while (left := until - time.monotonic()) > 0:
+                    for packet in packets(await self._read(trace, left)):
+                        yield await self._told(world, rules, question, packet)
+
+    # One probe
+
+    async def _leg(self, world: World, rules: Rulebook, start: Start) -> Report:
+        """From the beginning of a way to its end, or to the proxy and from there on."""
+        flow = replace(start.flow, source_port=EPHEMERAL + secrets.randbelow(EPHEMERAL // 2))
+        start = replace(start, flow=flow)
+        head = (str(flow), *await self._listed(world, flow), *start.said)
+        if start.ended is not None:
+            return Report((*head, *start.ended.lines()), start.ended)
+        if start.past:
+            return await self._last(world, rules, start, head)
+        sights = await self._probed(start)
+        lines = (*head, *story.hops(sights, rules, flow))
+        found = story.ending(sights)
+        behind = await self._proxied(world, found, start)
+        if behind is None:
+            return await self._last(world, rules, start, lines, sights)
+        rest = await self._leg(world, rules, behind)
+        return Report((*lines, _taken(behind), *rest.lines), rest.outcome)
+
+    async def _probed(self, start: Start) -> list[Sight]:
+        tracing, secret = self._committer.kernel.tracing(), secrets.randbits(32)
+        tale = tell_tale(start.flow.protocol, secret)
+        async with self._following(everywhere(tale), tale) as trace:
+            if start.by:
+                await self._on_thread(
+                    lambda: tracing.receive(start.flow, secret, start.by, start.macs)
+                )
+            else:
+                await self._on_thread(lambda: tracing.send(start.flow, secret))
+            return await self._read(trace, PATIENCE_SECONDS, story.is_over)
+
+    async def _proxied(self, world: World, found: Ending, start: Start) -> Start | None:
+        """The way from this host to a container, where the proxy has the published port."""
+        flow = found.flow
+        if found.fate is not Fate.DELIVERED or flow is None:
+            return None
+        meant = published(world, flow.protocol, flow.port)
+        led = ((box, port) for box, port in meant if covers(port, flow.destination))
+        box, port = next(led, (None, None))
+        if box is None or port is None or box is start.source.box:
+            return None
+        question = Asked(End(host=True), End(box), flow.protocol, port.container_port)
+        return await self._on_thread(lambda: self._scout(world).start(question))
+
+    async def _last(
+        self,
+        world: World,
+        rules: Rulebook,
+        start: Start,
+        lines: Sequence[str],
+        sights: Sequence[Sight] = (),
+    ) -> Report:
+        """The end of a way, and who listens there."""
+        found = story.ending(sights)
+        if start.past:
+            found = Ending(Fate.LEFT, None, start.flow, start.said[0] if start.said else "")
+        flow = found.flow or start.flow
+        reached = self._reached(world, found, flow)
+        tracing, way, heard = self._committer.kernel.tracing(), Way(), []
+        if reached is not None:
+            heard = await self._on_thread(
+                lambda: tracing.listeners(reached.namespace, flow.protocol)
+            )
+        elif found.fate in (Fate.LOST, Fate.UNSEEN):
+            came = start.by and (found.at.came_by if found.at is not None else start.by)
+            way = await self._on_thread(
+                lambda: tracing.way(HOST, flow.destination, flow.source, came)
+            )
+        said = outcome(world, rules, found, flow, reached, heard, way)
+        if found.fate is Fate.LEFT and not start.past:
+            to = f", for {reached.name}" if reached is not None else ""
+            lines = (*lines, f"  leaves  by {found.link}{to}")
+        return Report((*lines, *said.lines()), said)
+
+    def _reached(self, world: World, found: Ending, flow: Flow) -> End | None:
+        """Who has the address that a packet came to."""
+        if found.fate is Fate.DELIVERED:
+            return End(host=True)
+        if found.fate is not Fate.LEFT:
+            return None
+        there = holder(world, flow.destination)
+        return End(world.sandboxes[there.sandbox], flow.destination) if there else None
+
+    # What is really sent
+
+    async def _told(
+        self, world: World, rules: Rulebook, question: Asked, sights: Sequence[Sight]
+    ) -> Report:
+        """One packet that somebody sent."""
+        flow = next(s.flow for s in sights if s.flow is not None)
+        by = sights[0].came_by
+        seen = Start(question.source, question.target, flow, by)
+        came = (f"  comes   by {by}",) if by else ()
+        lines = (str(flow), *came, *story.hops(sights, rules, flow))
+        behind = await self._proxied(world, story.ending(sights), seen)
+        if behind is None:
+            return await self._last(world, rules, seen, lines, sights)
+        return await self._last(world, rules, replace(behind, past=True), (*lines, _taken(behind)))
+
+    # Beneath
+
+    async def _listed(self, world: World, flow: Flow) -> tuple[str, ...]:
+        tracing = self._committer.kernel.tracing()
+        way = await self._on_thread(lambda: tracing.way(HOST, flow.destination))
+        listed = list(published(world, flow.protocol, flow.port))
+        return tuple(expected(world, flow, way.local, listed))
+
+    async def _read(
+        self,
+        trace: Trace,
+        seconds: float,
+        over: Callable[[list[Sight]], bool] = lambda found: False,
+    ) -> list[Sight]:
+        """What is told until it is over, or until nothing comes for a while after something."""
+        found: list[Sight] = []
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if not await _readable(trace, min(left, QUIET_SECONDS) if found else left):
+                return found
+            found += await self._on_thread(trace.read)
+            if over(found):
+                return found
+        return found
+
+    @asynccontextmanager
+    async def _following(self, meant: Meant, ending: str = "") -> AsyncIterator[Trace]:
+        trace = self._committer.kernel.tracing().trace()
+        try:
+            await self._on_thread(lambda: trace.begin(meant, ending))
+            yield trace
+        finally:
+            # Whoever gave up waiting leaves nothing behind: the thread takes one after the other.
+            await asyncio.shield(self._on_thread(trace.end))
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._busy:
+            raise Unavailable(
+                "packets are being followed already", hint="wait for the other `trace` to end"
+            )
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
+    def _scout(self, world: World) -> Scout:
+        return Scout(world, self._committer.kernel.tracing())
+
+    def _rules(self, world: World) -> Rulebook:
+        committer = self._committer
+        found = want.claims(world, committer.walls, committer.host)
+        return Rulebook(world, *want.states(found))
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        return await self._committer.on_thread(work)
+
+
+def _taken(behind: Start) -> str:
+    who, where = behind.target.name, behind.flow.destination
+    return f"  proxy   takes it, and asks {who} at {where} from this host"
+
+
+async def _readable(trace: Trace, seconds: float) -> bool:
+    """Whether something is told of packets within a time."""
+    loop, came = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(trace.socket, came.set)
+    try:
+        async with asyncio.timeout(seconds):
+            await came.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(trace.socket)
+    return True

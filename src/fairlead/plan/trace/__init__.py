@@ -1,0 +1,1 @@
+"""trace: what becomes of a packet on this host, in words. Pure."""

@@ -1,0 +1,134 @@
+"""How it ends for whoever sends, in one line, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fairlead.model.endpoint import Port
+from fairlead.model.packet import Flow, Listener, Way, joined
+from fairlead.model.sandbox import Sandbox
+from fairlead.model.world import World
+from fairlead.plan.trace.ends import End, covers, published
+from fairlead.plan.trace.rulebook import Author, Rulebook
+from fairlead.plan.trace.story import Ending, Fate
+
+LOOK_AT_SERVER = "start the server there, or look at its log"
+LET_IT_LISTEN = "let the server listen on all addresses (0.0.0.0 or ::)"
+
+
+class Answer(StrEnum):
+    """The last word."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    LEAVES = "leaves"
+    """It leaves this host, as it should: what becomes of it elsewhere is not known here."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The last word, why, and what to do."""
+
+    answer: Answer
+    why: str
+    todo: str = ""
+
+    def lines(self) -> Iterator[str]:
+        """As people read it."""
+        yield f"{self.answer}: {self.why}"
+        if self.todo:
+            yield f"    do: {self.todo}"
+
+
+def outcome(
+    world: World,
+    rules: Rulebook,
+    found: Ending,
+    flow: Flow,
+    reached: End | None,
+    listeners: Iterable[Listener],
+    way: Way,
+) -> Outcome:
+    """What is to be said of a packet that ended so; `way` is where routes lead it."""
+    at = found.at
+    match found.fate:
+        case Fate.DROPPED if at is not None:
+            what = f"`{at.rule}`" if at.rule else "the chain's policy"
+            if rules.author(at) is Author.OURS:
+                return Outcome(Answer.CLOSED, rules.reason(at), rules.todo(at))
+            whose = "yours" if rules.author(at) is Author.YOURS else "not fairlead's"
+            why = f"{what} in {at.where} drops it, which is {whose}"
+            return Outcome(Answer.CLOSED, why, rules.todo(at))
+        case Fate.TAKEN if at is not None:
+            why = f"`{at.rule}` in {at.where} hands it to a program, which decides"
+            return Outcome(Answer.UNKNOWN, why, "ask that program")
+        case Fate.LOST | Fate.UNSEEN:
+            return _lost(found, way)
+    if reached is None:
+        why = f"it leaves this host by {found.link}, and no rule here is in its way"
+        return Outcome(Answer.LEAVES, why, "look there; this host is not what closes it")
+    return heard(world, flow, reached, listeners)
+
+
+def _lost(found: Ending, way: Way) -> Outcome:
+    if way.refusal:
+        why = f"the kernel itself drops it: {way.refusal}"
+        return Outcome(Answer.CLOSED, why, "`ip route get` and `fairlead doctor` say more")
+    if found.fate is Fate.UNSEEN:
+        why = "it never came to the rules: a filter on the interface takes it, or it is down"
+        return Outcome(Answer.CLOSED, why, "see `ip link` and `tc filter show dev … ingress`")
+    where = f" after {found.at.where}" if found.at is not None else ""
+    why = f"the kernel itself drops it{where}, and not by a rule"
+    return Outcome(Answer.CLOSED, why, "`fairlead doctor` says what is wrong with this host")
+
+
+def heard(world: World, flow: Flow, reached: End, listeners: Iterable[Listener]) -> Outcome:
+    """Whether somebody listens where it came to."""
+    mine = [each for each in listeners if each.port == flow.port]
+    what = f"{flow.port}/{flow.protocol}"
+    if any(each.hears(flow.destination) for each in mine):
+        return Outcome(Answer.OPEN, f"{reached.name} listens on {what}")
+    if mine:
+        where = ", ".join(sorted({joined(each.address, each.port) for each in mine}))
+        why = f"{reached.name} listens on {what} at {where} only"
+        return Outcome(Answer.CLOSED, why, LET_IT_LISTEN)
+    why = f"nobody listens on {what} in {reached.name}"
+    if reached.box is not None:
+        return Outcome(Answer.CLOSED, why, LOOK_AT_SERVER)
+    return _unpublished(world, flow, why.replace(" in this host", " of this host"))
+
+
+def _unpublished(world: World, flow: Flow, why: str) -> Outcome:
+    there = list(published(world, flow.protocol, flow.port))
+    if there:
+        where = ", ".join(sorted(joined(port.host_ip, port.host_port) for _, port in there))
+        why += f", and {there[0][0].name} publishes it at {where} only"
+        return Outcome(Answer.CLOSED, why, "ask there, or publish it at all addresses")
+    other = "udp" if flow.protocol == "tcp" else "tcp"
+    if any(published(world, other, flow.port)):
+        why += f", and what is published is {flow.port}/{other}"
+        return Outcome(Answer.CLOSED, why, f"publish it with -p {flow.port}:…/{flow.protocol}")
+    return Outcome(
+        Answer.CLOSED,
+        f"{why}, and no container publishes it",
+        f"publish it, `-p {flow.port}:80` or `fairlead port add CONTAINER {flow.port}:80`",
+    )
+
+
+def expected(
+    world: World, flow: Flow, local: bool, listed: Sequence[tuple[Sandbox, Port]]
+) -> Iterator[str]:
+    """What the ports that are published say of it."""
+    if not local:
+        return
+    for box, port in listed:
+        if covers(port, flow.destination):
+            way = world.gateway(box.id, flow.destination.version) or world.gateway(box.id)
+            net = world.networks[way.network].name if way is not None else "no network"
+            yield (
+                f"  port    {port.host_port}/{port.protocol} of this host leads to port "
+                f"{port.container_port} of {box.name} on network {net}"
+            )
