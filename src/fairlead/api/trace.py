@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -24,6 +24,8 @@ class Trace(msgspec.Struct):
     To: str | None = None
     Seconds: int | None = None
     """How long real packets are watched for; none: a probe is sent instead."""
+    All: bool = False
+    """Every rule that a packet meets, not only those that decide."""
 
 
 def report_json(report: Report) -> dict[str, Any]:
@@ -45,17 +47,17 @@ async def trace(call: Call) -> Reply:
     target = f"{_known(call, where)}{colon}{port}"
     tracer = call.controller.tracer
     if given.Seconds is None:
-        return answer(report_json(await tracer.probe(source, target)))
+        return answer(report_json(await tracer.probe(source, target, given.All)))
     if not 0 < given.Seconds <= MOST_SECONDS:
         raise Invalid(f"packets are watched for 1 to {MOST_SECONDS} seconds")
-    reports = tracer.watch(source, target, given.Seconds)
+    reports = tracer.watch(source, target, given.Seconds, given.All)
     # What is wrong with the question is an answer of its own, and no stream.
     first = await anext(reports)
     return stream(_lines(first, reports))
 
 
-async def _lines(first: Report, reports: AsyncIterator[Report]) -> AsyncIterator[bytes]:
-    async with aclosing(reports):  # type: ignore[type-var]
+async def _lines(first: Report, reports: AsyncGenerator[Report, None]) -> AsyncIterator[bytes]:
+    async with aclosing(reports):
         yield line(report_json(first))
         async for report in reports:
             yield line(report_json(report))

@@ -20,6 +20,7 @@ USUAL_SECONDS = 60
 @option("--to", help="Container, sandbox or address the packet is for, if not this host")
 @flag("--watch", help="Then show what becomes of such packets that are really sent")
 @option("--seconds", help="How long to watch (default 60)", parse=int)
+@flag("--all", help="Show every rule it meets, not only those that decide")
 @option("--format", help="json")
 def trace(
     args: tuple[str, ...],
@@ -27,11 +28,12 @@ def trace(
     to: str | None,
     watch: bool,
     seconds: int | None,
+    all: bool,
     format: str | None,
 ) -> int:
     if format not in (None, "json"):
         raise Refused(f"unknown format {format!r}", hint="use json, or none")
-    body: dict[str, Any] = {"From": args[0], "To": _target(args[1], to, udp)}
+    body: dict[str, Any] = {"From": args[0], "To": _target(args[1], to, udp), "All": all}
     if watch or seconds is not None:
         body["Seconds"] = USUAL_SECONDS if seconds is None else seconds
     try:

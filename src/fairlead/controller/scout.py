@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 from fairlead.kernel.tracing import Tracing
 from fairlead.model.endpoint import Endpoint
-from fairlead.model.errors import Invalid, Unavailable
+from fairlead.model.errors import Conflict, Invalid
 from fairlead.model.network import Network
 from fairlead.model.packet import Flow, Way
 from fairlead.model.state import HOST, IPAddress
@@ -28,8 +28,8 @@ LO = "lo"
 class Start:
     """The beginning of a way.
 
-    A packet comes in `by` a link of the host, or (empty) is this host's own; where `past` it
-    goes by no rule of this host's, and `ended` says if it got nowhere at all.
+    A packet comes in `by` a link of the host, or (empty) is this host's own; `past` is what it
+    goes by where no rule of this host's sees it, and `ended` says that it gets nowhere at all.
     """
 
     source: End
@@ -38,7 +38,7 @@ class Start:
     by: str = ""
     macs: tuple[str, str] = ("", "")
     said: tuple[str, ...] = ()
-    past: bool = False
+    past: str = ""
     ended: Outcome | None = None
 
 
@@ -50,7 +50,7 @@ class Scout:
         self._tracing = tracing
 
     def start(self, asked: Asked) -> Start:
-        """How a packet sets out. Raises Invalid, Unavailable."""
+        """How a packet sets out. Raises Invalid, Conflict."""
         source, target = self._ours(asked.source), self._ours(asked.target)
         to = self._destination(source, target, asked)
         if source.address is not None and source.address.version != to.version:
@@ -78,17 +78,17 @@ class Scout:
         if target.box is not None:
             where = meeting(self._world, source, target.box)
             if where is None:
-                raise Unavailable(f"{target.name} is on no network", hint="connect it to one")
+                raise Conflict(f"{target.name} is on no network", hint="connect it to one")
             found = where.ipv4 if version == 4 else where.ipv6
             return (found or where.addresses[0]).ip
         if source.host:
             return LOOPBACK[version]
+        mine: IPAddress | None = None
         if source.box is None and source.address is not None:
             mine = self._tracing.way(HOST, source.address).source
-        else:
-            mine = self._own(asked, version)
+        mine = mine or self._own(asked, version)
         if mine is None:
-            raise Unavailable(f"this host has no address for {source.name}", hint="name one")
+            raise Conflict(f"this host has no address for {source.name}", hint="name one")
         return mine
 
     def _own(self, asked: Asked, version: int) -> IPAddress | None:
@@ -127,20 +127,20 @@ class Scout:
         assert source.box is not None
         way = self._tracing.way(source.namespace, to)
         where = self._endpoint(source, way)
-        own = source.address or way.source or to
+        own = source.address or way.source or self._any(source, to.version) or to
         flow = Flow(asked.protocol, own, to, asked.port)
         if way.refusal:
             why = f"{source.name} does not reach {to}: {way.refusal}"
             return Start(source, target, flow, ended=Outcome(Answer.CLOSED, why, self._out(source)))
         start = Start(source, target, flow, said=(f"  goes    by {_by(way)} of {source.name}",))
         if way.local or where is None:
-            return replace(start, past=True)
+            return replace(start, past=f"{source.name} itself")
         net = self._world.networks[where.network]
         name = f"network {net.name}"
         start = replace(start, said=(f"{start.said[0]}, which is on {name}",))
         if not net.ifname:
             passes = f"  passes  none of this host's rules: {name} is of driver {net.driver}"
-            return replace(start, said=(*start.said, passes), past=True)
+            return replace(start, said=(*start.said, passes), past=name)
         mac = self._next(net, way, to)
         if not mac:
             why = f"nobody has {way.via or to} on {name}"
@@ -160,6 +160,11 @@ class Scout:
             return found.mac
         # What is for the bridge itself is for the host.
         return self._tracing.macs().get(net.ifname, "") if self._ours(End(None, hop)).host else ""
+
+    def _any(self, source: End, version: int) -> IPAddress | None:
+        assert source.box is not None
+        ends = self._world.in_sandbox(source.box.id)
+        return next((a.ip for e in ends for a in e.addresses if a.version == version), None)
 
     def _out(self, source: End) -> str:
         """What to do about a container that has no way out."""

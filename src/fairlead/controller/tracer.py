@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -19,13 +19,13 @@ from fairlead.controller.commit import Committer
 from fairlead.controller.scout import Scout, Start
 from fairlead.kernel.probe import tell_tale
 from fairlead.kernel.trace import Meant, Trace, everywhere
-from fairlead.model.errors import Unavailable
-from fairlead.model.packet import Flow, Sight, Way
+from fairlead.model.errors import Conflict
+from fairlead.model.packet import Flow, Sight, Way, joined
 from fairlead.model.state import HOST
 from fairlead.model.world import World
 from fairlead.plan.trace import story
 from fairlead.plan.trace.ends import Asked, End, asked, covers, holder, published
-from fairlead.plan.trace.outcome import Outcome, expected, outcome
+from fairlead.plan.trace.outcome import Outcome, beyond, expected, outcome
 from fairlead.plan.trace.rulebook import Rulebook
 from fairlead.plan.trace.story import Ending, Fate
 from fairlead.plan.trace.watching import meant as matches
@@ -36,6 +36,7 @@ PATIENCE_SECONDS = 1.0
 QUIET_SECONDS = 0.2
 """After so long nothing more is told of a packet."""
 EPHEMERAL = 32768
+PROXY = "the proxy"
 
 
 T = TypeVar("T")
@@ -57,16 +58,21 @@ class Tracer:
         self._world = world
         self._busy = False
 
-    async def probe(self, source: str, target: str) -> Report:
-        """What would become of a packet, by one that nobody sees. Raises Invalid, NotFound."""
+    async def probe(self, source: str, target: str, whole: bool = False) -> Report:
+        """What would become of a packet, by one that nobody sees. Raises Invalid, NotFound.
+
+        `whole`: with every rule that it meets, not only those that decide.
+        """
         world = self._world()
         question = asked(world, source, target)
         start = await self._on_thread(lambda: self._scout(world).start(question))
         rules = self._rules(world)
         async with self._turn():
-            return await self._leg(world, rules, start)
+            return await self._leg(world, rules, start, whole)
 
-    async def watch(self, source: str, target: str, seconds: float) -> AsyncIterator[Report]:
+    async def watch(
+        self, source: str, target: str, seconds: int, whole: bool = False
+    ) -> AsyncGenerator[Report, None]:
         """What becomes of packets that are really sent; before that, of a probe."""
         world = self._world()
         question = asked(world, source, target, watched=True)
@@ -74,32 +80,34 @@ class Tracer:
         async with self._turn():
             if not question.source.anybody:
                 start = await self._on_thread(lambda: self._scout(world).start(question))
-                yield await self._leg(world, rules, start)
+                yield await self._leg(world, rules, start, whole)
             async with self._following(matches(world, question)) as trace:
-                yield Report((f"watching for {question}",))
-                until = time.monotonic() + seconds
+                yield Report((f"watching for {question}, for {seconds} s",))
+                seen, until = 0, time.monotonic() + seconds
                 while (left := until - time.monotonic()) > 0:
                     for packet in packets(await self._read(trace, left)):
-                        yield await self._told(world, rules, question, packet)
+                        seen += 1
+                        yield await self._told(world, rules, question, packet, whole)
+                yield Report((_counted(seen),))
 
     # One probe
 
-    async def _leg(self, world: World, rules: Rulebook, start: Start) -> Report:
+    async def _leg(self, world: World, rules: Rulebook, start: Start, whole: bool) -> Report:
         """From the beginning of a way to its end, or to the proxy and from there on."""
         flow = replace(start.flow, source_port=EPHEMERAL + secrets.randbelow(EPHEMERAL // 2))
         start = replace(start, flow=flow)
-        head = (str(flow), *await self._listed(world, flow), *start.said)
+        head = (_head(start), *await self._listed(world, flow), *start.said)
         if start.ended is not None:
             return Report((*head, *start.ended.lines()), start.ended)
         if start.past:
             return await self._last(world, rules, start, head)
         sights = await self._probed(start)
-        lines = (*head, *story.hops(sights, rules, flow))
+        lines = (*head, *story.hops(sights, rules, flow, whole))
         found = story.ending(sights)
         behind = await self._proxied(world, found, start)
         if behind is None:
             return await self._last(world, rules, start, lines, sights)
-        rest = await self._leg(world, rules, behind)
+        rest = await self._leg(world, rules, behind, whole)
         return Report((*lines, _taken(behind), *rest.lines), rest.outcome)
 
     async def _probed(self, start: Start) -> list[Sight]:
@@ -138,16 +146,19 @@ class Tracer:
         """The end of a way, and who listens there."""
         found = story.ending(sights)
         if start.past:
-            found = Ending(Fate.LEFT, None, start.flow, start.said[0] if start.said else "")
+            found = Ending(Fate.LEFT, None, start.flow)
         flow = found.flow or start.flow
         reached = self._reached(world, found, flow)
+        if start.past and reached is None:
+            said = beyond(world, flow, start.past)
+            return Report((*lines, *said.lines()), said)
         tracing, way, heard = self._committer.kernel.tracing(), Way(), []
         if reached is not None:
             heard = await self._on_thread(
                 lambda: tracing.listeners(reached.namespace, flow.protocol)
             )
         elif found.fate in (Fate.LOST, Fate.UNSEEN):
-            came = start.by and (found.at.came_by if found.at is not None else start.by)
+            came = found.link or start.by
             way = await self._on_thread(
                 lambda: tracing.way(HOST, flow.destination, flow.source, came)
             )
@@ -169,18 +180,23 @@ class Tracer:
     # What is really sent
 
     async def _told(
-        self, world: World, rules: Rulebook, question: Asked, sights: Sequence[Sight]
+        self,
+        world: World,
+        rules: Rulebook,
+        question: Asked,
+        sights: Sequence[Sight],
+        whole: bool,
     ) -> Report:
         """One packet that somebody sent."""
         flow = next(s.flow for s in sights if s.flow is not None)
         by = sights[0].came_by
         seen = Start(question.source, question.target, flow, by)
         came = (f"  comes   by {by}",) if by else ()
-        lines = (str(flow), *came, *story.hops(sights, rules, flow))
+        lines = (str(flow), *came, *story.hops(sights, rules, flow, whole))
         behind = await self._proxied(world, story.ending(sights), seen)
         if behind is None:
             return await self._last(world, rules, seen, lines, sights)
-        return await self._last(world, rules, replace(behind, past=True), (*lines, _taken(behind)))
+        return await self._last(world, rules, replace(behind, past=PROXY), (*lines, _taken(behind)))
 
     # Beneath
 
@@ -220,7 +236,7 @@ class Tracer:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         if self._busy:
-            raise Unavailable(
+            raise Conflict(
                 "packets are being followed already", hint="wait for the other `trace` to end"
             )
         self._busy = True
@@ -239,6 +255,24 @@ class Tracer:
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await self._committer.on_thread(work)
+
+
+def _head(start: Start) -> str:
+    """The packet, with the names of both ends."""
+    flow, (one, other) = start.flow, (start.source.name, start.target.name)
+    source = str(flow.source) if one == str(flow.source) else f"{one}, {flow.source},"
+    if flow.source == flow.destination and start.ended is not None:
+        # It has no address for that.
+        source = one
+    target = joined(flow.destination, flow.port)
+    named = "" if other == str(flow.destination) else f"{other}, "
+    return f"{flow.protocol} from {source} to {named}{target}"
+
+
+def _counted(seen: int) -> str:
+    if seen:
+        return f"{seen} such packet{'s' if seen > 1 else ''} came"
+    return "no such packet came: whoever sends it does not get as far as this host"
 
 
 def _taken(behind: Start) -> str:

@@ -19,7 +19,7 @@ NFT_MSG_TRACE = SUBSYSTEM << 8 | 17
 NFNLGRP_NFTRACE = 9
 TABLE, CHAIN, RULE_HANDLE, VERDICT, ID = 1, 2, 3, 5, 6
 NETWORK_HEADER, TRANSPORT_HEADER, IIF, OIF = 8, 9, 10, 12
-NFPROTO, POLICY = 15, 16
+POLICY = 16
 VERDICT_CODE, VERDICT_CHAIN = 1, 2
 FAMILIES = {1: "inet", 2: "ip", 7: "bridge", 10: "ip6"}
 PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
@@ -40,15 +40,12 @@ def sights(data: bytes) -> Iterator[Sight]:
     """Everything in one read of the socket."""
     for kind, body in messages(data):
         if kind == NFT_MSG_TRACE:
-            found = _sight(attributes(body, GENERAL.size))
-            if found is not None:
+            found = _sight(FAMILIES.get(body[0], ""), attributes(body, GENERAL.size))
+            if found.family:
                 yield found
 
 
-def _sight(row: dict[int, bytes]) -> Sight | None:
-    family = FAMILIES.get(_number(row, NFPROTO))
-    if family is None:
-        return None
+def _sight(family: str, row: dict[int, bytes]) -> Sight:
     verdict, to = _verdict(row)
     return Sight(
         _number(row, ID),

@@ -20,12 +20,12 @@ from dataclasses import replace
 
 from fairlead.kernel.iptables import SAVE, Tables
 from fairlead.kernel.netlink import NETLINK_NETFILTER, Socket
-from fairlead.kernel.nft import HANDLES, STATELESS, Context
+from fairlead.kernel.nft import HANDLES, STATELESS, Context, Lacking
 from fairlead.kernel.rules import Rules
 from fairlead.kernel.sights import NFNLGRP_NFTRACE, NFT_MSG_TRACE, sights
 from fairlead.kernel.strike import handle, listed
 from fairlead.kernel.watch import drain, listen
-from fairlead.model.errors import Failed, Unavailable, Unsupported
+from fairlead.model.errors import Conflict, Failed, Unsupported
 from fairlead.model.iptables import Chain
 from fairlead.model.packet import PROBE_TABLE, Sight
 
@@ -82,21 +82,28 @@ class Trace:
         return self._socket
 
     def begin(self, meant: Meant, ending: str = "") -> None:
-        """Follow packets from now on. Raises Unsupported, Unavailable."""
+        """Follow packets from now on. Raises Unsupported, Conflict."""
         if not self._rules.are_told_of():
             raise Unsupported(
                 "packets cannot be followed through the older iptables",
                 hint="`update-alternatives --set iptables /usr/sbin/iptables-nft` changes to the "
                 "newer one, or `fairlead daemon --firewall-backend nftables` needs neither",
             )
-        self._socket = listen(NETLINK_NETFILTER, (NFNLGRP_NFTRACE,), (NFT_MSG_TRACE,))
         try:
+            self._socket = listen(NETLINK_NETFILTER, (NFNLGRP_NFTRACE,), (NFT_MSG_TRACE,))
             self._make("inet", meant, ending)
             try:
                 self._make("bridge", meant, ending)
             except Failed:
                 # A kernel that cannot judge frames has no rules for them that one could meet.
                 return
+        except (Lacking, OSError) as error:
+            self.end()
+            raise Unsupported(
+                f"packets cannot be followed: {error}",
+                hint="it takes a kernel with nf_tables (CONFIG_NF_TABLES_INET); `fairlead "
+                "explain` and `fairlead doctor` do without",
+            ) from error
         except BaseException:
             self.end()
             raise
@@ -109,8 +116,8 @@ class Trace:
                 context.run(script(family, meant, ending))
         except Failed as error:
             if "File exists" in error.message:
-                raise Unavailable(
-                    "packets are being followed already", hint="wait for the other `trace` to end"
+                raise Conflict(
+                    "another fairlead of this host follows packets", hint="wait for it to end"
                 ) from error
             raise
 

@@ -32,7 +32,7 @@ REFUSED = {
     errno.ENETUNREACH: "there is no route",
     errno.EHOSTUNREACH: "there is no route, or nothing is forwarded",
     errno.EXDEV: "answers to it would leave by another interface (net.ipv4.conf.*.rp_filter)",
-    errno.EINVAL: "an address of it makes no sense there",
+    errno.EINVAL: "a blackhole route takes it, or an address of it makes no sense there",
     errno.EACCES: "a route forbids it",
 }
 LISTENS = {"tcp": "0A", "udp": "07"}

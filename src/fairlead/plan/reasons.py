@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+STRANGERS = "forwarding was off before us: strangers do not pass because of us"
 IPTABLES = (
     ("FORWARD", "-USER", "rules of the user's come first"),
     ("FORWARD", "-STAGE-1", "networks are closed to each other"),
@@ -94,11 +95,21 @@ NFTABLES = (
     ("c_leave", "", "nothing of an encrypted network leaves in the clear"),
     ("c_seal", "reqid", "it is about to be encrypted, by a key of ours"),
     ("c_seal", "drop", "nothing of an encrypted network leaves in the clear"),
+    ("c_prerouting", "s_guarded", "what comes from there is judged: the network has antispoof"),
+    ("c_judge", "accept", "it speaks for its own address: the network has antispoof"),
+    ("c_judge", "drop", "it speaks for an address that is not its own, and the network has "
+     "antispoof"),
+    ("c_between", "established", "answers to the host come back"),
+    ("c_between", "s_access_led", "ports that the host publishes are for that network as well"),
+    ("c_between", "drop", "the host has a way into the network there, which is nobody else's"),
+    ("c_near", "established", "answers to the host come back"),
+    ("c_near", "drop", "the host's address on a network that spans hosts is for that network"),
+    ("c_back", "", "who is led back to his own network is answered by way of the host"),
     ("c_forward", "m_from", "some networks judge what leaves them"),
     ("c_forward", "m_to", "each network judges what enters it"),
     ("c_forward", "accept", "containers may reach the outside"),
     ("c_forward", "invalid", "what belongs to no connection would leave untranslated"),
-    ("c_forward", "drop", "forwarding was off before us: strangers do not pass because of us"),
+    ("c_forward", "drop", STRANGERS),
     ("c_dnat", "fe80", "a neighbour asks from such an address; no container could answer it"),
     ("c_dnat", "s_ways", "what a container sends to a published port of the host the proxy takes"),
     ("c_dnat", "dnat", "published ports"),

@@ -87,12 +87,12 @@ def _lost(found: Ending, way: Way) -> Outcome:
 
 def heard(world: World, flow: Flow, reached: End, listeners: Iterable[Listener]) -> Outcome:
     """Whether somebody listens where it came to."""
-    mine = [each for each in listeners if each.port == flow.port]
+    mine = sorted({each.address for each in listeners if each.port == flow.port}, key=str)
     what = f"{flow.port}/{flow.protocol}"
-    if any(each.hears(flow.destination) for each in mine):
+    if any(Listener(address, flow.port).hears(flow.destination) for address in mine):
         return Outcome(Answer.OPEN, f"{reached.name} listens on {what}")
-    if mine:
-        where = ", ".join(sorted({joined(each.address, each.port) for each in mine}))
+    if mine and not any(published(world, flow.protocol, flow.port) if reached.host else ()):
+        where = ", ".join(joined(address, flow.port) for address in mine)
         why = f"{reached.name} listens on {what} at {where} only"
         return Outcome(Answer.CLOSED, why, LET_IT_LISTEN)
     why = f"nobody listens on {what} in {reached.name}"
@@ -116,6 +116,17 @@ def _unpublished(world: World, flow: Flow, why: str) -> Outcome:
         f"{why}, and no container publishes it",
         f"publish it, `-p {flow.port}:80` or `fairlead port add CONTAINER {flow.port}:80`",
     )
+
+
+def beyond(world: World, flow: Flow, past: str) -> Outcome:
+    """What is to be said of a packet that no rule of this host sees, for somebody not here."""
+    there = next((p for p in world.peers.values() for a in p.addresses if a.ip == flow.destination
+                  ), None)  # fmt: skip
+    if there is None:
+        why = f"it goes by {past}, and nobody here has {flow.destination}"
+        return Outcome(Answer.LEAVES, why, "look where that address is")
+    why = f"it goes by {past} to {there.name or flow.destination} on host {there.host}"
+    return Outcome(Answer.LEAVES, why, "trace it there: this host is not what closes it")
 
 
 def expected(

@@ -45,7 +45,7 @@ TODO = {
     "the network leads to the destinations on the list": (
         "put the destination on the list: `-o fairlead.egress` when the network is made"
     ),
-    "forwarding was off before us: strangers do not pass because of us": (
+    reasons.STRANGERS: (
         "start the daemon with --ip-forward-no-drop, or accept them in a rule of yours"
     ),
     "what belongs to no connection would leave untranslated": (
@@ -87,7 +87,11 @@ class Rulebook:
         theirs = self._chains.get(where)
         if theirs is not None:
             return Author.YOURS if theirs else Author.OURS
-        mine = (sight.family, sight.table) in self._tables or (*where, sight.rule) in self._rules
+        mine = (
+            (sight.family, sight.table) in self._tables
+            or (*where, sight.rule) in self._rules
+            or (not sight.rule and ("policy", *where) in self._wanted)
+        )
         return Author.OURS if mine else Author.FOREIGN
 
     def reason(self, sight: Sight) -> str:
@@ -97,11 +101,17 @@ class Rulebook:
                 return "yours: fairlead only made the chain"
             case Author.FOREIGN:
                 return "not fairlead's"
+        return self._why(sight, own=True)
+
+    def _why(self, sight: Sight, own: bool = False) -> str:
+        """Why a rule of ours is there; `own`: with what only that network or port is for."""
+        if not sight.rule:
+            return reasons.STRANGERS
         if (sight.family, sight.table) not in self._tables:
             return reasons.of_iptables(f"{sight.table} {sight.chain}", sight.rule)
         key = ("nft-chain", sight.family, sight.table, sight.chain)
         chain = self._wanted.get(key)
-        listed = sight.chain.startswith(("c_callers_", "c_egress_"))
+        listed = own and sight.chain.startswith(("c_callers_", "c_egress_"))
         if listed and sight.rule == "drop" and isinstance(chain, NftChain):
             return reason(self._world, chain, self._owners.get(key, ""))
         return reasons.of_nftables(sight.chain, sight.rule)
@@ -110,10 +120,7 @@ class Rulebook:
         """What to do about a rule, or a chain's policy, that closes."""
         if self.author(sight) is not Author.OURS:
             return _move(sight)
-        why = reasons.of_nftables(sight.chain, sight.rule)
-        if (sight.family, sight.table) not in self._tables:
-            why = reasons.of_iptables(f"{sight.table} {sight.chain}", sight.rule)
-        return TODO.get(why, ASK_EXPLAIN)
+        return TODO.get(self._why(sight), ASK_EXPLAIN)
 
 
 def _move(sight: Sight) -> str:

@@ -15,6 +15,10 @@ SAYS = frozenset({Verdict.JUMP, Verdict.GOTO, Verdict.ACCEPT, Verdict.DROP, Verd
 ENDS = frozenset({Verdict.DROP, Verdict.QUEUE, Verdict.STOLEN})
 
 
+WORD = {Author.OURS: "rule", Author.YOURS: "yours", Author.FOREIGN: "foreign"}
+PREFIX = {Author.OURS: "because ", Author.YOURS: "", Author.FOREIGN: ""}
+
+
 class Fate(StrEnum):
     """Where a packet ended, as far as rules and routes have a say."""
 
@@ -39,22 +43,28 @@ class Ending:
 
 def ending(sights: Sequence[Sight]) -> Ending:
     """How the way of one packet ended."""
-    flow: Flow | None = None
-    reached: Sight | None = None
+    # What the packet looks like, and its links, are told once for each hook.
+    seen: Sight | None = None
+    reached: Ending | None = None
     for sight in sights:
-        flow = sight.flow or flow
-        if sight.table == PROBE_TABLE:
-            if sight.chain in (DELIVERED, LEAVING):
-                reached = sight
-        elif sight.verdict in ENDS:
+        seen = sight if sight.flow is not None else seen
+        flow = seen.flow if seen is not None else None
+        links = (seen.came_by, seen.goes_by) if seen is not None else ("", "")
+        if sight.table != PROBE_TABLE and sight.verdict in ENDS:
             fate = Fate.DROPPED if sight.verdict is Verdict.DROP else Fate.TAKEN
-            return Ending(fate, sight, flow, sight.goes_by)
-    if reached is None:
-        last = sights[-1] if sights else None
-        return Ending(Fate.LOST if sights else Fate.UNSEEN, last, flow)
-    if reached.chain == DELIVERED:
-        return Ending(Fate.DELIVERED, reached, flow, reached.came_by)
-    return Ending(Fate.LEFT, reached, flow, reached.goes_by)
+            return Ending(fate, sight, flow, links[1])
+        if sight.table == PROBE_TABLE and sight.chain == DELIVERED:
+            reached = Ending(Fate.DELIVERED, sight, flow, links[0])
+        # Of a packet that a bridge then takes further, the way by the bridge is of interest.
+        elif (sight.table, sight.chain) == (PROBE_TABLE, LEAVING) and (
+            reached is None or sight.family != "bridge"
+        ):
+            reached = Ending(Fate.LEFT, sight, flow, links[1])
+    if reached is not None:
+        return reached
+    if seen is None:
+        return Ending(Fate.UNSEEN)
+    return Ending(Fate.LOST, sights[-1], seen.flow, seen.came_by)
 
 
 def is_over(sights: Iterable[Sight]) -> bool:
@@ -72,28 +82,32 @@ def grouped(sights: Iterable[Sight]) -> Mapping[int, list[Sight]]:
     return found
 
 
-def hops(sights: Iterable[Sight], rules: Rulebook, flow: Flow) -> Iterator[str]:
-    """Each rule that had a say, why it is there, and what the packet became."""
+def hops(
+    sights: Iterable[Sight], rules: Rulebook, flow: Flow, whole: bool = False
+) -> Iterator[str]:
+    """Each rule that had a say and why it is there, and what the packet became.
+
+    Without `whole` only what decided; of strangers' rules everything.
+    """
     for sight in sights:
         if sight.flow is not None and _moved(sight.flow, flow):
             yield from _becomes(flow, sight.flow)
             flow = sight.flow
         if sight.table == PROBE_TABLE or sight.verdict not in SAYS:
             continue
-        if sight.handle:
-            word = {Author.OURS: "rule", Author.YOURS: "yours", Author.FOREIGN: "foreign"}
-            yield f"  {word[rules.author(sight)]:<8}{sight.where}: {_words(sight)}"
-            yield (
-                f"          because {rules.reason(sight)}"
-                if _has_reason(rules, sight)
-                else (f"          {rules.reason(sight)}")
-            )
-        elif sight.verdict is Verdict.DROP:
-            yield f"  policy  {sight.where}: drops what it has no rule for"
+        author = rules.author(sight)
+        if not sight.handle:
+            if sight.verdict is Verdict.DROP:
+                yield f"  policy  {sight.where}: drops what it has no rule for"
+        elif whole or author is Author.FOREIGN or _decides(sight):
+            yield f"  {WORD[author]:<8}{sight.where}: {_words(sight)}"
+            yield f"          {PREFIX[author]}{rules.reason(sight)}"
 
 
-def _has_reason(rules: Rulebook, sight: Sight) -> bool:
-    return rules.author(sight) is Author.OURS
+def _decides(sight: Sight) -> bool:
+    """Whether a rule has the last word in its table, or spares a packet what comes after it."""
+    leads = sight.verdict in (Verdict.JUMP, Verdict.GOTO)
+    return not leads and sight.rule not in ("-j RETURN", "return")
 
 
 def _words(sight: Sight) -> str:
