@@ -24,6 +24,7 @@ from fairlead.api.api import NOUNS
 from fairlead.api.exec import Start
 from fairlead.api.network_json import Connect, Disconnect, NetworkCreate
 from fairlead.api.router import Route
+from fairlead.api.trace import Trace
 from fairlead.api.transfer import Credentials
 from fairlead.api.versions import NEWEST
 from fairlead.api.volumes import VolumeCreate
@@ -42,6 +43,7 @@ BODIES: dict[str, type] = {
     "POST /containers/{id}/exec": ExecConfig,
     "POST /exec/{id}/start": Start,
     "POST /auth": Credentials,
+    "POST /fairlead/trace": Trace,
 }
 TARS = ("PUT /containers/{id}/archive", "POST /images/load", "POST /images/create")
 # Read by what several handlers share.

@@ -61,6 +61,8 @@ def machine() -> Iterator[Machine]:
         ("fairlead stop ", ["web"]),
         ("fairlead start ", ["idle", "web"]),
         ("fairlead explain b", ["back", "bridge"]),
+        ("fairlead trace ", ["any", "host", "web"]),
+        ("fairlead trace host :80 --to ", ["web"]),
         ("fairlead volume rm ", ["shelf"]),
         ("fairlead exec web ", ["FILES"]),
         ("fairlead nosuch ", []),

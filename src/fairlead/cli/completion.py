@@ -60,8 +60,13 @@ OPTIONS: Mapping[str, Names] = {
     "--net": _networks,
     "--volumes-from": _containers,
     "--link": _running,
+    "--to": _running,
 }
 """Options whose values are names of something."""
+
+
+def _senders(daemon: Remote) -> Iterable[str]:
+    return ["any", "host", *_running(daemon)]
 
 
 def _arguments(path: Sequence[str], before: int) -> Names | None:
@@ -77,6 +82,8 @@ def _arguments(path: Sequence[str], before: int) -> Names | None:
         return _images if verb in ("inspect", "rm", *IMAGE) else None
     if verb in ("explain", "inspect"):
         return _anything
+    if verb == "trace":
+        return None if before else _senders
     if verb in CONTAINER:
         if verb == "exec" and before:
             return None

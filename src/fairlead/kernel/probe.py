@@ -18,7 +18,7 @@ import platform
 import socket
 import struct
 
-from fairlead.model.errors import Unsupported
+from fairlead.model.errors import Failed, Unsupported
 from fairlead.model.packet import Flow
 from fairlead.model.state import IPAddress
 
@@ -83,7 +83,7 @@ def _sum(raw: bytes) -> int:
 
 
 def send(raw: bytes, destination: IPAddress) -> None:
-    """As this host sends something itself, in the namespace that the thread is in."""
+    """As this host sends something itself, in the namespace that the thread is in. Raises Failed."""
     family = socket.AF_INET if destination.version == 4 else socket.AF_INET6
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
     with socket.socket(family, kind, socket.IPPROTO_RAW) as sock:
@@ -92,7 +92,7 @@ def send(raw: bytes, destination: IPAddress) -> None:
         except OSError as error:
             # A rule dropped it: that is what it is for. Which one, the trace says.
             if error.errno not in (errno.EPERM, errno.EACCES, errno.ENETUNREACH):
-                raise
+                raise Failed(f"a packet for {destination}: {error.strerror}") from error
 
 
 def receive(raw: bytes, link: str, to_mac: bytes, from_mac: bytes = STRANGER) -> None:

@@ -98,7 +98,7 @@ class Rulebook:
         """Why a rule is there, as `explain` says it."""
         match self.author(sight):
             case Author.YOURS:
-                return "yours: fairlead only made the chain"
+                return "fairlead only made the chain"
             case Author.FOREIGN:
                 return "not fairlead's"
         return self._why(sight, own=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fairlead.firewall.policy import FAMILY
 from fairlead.model.packet import Sight
 from fairlead.model.state import IPAddress
 from fairlead.model.world import World
 from fairlead.plan.trace.ends import Asked, End
 from fairlead.plan.trace.story import grouped
 
+FAMILIES = {4: "ip", 6: "ip6"}
 RATE = "limit rate 5/second burst 5 packets"
 HERE = "fib daddr type local"
 BEGINS = "tcp flags & (syn | ack) == syn"
@@ -38,7 +38,7 @@ def _matches(world: World, question: Asked) -> Iterator[str]:
     begins = f" {BEGINS}" if question.protocol == "tcp" else ""
     what = f"meta l4proto {question.protocol} th dport {question.port}{begins} {RATE}"
     sources, targets = (_addresses(world, end) for end in (question.source, question.target))
-    for version, family in FAMILY.items():
+    for version, family in FAMILIES.items():
         ends = []
         for way, found in (("saddr", sources), ("daddr", targets)):
             mine = [str(address) for address in found or () if address.version == version]
