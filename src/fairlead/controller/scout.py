@@ -16,7 +16,7 @@ from fairlead.model.packet import Flow, Way
 from fairlead.model.state import HOST, IPAddress
 from fairlead.model.world import World
 from fairlead.plan.trace.ends import Asked, End, holder, meeting, published
-from fairlead.plan.trace.outcome import Answer, Outcome
+from fairlead.plan.trace.outcome import Answer, Outcome, nobody
 
 FAR = {4: ip_address("203.0.113.1"), 6: ip_address("2001:db8::1")}
 """Addresses that are nobody's: what is for them leaves by the default route."""
@@ -134,17 +134,19 @@ class Scout:
             return Start(source, target, flow, ended=Outcome(Answer.CLOSED, why, self._out(source)))
         start = Start(source, target, flow, said=(f"  goes    by {_by(way)} of {source.name}",))
         if way.local or where is None:
-            return replace(start, past=f"{source.name} itself")
+            return replace(start, target=End(source.box, to), past=f"{source.name} itself")
         net = self._world.networks[where.network]
         name = f"network {net.name}"
         start = replace(start, said=(f"{start.said[0]}, which is on {name}",))
         if not net.ifname:
             passes = f"  passes  none of this host's rules: {name} is of driver {net.driver}"
-            return replace(start, said=(*start.said, passes), past=name)
+            there = holder(self._world, to)
+            here = there is not None and there.network == net.id
+            target = target if here else End(None, to)
+            return replace(start, target=target, said=(*start.said, passes), past=name)
         mac = self._next(net, way, to)
         if not mac:
-            why = f"nobody has {way.via or to} on {name}"
-            return replace(start, ended=Outcome(Answer.CLOSED, why, "look at `ps` for its address"))
+            return replace(start, ended=nobody(way.via or to, net))
         return replace(start, by=where.ifname, macs=(mac, where.mac))
 
     def _endpoint(self, source: End, way: Way) -> Endpoint | None:

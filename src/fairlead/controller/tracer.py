@@ -24,8 +24,8 @@ from fairlead.model.packet import Flow, Sight, Way, joined
 from fairlead.model.state import HOST
 from fairlead.model.world import World
 from fairlead.plan.trace import story
-from fairlead.plan.trace.ends import Asked, End, asked, covers, holder, published
-from fairlead.plan.trace.outcome import Outcome, beyond, expected, outcome
+from fairlead.plan.trace.ends import Asked, End, asked, covers, published
+from fairlead.plan.trace.outcome import Outcome, beyond, expected, outcome, reached_by
 from fairlead.plan.trace.rulebook import Rulebook
 from fairlead.plan.trace.story import Ending, Fate
 from fairlead.plan.trace.watching import meant as matches
@@ -148,8 +148,8 @@ class Tracer:
         if start.past:
             found = Ending(Fate.LEFT, None, start.flow)
         flow = found.flow or start.flow
-        reached = self._reached(world, found, flow)
-        if start.past and reached is None:
+        reached = start.target if start.past else reached_by(world, found, flow)
+        if start.past and reached is not None and reached.box is None:
             said = beyond(world, flow, start.past)
             return Report((*lines, *said.lines()), said)
         tracing, way, heard = self._committer.kernel.tracing(), Way(), []
@@ -167,15 +167,6 @@ class Tracer:
             to = f", for {reached.name}" if reached is not None else ""
             lines = (*lines, f"  leaves  by {found.link}{to}")
         return Report((*lines, *said.lines()), said)
-
-    def _reached(self, world: World, found: Ending, flow: Flow) -> End | None:
-        """Who has the address that a packet came to."""
-        if found.fate is Fate.DELIVERED:
-            return End(host=True)
-        if found.fate is not Fate.LEFT:
-            return None
-        there = holder(world, flow.destination)
-        return End(world.sandboxes[there.sandbox], flow.destination) if there else None
 
     # What is really sent
 

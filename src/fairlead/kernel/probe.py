@@ -83,7 +83,7 @@ def _sum(raw: bytes) -> int:
 
 
 def send(raw: bytes, destination: IPAddress) -> None:
-    """As this host sends something itself, in the namespace that the thread is in. Raises Failed."""
+    """As this host sends something itself, from the thread's namespace. Raises Failed."""
     family = socket.AF_INET if destination.version == 4 else socket.AF_INET6
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
     with socket.socket(family, kind, socket.IPPROTO_RAW) as sock:

@@ -11,13 +11,22 @@ from fairlead.model.packet import Flow, Listener, Way
 from fairlead.model.peer import Peer
 from fairlead.model.world import Change
 from fairlead.plan.trace.ends import End, asked, published
-from fairlead.plan.trace.outcome import Answer, Outcome, beyond, expected, heard, outcome
+from fairlead.plan.trace.outcome import (
+    Answer,
+    Outcome,
+    beyond,
+    expected,
+    heard,
+    outcome,
+    reached_by,
+)
 from fairlead.plan.trace.story import ending
 from fairlead.plan.trace.watching import meant
 from tests.plan.trace.scene import (
     BEGUN,
     CLOSED,
     FLOW,
+    FRONT,
     HEARD,
     LED,
     LEFT,
@@ -113,6 +122,24 @@ def test_it_leaves_the_host() -> None:
     assert said(HEARD, reached=HERE).answer == Answer.CLOSED
 
 
+@pytest.mark.parametrize(
+    ("link", "name"), [(FRONT.ifname, "web"), ("vethe1", "web"), ("eth0", None), ("br-f", None)]
+)
+def test_who_is_reached(link: str, name: str | None) -> None:
+    """Whoever has the address, if the packet left by his network and not by another way."""
+    found = reached_by(WORLD, replace(ending([BEGUN, LEFT]), link=link), LED)
+    assert (found.name if found is not None else None) == name
+
+
+def test_nobody_is_reached() -> None:
+    """Of our own network we know who is on it."""
+    left = replace(LEFT, goes_by=FRONT.ifname)
+    found = said(replace(left, flow=replace(LED, destination=ip_address("10.1.0.9"))))
+    assert (found.answer, found.why) == (Answer.CLOSED, "nobody has 10.1.0.9 on network front")
+    assert reached_by(WORLD, ending([BEGUN, HEARD]), FLOW) == HERE
+    assert reached_by(WORLD, ending([BEGUN]), LED) is None
+
+
 def test_it_goes_where_no_rule_is() -> None:
     """To a container on another host that is known, or to somebody who is not."""
     there = ip_address("10.1.0.9")
@@ -121,7 +148,9 @@ def test_it_goes_where_no_rule_is() -> None:
     world = WORLD.after(Change(put=(peer,)))
     assert "to far on host 192.0.2.9" in beyond(world, LED, "network front").why
     flow = replace(LED, destination=there)
-    assert "nobody here has 10.1.0.9" in beyond(world, flow, "network front").why
+    assert (
+        "where nobody that fairlead knows has 10.1.0.9" in beyond(world, flow, "network front").why
+    )
 
 
 def test_what_is_expected() -> None:

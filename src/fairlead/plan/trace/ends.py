@@ -99,9 +99,7 @@ def end(world: World, text: str) -> End:
     except ValueError:
         return _named(world, text)
     if getattr(address, "scope_id", None) is not None:
-        raise Invalid(
-            f"{address.compressed!r} is an address of one link", hint="leave out the zone"
-        )
+        raise Invalid(f"{text!r} is an address of one link", hint="leave out the zone")
     found = holder(world, address)
     return End(world.sandboxes[found.sandbox], address) if found is not None else End(None, address)
 

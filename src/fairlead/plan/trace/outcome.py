@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fairlead.model.endpoint import Port
+from fairlead.model.network import Network
 from fairlead.model.packet import Flow, Listener, Way, joined
 from fairlead.model.sandbox import Sandbox
+from fairlead.model.state import IPAddress
 from fairlead.model.world import World
-from fairlead.plan.trace.ends import End, covers, published
+from fairlead.plan.trace.ends import End, covers, holder, published
 from fairlead.plan.trace.rulebook import Author, Rulebook
 from fairlead.plan.trace.story import Ending, Fate
 
@@ -68,9 +70,30 @@ def outcome(
         case Fate.LOST | Fate.UNSEEN:
             return _lost(found, way)
     if reached is None:
+        mine = (n for n in world.networks.values() if n.ifname == found.link and not n.adopted)
+        if net := next(mine, None):
+            return nobody(flow.destination, net)
         why = f"it leaves this host by {found.link}, and no rule here is in its way"
         return Outcome(Answer.LEAVES, why, "look there; this host is not what closes it")
     return heard(world, flow, reached, listeners)
+
+
+def nobody(address: IPAddress, net: Network) -> Outcome:
+    """What is to be said of a packet for an address that nobody has."""
+    why = f"nobody has {address} on network {net.name}"
+    return Outcome(Answer.CLOSED, why, f"`fairlead network inspect {net.name}` shows who has which")
+
+
+def reached_by(world: World, found: Ending, flow: Flow) -> End | None:
+    """Who has the address that a packet came to, if it is there by the link that it left by."""
+    if found.fate is Fate.DELIVERED:
+        return End(host=True)
+    there = holder(world, flow.destination) if found.fate is Fate.LEFT else None
+    if there is None:
+        return None
+    own = (e.inside for e in world.on_network(there.network) if world.sandboxes[e.sandbox].access)
+    links = (world.networks[there.network].ifname, there.ifname, *own)
+    return End(world.sandboxes[there.sandbox], flow.destination) if found.link in links else None
 
 
 def _lost(found: Ending, way: Way) -> Outcome:
@@ -123,7 +146,7 @@ def beyond(world: World, flow: Flow, past: str) -> Outcome:
     there = next((p for p in world.peers.values() for a in p.addresses if a.ip == flow.destination
                   ), None)  # fmt: skip
     if there is None:
-        why = f"it goes by {past}, and nobody here has {flow.destination}"
+        why = f"it goes by {past}, where nobody that fairlead knows has {flow.destination}"
         return Outcome(Answer.LEAVES, why, "look where that address is")
     why = f"it goes by {past} to {there.name or flow.destination} on host {there.host}"
     return Outcome(Answer.LEAVES, why, "trace it there: this host is not what closes it")
