@@ -1,4 +1,4 @@
-"""A kernel that lacks something else for each family of addresses is told so."""
+"""What a kernel lacks is named: for encryption, and to follow packets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import pytest
 
 from fairlead.kernel.encryption import CannotEncrypt
 from fairlead.kernel.linux import LinuxKernel
+from fairlead.kernel.trace import everywhere
+from fairlead.model.errors import Unsupported
 from tests.contract.conftest import linux, private_host  # noqa: F401
 
 pytestmark = [pytest.mark.vm("uml"), pytest.mark.root]
@@ -19,3 +21,13 @@ def test_what_is_missing_is_named(linux: LinuxKernel, version: int, lacks: str) 
     assert "\n" not in caught.value.message
     assert "--opt encrypted" in caught.value.hint
     assert caught.value.status == 501
+
+
+def test_packets_cannot_be_followed(linux: LinuxKernel) -> None:  # noqa: F811
+    """Without nf_tables nobody tells which rules a packet meets; what does without is named."""
+    trace = linux.tracing().trace()
+    with pytest.raises(Unsupported, match="packets cannot be followed") as caught:
+        trace.begin(everywhere("tcp dport 80"))
+    assert "\n" not in caught.value.message
+    assert "CONFIG_NF_TABLES" in caught.value.hint
+    assert "fairlead doctor" in caught.value.hint

@@ -28,13 +28,14 @@ from fairlead.plan.trace.ends import Asked, End, asked, covers, published
 from fairlead.plan.trace.outcome import Outcome, beyond, expected, outcome, reached_by
 from fairlead.plan.trace.rulebook import Rulebook
 from fairlead.plan.trace.story import Ending, Fate
+from fairlead.plan.trace.watching import all_told, packets
 from fairlead.plan.trace.watching import meant as matches
-from fairlead.plan.trace.watching import packets
 
 PATIENCE_SECONDS = 1.0
-"""How long a probe may take to be seen at its end, on a busy machine."""
+"""How long a probe may take to be seen at its end, on a busy machine; the kernel's own drops are
+told by nobody."""
 QUIET_SECONDS = 0.2
-"""After so long nothing more is told of a packet."""
+"""After so long nothing more is expected of a packet that somebody sent."""
 EPHEMERAL = 32768
 PROXY = "the proxy"
 
@@ -85,9 +86,11 @@ class Tracer:
                 yield Report((f"watching for {question}, for {seconds} s",))
                 seen, until = 0, time.monotonic() + seconds
                 while (left := until - time.monotonic()) > 0:
-                    for packet in packets(await self._read(trace, left)):
+                    told = await self._read(trace, left, QUIET_SECONDS, all_told)
+                    for flow, packet in packets(told).items():
                         seen += 1
-                        yield await self._told(world, rules, question, packet, whole)
+                        first = Start(question.source, question.target, flow, packet[0].came_by)
+                        yield await self._told(world, rules, first, packet, whole)
                 yield Report((_counted(seen),))
 
     # One probe
@@ -120,7 +123,7 @@ class Tracer:
                 )
             else:
                 await self._on_thread(lambda: tracing.send(start.flow, secret))
-            return await self._read(trace, PATIENCE_SECONDS, story.is_over)
+            return await self._read(trace, PATIENCE_SECONDS, PATIENCE_SECONDS, story.is_over)
 
     async def _proxied(self, world: World, found: Ending, start: Start) -> Start | None:
         """The way from this host to a container, where the proxy has the published port."""
@@ -174,19 +177,16 @@ class Tracer:
         self,
         world: World,
         rules: Rulebook,
-        question: Asked,
+        start: Start,
         sights: Sequence[Sight],
         whole: bool,
     ) -> Report:
         """One packet that somebody sent."""
-        flow = next(s.flow for s in sights if s.flow is not None)
-        by = sights[0].came_by
-        seen = Start(question.source, question.target, flow, by)
-        came = (f"  comes   by {by}",) if by else ()
-        lines = (str(flow), *came, *story.hops(sights, rules, flow, whole))
-        behind = await self._proxied(world, story.ending(sights), seen)
+        came = (f"  comes   by {start.by}",) if start.by else ()
+        lines = (str(start.flow), *came, *story.hops(sights, rules, start.flow, whole))
+        behind = await self._proxied(world, story.ending(sights), start)
         if behind is None:
-            return await self._last(world, rules, seen, lines, sights)
+            return await self._last(world, rules, start, lines, sights)
         return await self._last(world, rules, replace(behind, past=PROXY), (*lines, _taken(behind)))
 
     # Beneath
@@ -201,13 +201,14 @@ class Tracer:
         self,
         trace: Trace,
         seconds: float,
-        over: Callable[[list[Sight]], bool] = lambda found: False,
+        quiet_seconds: float,
+        over: Callable[[list[Sight]], bool],
     ) -> list[Sight]:
         """What is told until it is over, or until nothing comes for a while after something."""
         found: list[Sight] = []
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if not await _readable(trace, min(left, QUIET_SECONDS) if found else left):
+            if not await _readable(trace, min(left, quiet_seconds) if found else left):
                 return found
             found += await self._on_thread(trace.read)
             if over(found):

@@ -96,10 +96,11 @@ def send(raw: bytes, destination: IPAddress) -> None:
 
 
 def receive(raw: bytes, link: str, to_mac: bytes, from_mac: bytes = STRANGER) -> None:
-    """As if a link of this namespace had received it. Raises Unsupported."""
+    """As if a link of this namespace had received it. Raises Unsupported, OSError without it."""
     frame = to_mac + from_mac + ETHERNET[raw[0] >> 4] + raw
+    index = socket.if_nametoindex(link)
     try:
-        program = _load(socket.if_nametoindex(link))
+        program = _load(index)
         try:
             _run(program, frame)
         finally:

@@ -65,7 +65,7 @@ def script(family: str, meant: Meant, ending: str = "") -> str:
 
 
 class Trace:
-    """What is told of packets that are followed, from `with` to the end of its block."""
+    """What is told of packets that are followed, from `begin` to `end`."""
 
     def __init__(self, rules: Rules, netfilter: Socket) -> None:
         self._rules = rules
@@ -83,20 +83,8 @@ class Trace:
 
     def begin(self, meant: Meant, ending: str = "") -> None:
         """Follow packets from now on. Raises Unsupported, Conflict."""
-        if not self._rules.are_told_of():
-            raise Unsupported(
-                "packets cannot be followed through the older iptables",
-                hint="`update-alternatives --set iptables /usr/sbin/iptables-nft` changes to the "
-                "newer one, or `fairlead daemon --firewall-backend nftables` needs neither",
-            )
         try:
-            self._socket = listen(NETLINK_NETFILTER, (NFNLGRP_NFTRACE,), (NFT_MSG_TRACE,))
-            self._make("inet", meant, ending)
-            try:
-                self._make("bridge", meant, ending)
-            except Failed:
-                # A kernel that cannot judge frames has no rules for them that one could meet.
-                return
+            self._open(meant, ending)
         except (Lacking, OSError) as error:
             self.end()
             raise Unsupported(
@@ -107,6 +95,21 @@ class Trace:
         except BaseException:
             self.end()
             raise
+
+    def _open(self, meant: Meant, ending: str) -> None:
+        self._socket = listen(NETLINK_NETFILTER, (NFNLGRP_NFTRACE,), (NFT_MSG_TRACE,))
+        self._make("inet", meant, ending)
+        if not self._rules.are_told_of():
+            raise Unsupported(
+                "packets cannot be followed through the older iptables",
+                hint="`update-alternatives --set iptables /usr/sbin/iptables-nft` changes to the "
+                "newer one; `fairlead daemon --firewall-backend nftables` needs neither",
+            )
+        try:
+            self._make("bridge", meant, ending)
+        except Failed:
+            # A kernel that cannot judge frames has no rules for them that one could meet.
+            return
 
     def _make(self, family: str, meant: Meant, ending: str) -> None:
         context = Context()

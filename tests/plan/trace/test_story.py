@@ -12,7 +12,7 @@ from fairlead.model.packet import PROBE_TABLE, Sight, Verdict
 from fairlead.plan import reasons
 from fairlead.plan.trace.rulebook import TODO, Author
 from fairlead.plan.trace.story import Fate, ending, grouped, hops, is_over
-from fairlead.plan.trace.watching import packets
+from fairlead.plan.trace.watching import all_told, packets
 from tests.plan.trace.scene import BEGUN, CLOSED, FLOW, HEARD, LED, LEFT, LISTED, RULES, sight
 
 JUMP = sight("ip filter FORWARD", "-j DOCKER-FORWARD", "jump", to="DOCKER-FORWARD")
@@ -31,6 +31,9 @@ POLICY = sight("ip filter INPUT", verdict="drop")
         ((BEGUN, HEARD), Fate.DELIVERED),
         ((BEGUN, JUMP, LEFT), Fate.LEFT),
         ((BEGUN, LEFT, HEARD), Fate.DELIVERED),
+        # By the loopback it comes back.
+        ((BEGUN, replace(LEFT, goes_by="lo")), Fate.LOST),
+        ((BEGUN, replace(LEFT, goes_by="lo"), HEARD), Fate.DELIVERED),
         ((BEGUN, JUMP, ISOLATED), Fate.DROPPED),
         ((BEGUN, LEFT, POLICY), Fate.DROPPED),
         ((BEGUN, sight("inet x y", "queue to 0", "queue")), Fate.TAKEN),
@@ -142,4 +145,6 @@ def test_packets_are_told_apart() -> None:
     other = replace(BEGUN, packet=4, flow=replace(FLOW, source_port=40001))
     told = [BEGUN, theirs, HEARD, again, other, replace(HEARD, packet=3)]
     assert set(grouped(told)) == {1, 3, 4}
-    assert [len(each) for each in packets(told)] == [4, 1]
+    assert [len(each) for each in packets(told).values()] == [4, 1]
+    assert not all_told(told)
+    assert all_told([*told, replace(HEARD, packet=4)])

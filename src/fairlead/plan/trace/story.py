@@ -10,6 +10,8 @@ from fairlead.model.packet import PROBE_TABLE, Flow, Sight, Verdict, joined
 from fairlead.plan.trace.rulebook import Author, Rulebook
 
 DELIVERED, LEAVING = "c_delivered", "c_leaving"
+LO = "lo"
+"""What leaves by it comes back by it."""
 SAYS = frozenset({Verdict.JUMP, Verdict.GOTO, Verdict.ACCEPT, Verdict.DROP, Verdict.RETURN,
                   Verdict.QUEUE, Verdict.STOLEN})  # fmt: skip
 ENDS = frozenset({Verdict.DROP, Verdict.QUEUE, Verdict.STOLEN})
@@ -60,7 +62,7 @@ def ending(sights: Sequence[Sight]) -> Ending:
             reached is None or sight.family != "bridge"
         ):
             reached = Ending(Fate.LEFT, sight, flow, links[1])
-    if reached is not None:
+    if reached is not None and (reached.fate, reached.link) != (Fate.LEFT, LO):
         return reached
     if seen is None:
         return Ending(Fate.UNSEEN)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fairlead.model.packet import Sight
+from fairlead.model.packet import Flow, Sight
 from fairlead.model.state import IPAddress
 from fairlead.model.world import World
 from fairlead.plan.trace.ends import Asked, End
-from fairlead.plan.trace.story import grouped
+from fairlead.plan.trace.story import grouped, is_over
 
 FAMILIES = {4: "ip", 6: "ip6"}
 RATE = "limit rate 5/second burst 5 packets"
@@ -60,10 +60,19 @@ def _addresses(world: World, end: End) -> list[IPAddress] | None:
     return [a.ip for e in world.in_sandbox(end.box.id) for a in e.addresses]
 
 
-def packets(sights: Sequence[Sight]) -> list[list[Sight]]:
-    """What was told, packet by packet; one that passed the loopback is one and not two."""
-    found: dict[object, list[Sight]] = {}
+def packets(sights: Sequence[Sight]) -> dict[Flow, list[Sight]]:
+    """What was told, packet by packet; one that passed the loopback is one and not two.
+
+    One of which not even the ends are told (they are behind headers of IPv6) is passed over.
+    """
+    found: dict[Flow, list[Sight]] = {}
     for told in grouped(sights).values():
         first = next((s.flow for s in told if s.flow is not None), None)
-        found.setdefault(first or told[0].packet, []).extend(told)
-    return list(found.values())
+        if first is not None:
+            found.setdefault(first, []).extend(told)
+    return found
+
+
+def all_told(sights: Sequence[Sight]) -> bool:
+    """Whether of none of the packets more is to come."""
+    return all(map(is_over, packets(sights).values()))
