@@ -67,7 +67,7 @@ class Tracer:
         world = self._world()
         question = asked(world, source, target)
         start = await self._on_thread(lambda: self._scout(world).start(question))
-        rules = self._rules(world)
+        rules = await self._on_thread(lambda: self._rules(world))
         async with self._turn():
             return await self._leg(world, rules, start, whole)
 
@@ -77,7 +77,7 @@ class Tracer:
         """What becomes of packets that are really sent; before that, of a probe."""
         world = self._world()
         question = asked(world, source, target, watched=True)
-        rules = self._rules(world)
+        rules = await self._on_thread(lambda: self._rules(world))
         async with self._turn():
             if not question.source.anybody:
                 start = await self._on_thread(lambda: self._scout(world).start(question))
