@@ -43,6 +43,7 @@ def lan(request: pytest.FixtureRequest) -> Iterator[Lan]:
         listed = f"--network name=front,driver-opt=fairlead.publish_from={FEW}"
         made.serve("few", "tcp:80", f"{listed} -p 8085:80")
         made.tools("db", "--network back")
+        made.run("side", "--network container:web")
         yield made
 
 
@@ -85,6 +86,7 @@ def test_why_a_port_is_open_or_closed(lan: Lan) -> None:
         said, verdict = traced(lan, source, ":8080")
         assert (last(said), verdict) == ("open: web listens on 80/tcp", "open")
         assert "proxy   takes it, and asks web at " in said
+    assert last(traced(lan, "few", "side:80")[0]) == "open: web listens on 80/tcp"
     assert last(traced(lan, "few", "web:80/udp")[0]) == "open: web listens on 80/udp"
     assert last(traced(lan, "web", f"{out}:7")[0]).startswith("leaves: it leaves this host by eth0")
 

@@ -64,7 +64,10 @@ async def _lines(first: Report, reports: AsyncGenerator[Report, None]) -> AsyncI
 
 
 def _known(call: Call, ref: str) -> str:
-    """The id of a container by any of its names; whatever else is said stays. Raises Conflict."""
+    """Whose network a container is in, by any name of its; whatever else is said stays.
+
+    Raises Conflict.
+    """
     world = call.controller.world
     if any(ref in (box.name, box.container, box.id) for box in world.sandboxes.values()):
         return ref
@@ -72,12 +75,13 @@ def _known(call: Call, ref: str) -> str:
         found = call.engine.containers.find(ref) if ref else None
     except (NotFound, Invalid):
         return ref
-    if found is None or any(b.container == found.id for b in world.sandboxes.values()):
-        return found.id if found is not None else ref
-    raise Conflict(
-        f"container {found.name} has no network of its own now",
-        hint="start it; one that shares another's network is asked for by that one's name",
-    )
+    if found is None:
+        return ref
+    if found.record.shares in world.sandboxes:
+        return str(found.record.shares)
+    if any(box.container == found.id for box in world.sandboxes.values()):
+        return found.id
+    raise Conflict(f"container {found.name} is on no network now", hint="start it")
 
 
 def routes() -> Iterator[Route[Serve]]:

@@ -70,8 +70,8 @@ def outcome(
         case Fate.LOST | Fate.UNSEEN:
             return _lost(found, way)
     if reached is None:
-        mine = (n for n in world.networks.values() if n.ifname == found.link and not n.adopted)
-        if net := next(mine, None):
+        mine = (n for n in world.networks.values() if n.ifname and not n.adopted)
+        if net := next((n for n in mine if n.ifname == found.link), None):
             return nobody(flow.destination, net)
         why = f"it leaves this host by {found.link}, and no rule here is in its way"
         return Outcome(Answer.LEAVES, why, "look there; this host is not what closes it")
