@@ -160,8 +160,10 @@ class Scout:
         found = holder(self._world, hop)
         if found is not None and found.network == net.id:
             return found.mac
-        # What is for the bridge itself is for the host.
-        return self._tracing.macs().get(net.ifname, "") if self._ours(End(None, hop)).host else ""
+        # What is for the bridge itself is for the host, which answers for members on other hosts.
+        afar = (a.ip for peer in self._world.afar(net.id).values() for a in peer.addresses)
+        mine = self._ours(End(None, hop)).host or hop in afar
+        return self._tracing.macs().get(net.ifname, "") if mine else ""
 
     def _any(self, source: End, version: int) -> IPAddress | None:
         assert source.box is not None

@@ -25,7 +25,7 @@ from fairlead.model.state import HOST
 from fairlead.model.world import World
 from fairlead.plan.trace import story
 from fairlead.plan.trace.ends import Asked, End, asked, covers, published
-from fairlead.plan.trace.outcome import Outcome, beyond, expected, outcome, reached_by
+from fairlead.plan.trace.outcome import Outcome, beyond, expected, leaves, outcome, reached_by
 from fairlead.plan.trace.rulebook import Rulebook
 from fairlead.plan.trace.story import Ending, Fate
 from fairlead.plan.trace.watching import all_told, packets
@@ -166,10 +166,8 @@ class Tracer:
                 lambda: tracing.way(HOST, flow.destination, flow.source, came)
             )
         said = outcome(world, rules, found, flow, reached, heard, way)
-        if found.fate is Fate.LEFT and not start.past:
-            to = f", for {reached.name}" if reached is not None else ""
-            lines = (*lines, f"  leaves  by {found.link}{to}")
-        return Report((*lines, *said.lines()), said)
+        left = () if start.past else leaves(world, found, flow, reached)
+        return Report((*lines, *left, *said.lines()), said)
 
     # What is really sent
 

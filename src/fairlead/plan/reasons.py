@@ -53,6 +53,8 @@ NFTABLES = (
     ("c_routed_pass", "s_routed", "what leaves or enters such a network is judged"),
     ("c_routed_pass", "established", "ports that the host publishes are for members as well"),
     ("c_routed_pass", "drop", "nobody else reaches members on other hosts by way of this one"),
+    ("c_routed_leave", "drop", "members reach nobody but members by way of this network"),
+    ("c_routed_enter", "drop", "nobody but members on other hosts gets into the network"),
     ("c_routed_leave", "s_routed_within", "members on one host reach each other"),
     ("c_routed_leave", "dnat", "ports that the host publishes are for members as well"),
     ("c_routed_leave", "accept", "members reach members on other hosts, from their own address"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from fairlead.model.errors import Invalid, NotFound
 from fairlead.model.packet import PROTOCOLS
+from fairlead.model.world import Change
 from fairlead.plan.trace.ends import (
     HIGHEST_PORT,
     End,
@@ -20,7 +22,8 @@ from fairlead.plan.trace.ends import (
     meeting,
     published,
 )
-from tests.plan.trace.scene import BOTH, DB, WEB, WORLD
+from tests.plan.trace.scene import BOTH, DB, FRONT, WEB, WORLD
+from tests.plan.trace.scene import end as end_
 
 
 @pytest.mark.parametrize(
@@ -105,6 +108,20 @@ def test_two_meet_on_the_network_that_they_share() -> None:
         where = meeting(WORLD, End(source) if source else End(host=True), BOTH)
         assert where is not None
         assert WORLD.networks[where.network].name == network
+
+
+def test_a_network_that_only_leads_out_is_not_shared() -> None:
+    """What somebody asked for is where containers meet; who is outside comes by the way out."""
+    out = [end_("o1", FRONT, WEB, "10.1.0.8"), end_("o2", FRONT, DB, "10.1.0.9")]
+    service = tuple(replace(e, service=True, order=5) for e in out)
+    world = WORLD.after(Change(put=service, drop=(WORLD.endpoints["e1"],)))
+    web, db = world.sandboxes[WEB.id], world.sandboxes[DB.id]
+    found = meeting(world, End(web), db)
+    assert found is not None
+    assert world.networks[found.network].name == "back"
+    found = meeting(world, End(host=True), web)
+    assert found is not None
+    assert found.service
 
 
 def test_a_published_port() -> None:

@@ -17,6 +17,7 @@ from fairlead.plan.trace.outcome import (
     beyond,
     expected,
     heard,
+    leaves,
     outcome,
     reached_by,
 )
@@ -123,12 +124,16 @@ def test_it_leaves_the_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("link", "name"), [(FRONT.ifname, "web"), ("vethe1", "web"), ("eth0", None), ("br-f", None)]
+    ("link", "name"),
+    [(FRONT.ifname, "web"), ("vethe1", "web"), ("vethe3", "web"), ("eth0", None), ("br-f", None)],
 )
 def test_who_is_reached(link: str, name: str | None) -> None:
     """Whoever has the address, if the packet left by his network and not by another way."""
-    found = reached_by(WORLD, replace(ending([BEGUN, LEFT]), link=link), LED)
+    left = replace(ending([BEGUN, LEFT]), link=link)
+    found = reached_by(WORLD, left, LED)
     assert (found.name if found is not None else None) == name
+    (line,) = leaves(WORLD, left, LED, found)
+    assert line == ("  leaves  for web on network front" if name else f"  leaves  by {link}")
 
 
 def test_nobody_is_reached() -> None:
@@ -147,6 +152,8 @@ def test_it_goes_where_no_rule_is() -> None:
     peer = replace(peer, addresses=(WORLD.endpoints["e1"].addresses[0],))
     world = WORLD.after(Change(put=(peer,)))
     assert "to far on host 192.0.2.9" in beyond(world, LED, "network front").why
+    left = outcome(world, RULES, ending([BEGUN, LEFT]), LED, None, (), Way())
+    assert left.why.startswith("it leaves this host by br-f to far on host 192.0.2.9")
     flow = replace(LED, destination=there)
     assert (
         "where nobody that fairlead knows has 10.1.0.9" in beyond(world, flow, "network front").why

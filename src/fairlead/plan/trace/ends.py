@@ -128,14 +128,17 @@ def holder(world: World, address: IPAddress) -> Endpoint | None:
 
 
 def meeting(world: World, source: End, target: Sandbox) -> Endpoint | None:
-    """Where a source finds a sandbox: on a network that both are on, else where it leads out."""
-    theirs = [e for e in world.in_sandbox(target.id) if e.addresses]
-    if source.box is not None:
-        mine = {e.network for e in world.in_sandbox(source.box.id)}
-        shared = [e for e in theirs if e.network in mine]
-        theirs = shared or theirs
+    """Where a source finds a sandbox: on a network that both are on, else where it leads out.
+
+    A network that nobody asked for, which only leads out, is none that two share.
+    """
+    theirs = [e for e in world.joined(target.id) if e.addresses]
     way_out = world.gateway(target.id) or world.gateway(target.id, 6)
-    return way_out if way_out in theirs else next(iter(theirs), None)
+    if source.box is not None:
+        mine = {e.network for e in world.joined(source.box.id)}
+        shared = [e for e in theirs if e.network in mine]
+        return next(iter(shared or theirs), way_out)
+    return way_out or next(iter(theirs), None)
 
 
 def published(world: World, protocol: str, port: int) -> Iterator[tuple[Sandbox, Port]]:

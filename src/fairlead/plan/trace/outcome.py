@@ -9,6 +9,7 @@ from enum import StrEnum
 from fairlead.model.endpoint import Port
 from fairlead.model.network import Network
 from fairlead.model.packet import Flow, Listener, Way, joined
+from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
 from fairlead.model.world import World
@@ -17,6 +18,8 @@ from fairlead.plan.trace.rulebook import Author, Rulebook
 from fairlead.plan.trace.story import Ending, Fate
 
 LOOK_AT_SERVER = "start the server there, or look at its log"
+LOOK_THERE = "look there; this host is not what closes it"
+TRACE_THERE = "trace it there; this host is not what closes it"
 LET_IT_LISTEN = "let the server listen on all addresses (0.0.0.0 or ::)"
 
 
@@ -73,8 +76,10 @@ def outcome(
         mine = (n for n in world.networks.values() if n.ifname and not n.adopted)
         if net := next((n for n in mine if n.ifname == found.link), None):
             return nobody(flow.destination, net)
-        why = f"it leaves this host by {found.link}, and no rule here is in its way"
-        return Outcome(Answer.LEAVES, why, "look there; this host is not what closes it")
+        there = _afar(world, flow.destination)
+        to = f" to {_called(there)}" if there is not None else ""
+        why = f"it leaves this host by {found.link}{to}, and no rule here is in its way"
+        return Outcome(Answer.LEAVES, why, TRACE_THERE if to else LOOK_THERE)
     return heard(world, flow, reached, listeners)
 
 
@@ -91,9 +96,22 @@ def reached_by(world: World, found: Ending, flow: Flow) -> End | None:
     there = holder(world, flow.destination) if found.fate is Fate.LEFT else None
     if there is None:
         return None
-    own = (e.inside for e in world.on_network(there.network) if world.sandboxes[e.sandbox].access)
-    links = (world.networks[there.network].ifname, there.ifname, *own)
+    # By the bridge, a port of it (of a copy any), or the host's own link to that network.
+    ends = world.on_network(there.network)
+    own = (e.inside if world.sandboxes[e.sandbox].access else e.ifname for e in ends)
+    links = (world.networks[there.network].ifname, *own)
     return End(world.sandboxes[there.sandbox], flow.destination) if found.link in links else None
+
+
+def leaves(world: World, found: Ending, flow: Flow, reached: End | None) -> Iterator[str]:
+    """By which link, or for whom, a packet left the host's rules."""
+    if found.fate is not Fate.LEFT:
+        return
+    there = holder(world, flow.destination) if reached is not None else None
+    if reached is None or there is None:
+        yield f"  leaves  by {found.link}"
+    else:
+        yield f"  leaves  for {reached.name} on network {world.networks[there.network].name}"
 
 
 def _lost(found: Ending, way: Way) -> Outcome:
@@ -143,13 +161,21 @@ def _unpublished(world: World, flow: Flow, why: str) -> Outcome:
 
 def beyond(world: World, flow: Flow, past: str) -> Outcome:
     """What is to be said of a packet that no rule of this host sees, for somebody not here."""
-    there = next((p for p in world.peers.values() for a in p.addresses if a.ip == flow.destination
-                  ), None)  # fmt: skip
+    there = _afar(world, flow.destination)
     if there is None:
         why = f"it goes by {past}, where nobody that fairlead knows has {flow.destination}"
         return Outcome(Answer.LEAVES, why, "look where that address is")
-    why = f"it goes by {past} to {there.name or flow.destination} on host {there.host}"
-    return Outcome(Answer.LEAVES, why, "trace it there: this host is not what closes it")
+    return Outcome(Answer.LEAVES, f"it goes by {past} to {_called(there)}", TRACE_THERE)
+
+
+def _afar(world: World, address: IPAddress) -> Peer | None:
+    """Who has an address on another host."""
+    peers = world.peers.values()
+    return next((p for p in peers if any(a.ip == address for a in p.addresses)), None)
+
+
+def _called(peer: Peer) -> str:
+    return f"{peer.name or peer.id[:12]} on host {peer.host}"
 
 
 def expected(

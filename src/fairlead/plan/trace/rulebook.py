@@ -23,6 +23,11 @@ TODO = {
     "the network is internal: nothing enters it": f"{JOIN}; or make it without --internal",
     "the network is internal: nothing leaves it": f"{JOIN}; or make it without --internal",
     "what is not published is closed from outside": PUBLISH,
+    "nobody but members on other hosts gets into the network": f"{JOIN}; or {PUBLISH}",
+    "the host has a way into the network there, which is nobody else's": JOIN,
+    "the host is no member of the network": (
+        "make the network with -o fairlead.host_access=true; or publish the port, `-p 8080:80`"
+    ),
     "a container's own address is closed from outside, published port or not": (
         "ask at the host's address, where the port is published"
     ),

@@ -91,7 +91,13 @@ def hops(
 
     Without `whole` only what decided; of strangers' rules everything.
     """
+    told: set[tuple[str, int, Verdict]] = set()
     for sight in sights:
+        # A bridge that does not know where to sends copies everywhere: one is told of.
+        here = (sight.where, sight.handle, sight.verdict)
+        if here in told:
+            continue
+        told.add(here)
         if sight.flow is not None and _moved(sight.flow, flow):
             yield from _becomes(flow, sight.flow)
             flow = sight.flow
