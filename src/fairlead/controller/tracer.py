@@ -7,6 +7,7 @@ What blocks happens on the kernel thread; while packets are waited for, it is fr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -206,11 +207,12 @@ class Tracer:
         found: list[Sight] = []
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if not await _readable(trace, min(left, quiet_seconds) if found else left):
-                return found
-            found += await self._on_thread(trace.read)
-            if over(found):
-                return found
+            await _readable(trace, min(left, quiet_seconds) if found else left)
+            # Looked at in any case: on a busy host the time may be up before anybody looked.
+            told = await self._on_thread(trace.read)
+            found += told
+            if not told or over(found):
+                break
         return found
 
     @asynccontextmanager
@@ -270,15 +272,13 @@ def _taken(behind: Start) -> str:
     return f"  proxy   takes it, and asks {who} at {where} from this host"
 
 
-async def _readable(trace: Trace, seconds: float) -> bool:
-    """Whether something is told of packets within a time."""
+async def _readable(trace: Trace, seconds: float) -> None:
+    """Wait until something is told of packets, for a time."""
     loop, came = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(trace.socket, came.set)
     try:
-        async with asyncio.timeout(seconds):
-            await came.wait()
-    except TimeoutError:
-        return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await came.wait()
     finally:
         loop.remove_reader(trace.socket)
-    return True
