@@ -19,6 +19,7 @@ from fairlead.controller import (
     want,
 )
 from fairlead.controller.commit import Committer
+from fairlead.controller.crier import Crier
 from fairlead.controller.doctor import Doctor
 from fairlead.controller.healing import Healer
 from fairlead.controller.join import Draw
@@ -55,6 +56,8 @@ class Controller(Sandboxes):
         self.leases = Leases(self)
         self.outside = self.leases
         self.committed.append(self.leases.heed)
+        self._crier = Crier(committer, self)
+        self.committed.append(self._crier.heed)
         self.doctor = Doctor(
             committer, self._lock, lambda: self.world, lambda: self.warnings, self._upstreams
         )
@@ -81,12 +84,14 @@ class Controller(Sandboxes):
             # Nobody may ever remove anything else that would take these along.
             self._reap_soon()
         self.unreached.look(self.world, self._committer.host)
+        self._crier.begin()
         self._resume()
         return begun.steps
 
     async def close(self) -> None:
         """Stop; what runs goes on running."""
         await self._hush()
+        await self._crier.close()
         await self.leases.close()
         await self.healer.close()
         await self._finish()

@@ -36,7 +36,7 @@ from fairlead.model.state import (
     State,
     Veth,
 )
-from fairlead.model.step import Step
+from fairlead.model.step import Announce, Step
 from fairlead.model.tunnel import Vxlan
 from fairlead.model.underlay import Dummy, Sublink, Vlan
 from fairlead.model.xfrm import XfrmBlock, XfrmDemand, XfrmPolicy, XfrmState
@@ -77,6 +77,10 @@ class FakeKernel:
         """Somebody else's namespaces, by the path where they are found."""
         self.links: dict[str, HostLink] = {}
         """Somebody else's interfaces on the host, by name."""
+        self.said: list[Announce] = []
+        """What links have said of their addresses."""
+        self.closed: set[str] = set()
+        """Ports of bridges that let nothing through yet."""
 
     def observe(self, scope: Scope) -> State:
         """What is there; settings only where asked for."""
@@ -169,6 +173,10 @@ class FakeKernel:
         link = next(iter(sorted(self.outside)), "")
         near = {host: link for host in hosts if link and host not in self.remote}
         return Ground(link, near, frozenset(self.outside))
+
+    def announce(self, items: Collection[Announce]) -> tuple[Announce, ...]:
+        self.said += (item for item in items if item.port not in self.closed)
+        return tuple(item for item in items if item.port in self.closed)
 
     def look(self, where: str) -> Place:
         if where.startswith("/"):

@@ -27,7 +27,7 @@ from fairlead.kernel import (
     sockets,
     underlay,
 )
-from fairlead.kernel.announce import announce
+from fairlead.kernel.announce import Crier, announce
 from fairlead.kernel.ears import Ears
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
@@ -87,8 +87,10 @@ class LinuxKernel:
         self._swept = False
         self._forgotten: set[ForgetFlows] = set()
         self._ears: Ears | None = None
+        self._crier = Crier(self.namespaces, self._host)
 
     def close(self) -> None:
+        self._crier.close()
         self._host.close()
         self._undertaker.close()
         self._netfilter.close()
@@ -166,6 +168,9 @@ class LinuxKernel:
 
     def ground(self, own: IPAddress, hosts: Collection[IPAddress]) -> Ground:
         return ground(self._host, own, hosts)
+
+    def announce(self, items: Collection[Announce]) -> tuple[Announce, ...]:
+        return self._crier.say(items)
 
     def look(self, where: str) -> Place:
         return adoption.look(self.namespaces, where)

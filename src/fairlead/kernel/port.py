@@ -11,7 +11,7 @@ from fairlead.kernel.tracing import Tracing
 from fairlead.model.facts import Exam, HostLink, Vitals
 from fairlead.model.ground import Ground
 from fairlead.model.state import IPAddress, IPNetwork, Key, Scope, State
-from fairlead.model.step import Step
+from fairlead.model.step import Announce, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,12 @@ class Kernel(Protocol):
 
     def ground(self, own: IPAddress, hosts: Collection[IPAddress]) -> Ground:
         """Which hosts share a segment with this one, whose address there is `own`."""
+
+    def announce(self, items: Collection[Announce]) -> tuple[Announce, ...]:
+        """Let links say once who has their addresses; those come back whom nobody hears yet.
+
+        What is gone by now is not spoken of. Raises OSError.
+        """
 
     def look(self, where: str) -> Place:
         """The namespace at an absolute path, or the one that is pinned under a name.

@@ -5,6 +5,7 @@ Only what carries our mark (`rtnetlink`) is ours; the rest is what the host has 
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Collection, Mapping
@@ -17,9 +18,11 @@ from fairlead.kernel.netlink import (
     attributes,
     number,
     string,
+    text,
     u32,
 )
 from fairlead.kernel.rtnetlink import (
+    BR_STATE_FORWARDING,
     IFA_ADDRESS,
     IFA_LOCAL,
     IFA_PROTO,
@@ -28,6 +31,7 @@ from fairlead.kernel.rtnetlink import (
     IFINFO,
     IFLA_ADDRESS,
     IFLA_BRPORT_MODE,
+    IFLA_BRPORT_STATE,
     IFLA_EXT_MASK,
     IFLA_GROUP,
     IFLA_IFALIAS,
@@ -35,6 +39,7 @@ from fairlead.kernel.rtnetlink import (
     IFLA_INFO_DATA,
     IFLA_INFO_KIND,
     IFLA_INFO_SLAVE_DATA,
+    IFLA_INFO_SLAVE_KIND,
     IFLA_LINK,
     IFLA_LINK_NETNSID,
     IFLA_LINKINFO,
@@ -117,6 +122,21 @@ def marked(netlink: Socket, alias: str) -> bool:
     # Of thousands hardly one has, so they are not taken apart before it is seen somewhere.
     there = (data for _, data in netlink.dump(RTM_GETLINK, body) if alias.encode() in data)
     return any(_link(data).alias == alias for data in there)
+
+
+def forwards(netlink: Socket, name: str) -> bool:
+    """Whether a bridge lets frames through this link; so does what is no port, or is gone."""
+    try:
+        data = netlink.ask(RTM_GETLINK, header() + text(IFLA_IFNAME, name))
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return True
+        raise
+    found = attributes(attributes(data, IFINFO.size).get(IFLA_LINKINFO, b""))
+    port = attributes(found.get(IFLA_INFO_SLAVE_DATA, b""))
+    forwarding = bytes([BR_STATE_FORWARDING])
+    is_port = string(found, IFLA_INFO_SLAVE_KIND) == "bridge"
+    return not is_port or port.get(IFLA_BRPORT_STATE, forwarding) == forwarding
 
 
 def _link(data: bytes) -> Link:

@@ -17,12 +17,17 @@ class ForgetFlows:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell those on a bridge who has an address now: they may remember somebody else."""
+    """Tell neighbours who has an address now: they may remember somebody else.
+
+    A bridge tells those on it, with the MAC of whoever it is. A link speaks for itself, with
+    its own (an empty `mac`), once its other end, a bridge's `port` on the host, is open.
+    """
 
     namespace: str
     link: str
     address: IPAddress
-    mac: str
+    mac: str = ""
+    port: str = ""
 
 
 Effect = ForgetFlows | Announce
