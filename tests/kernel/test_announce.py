@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import resource
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -11,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.kernel.announce import EVERYBODY
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.linux import LinuxKernel
 from fairlead.model.marks import Marks
-from fairlead.model.state import HOST, Bridge, Namespace, Scope
+from fairlead.model.state import HOST, Bridge, Namespace, Scope, Veth
 from fairlead.model.step import Announce, Step
 from tests.contract.conftest import private_host
 
@@ -64,6 +68,55 @@ def test_what_cannot_be_said_is_told(kernel: LinuxKernel) -> None:
     assert caught.value.code == errno.EMFILE
     assert str(ADDRESS) in caught.value.message
     assert caught.value.applied == (step,)
+
+
+CABLE = Veth("there", "br0", "sandbox", "eth0", "02:42:00:00:00:04", 1500)
+
+
+def wired(kernel: LinuxKernel) -> socket.socket:
+    """A sandbox on a bridge of the host; a socket that hears what comes to the bridge."""
+    bridge = Bridge(HOST, "br0", "02:42:00:00:00:02", 1500)
+    steps = [Step(None, item) for item in (Namespace("sandbox"), bridge, CABLE)]
+    kernel.apply(steps)
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+    sock.bind(("br0", 0x0806))
+    sock.settimeout(60)
+    return sock
+
+
+def test_a_link_speaks_for_itself(kernel: LinuxKernel) -> None:
+    """Once it can be heard: with its own MAC, to everybody, asking for its own address."""
+    said = Announce("sandbox", "eth0", ADDRESS, port="there")
+    with wired(kernel) as sock:
+        while kernel.announce([said]):
+            time.sleep(0.01)
+        frame = sock.recv(100)
+    mac = bytes.fromhex(CABLE.mac.replace(":", ""))
+    assert (frame[:6], frame[6:12], frame[20:22]) == (EVERYBODY, mac, b"\0\1")
+    assert frame[22:42] == mac + ADDRESS.packed + bytes(6) + ADDRESS.packed
+
+
+def test_a_port_that_is_closed(kernel: LinuxKernel) -> None:
+    """What nobody hears is not said, and comes back."""
+    said = Announce("sandbox", "eth0", ADDRESS, port="there")
+    with wired(kernel):
+        subprocess.run(["ip", "link", "set", "there", "down"], check=True)
+        assert kernel.announce([said]) == (said,)
+
+
+@pytest.mark.parametrize(
+    "where", [("elsewhere", "eth0"), ("sandbox", "eth1"), ("sandbox", "lo")], ids=str
+)
+def test_a_link_that_cannot_speak(kernel: LinuxKernel, where: tuple[str, str]) -> None:
+    """Is gone, or has no MAC: of those nothing is said, and nothing is wrong."""
+    with wired(kernel):
+        assert kernel.announce([Announce(*where, ADDRESS, port="gone")]) == ()
+
+
+def test_a_link_whose_word_fails(kernel: LinuxKernel) -> None:
+    """Is told of."""
+    with wired(kernel), no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        kernel.announce([Announce("sandbox", "eth0", ADDRESS)])
 
 
 @contextmanager

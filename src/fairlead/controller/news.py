@@ -4,6 +4,8 @@ A container that spoke with the last owner of an address keeps that one's MAC fo
 minute or more, and on these networks a new owner has another. So those on this host are
 told of everybody who comes, be it here or on another host. Where hosts route to each other
 it is the bridge that stands for those on other hosts.
+
+Once is enough, for nothing is lost on the way; a network that wants none has none.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from fairlead.controller import want
 from fairlead.controller.extent import Extent
 from fairlead.controller.want import Host
 from fairlead.driver import bridge, overlay
+from fairlead.model.advertising import advertising
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.network import Network, span
 from fairlead.model.peer import Peer
@@ -39,6 +42,8 @@ def _news(before: World, after: World, what: Extent, host: Host) -> Iterator[Ann
         came += [e for e in after.in_sandbox(box) if e.id not in before.endpoints]
     for who in came:
         net = after.networks.get(who.network)
+        if net is not None and not advertising(net.options).messages:
+            continue
         if net is not None and want.routed_here(after, net, host):
             mac = who.mac if isinstance(who, Endpoint) else bridge.mac(net)
             for address in who.addresses:
