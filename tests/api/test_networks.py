@@ -107,8 +107,8 @@ def test_labels_are_texts(lan: House) -> None:
         assert answer.status == 400
 
 
-def test_options_of_announcements_are_kept(lan: House) -> None:
-    """Docker 28's count and pace of announcements: taken, shown, and nothing more."""
+def test_options_of_announcements(lan: House) -> None:
+    """Docker 28's count and pace of announcements: shown as they were said, and checked."""
     options = {
         "com.docker.network.advertise_addr_nmsgs": "0",
         "com.docker.network.advertise_addr_ms": "200",
@@ -116,6 +116,10 @@ def test_options_of_announcements_are_kept(lan: House) -> None:
     made = lan.ask("POST", "/networks/create", {"Name": "quiet", "Options": options})
     assert made.status == 201
     assert lan.ask("GET", "/networks/quiet").json["Options"] == options
+    wrong = {"com.docker.network.advertise_addr_nmsgs": "4"}
+    refused = lan.ask("POST", "/networks/create", {"Name": "loud", "Options": wrong})
+    words = "com.docker.network.advertise_addr_nmsgs must be in the range 0 to 3"
+    assert (refused.status, refused.message) == (500, words)
 
 
 def test_inspect_may_be_verbose(lan: House) -> None:

@@ -25,6 +25,8 @@ from tests.underlay.words import (
 
 pytestmark = pytest.mark.root
 
+PACE = "com.docker.network.advertise_addr_ms"
+
 
 def links(machine: Machine) -> set[str]:
     """The interfaces of a machine."""
@@ -90,6 +92,33 @@ def test_ipv6_and_several_subnets(one: Daemon) -> None:
     assert pings(one, "ann", f"-6 {six}")
     assert pings(one, "bob", "203.0.113.77")
     assert inside(one, "ann", "cat /proc/sys/net/ipv6/conf/eth0/accept_ra") == "0\n"
+
+
+def test_a_new_owner_of_an_address(one: Daemon, other: Machine) -> None:
+    """Machines of the segment, and containers on the same parent, are told of the new MAC."""
+    six, old, new = "2001:db8:5::", "02:00:00:00:00:01", "02:00:00:00:00:02"
+    mine = ("192.0.2.140", f"{six}9")
+    choice = ("--ip", mine[0], "--ip6", mine[1], "--mac-address")
+
+    def known() -> list[str]:
+        tables = (other.run(["ip", "neigh"]).stdout, inside(one, "near", "ip neigh"))
+        rows = [line.split() for table in tables for line in table.splitlines()]
+        return [row[row.index("lladdr") + 1] for row in rows if row[0] in mine and "lladdr" in row]
+
+    create(one, "lan", "-o", f"{PACE}=100", "--ipv6", "--subnet", f"{six}/64")
+    run(one, "near", "lan")
+    other.run(["ip", "address", "add", f"{six}2/64", "dev", "eth0", "nodad"])
+    try:
+        run(one, "old", "lan", *choice, old)
+        for target in mine:
+            assert pings(one, "near", target)
+            assert host_pings(other, target)
+        one.docker("rm", "-f", "old")
+        assert known() == [old] * 4
+        run(one, "new", "lan", *choice, new)
+        eventually(lambda: known() == [new] * 4)
+    finally:
+        other.run(["ip", "address", "del", f"{six}2/64", "dev", "eth0"])
 
 
 def test_private_containers_do_not_reach_each_other(one: Daemon, other: Machine) -> None:
