@@ -428,6 +428,21 @@ async def test_names_of_ours_are_not_carried_out(
     assert upstream.asked == []
 
 
+async def test_single_labels_that_stay_here(
+    dataplane: Dataplane, sandbox: Sandbox, server: ServerMaker
+) -> None:
+    """Are denied as long as the view says so, and nobody hears of them; other names are asked."""
+    upstream = await server(says("192.0.2.80"))
+    asks = replace(VIEW, upstreams=(upstream.upstream,))
+    await serve(dataplane, sandbox, replace(asks, single_labels=False))
+    for type_, tcp in (("A", False), ("TXT", False), ("A", True)):
+        assert (await sandbox.ask("db", type_, tcp=tcp)).rcode() == dns.rcode.NXDOMAIN
+    assert upstream.asked == []
+    assert addresses(await sandbox.ask("db.example.com")) == ["192.0.2.80"]
+    await dataplane.apply([SetView("s1", asks)])
+    assert addresses(await sandbox.ask("db")) == ["192.0.2.80"]
+
+
 @pytest.mark.parametrize("tcp", [False, True])
 async def test_a_closed_sandbox_sends_nothing_out(
     dataplane: Dataplane, sandbox: Sandbox, server: ServerMaker, tcp: bool

@@ -172,6 +172,23 @@ def test_what_cannot_be_public_is_denied_here() -> None:
     assert hear("gone.shop_default", view=own) is None
 
 
+def test_single_labels_that_stay_here() -> None:
+    """Nobody else is asked for them, in no type, whoever the servers are; ours are known."""
+    inside = (Upstream(ip_address("10.0.0.53"), inside=True),)
+    for view in (replace(VIEW, single_labels=False),
+                 replace(VIEW, single_labels=False, upstreams=inside)):  # fmt: skip
+        for type_ in ("A", "AAAA", "TXT", "MX", "HTTPS"):
+            reply = hear("db", type_, view)
+            assert reply is not None
+            assert reply.rcode() == dns.rcode.NXDOMAIN
+        assert said(hear("web1", view=view)) == ["172.18.0.2"]
+        assert hear("db.example.com", view=view) is None
+        # What a resolver in a container asks to check signatures.
+        for name, type_ in (("com", "DS"), ("com", "DNSKEY"), ("com", "NS"), (".", "NS")):
+            assert hear(name, type_, view) is None
+    assert hear("db") is None
+
+
 def test_letters_are_letters_in_any_script() -> None:
     """A name with an umlaut is found in either case, as it is registered in lower case."""
     zones = Zones()

@@ -287,6 +287,25 @@ def test_a_name_server_of_choice(lan: Lan) -> None:
     assert asked(lan)[before:][-1] == "missing.corp.example."
 
 
+def test_name_servers_of_a_network(lan: Lan) -> None:
+    """They are asked from inside, and the host's are not; single labels stay if it says so."""
+    own = "-o fairlead.dns=10.8.0.2 -o fairlead.dns_single_labels=false"
+    lan.create("corp", f"--internal --subnet 10.8.0.0/24 {own}")
+    lan.tools("ns", "--network corp --ip 10.8.0.2")
+    lan.tools("client", "--network corp --ip 10.8.0.3")
+    words = [PYTHON, "-u", str(DIG), "serve", "10.8.0.2"]
+    lan.docker("exec", "-d", "ns", "sh", "-c", " ".join(words) + " >/tmp/said")
+    eventually(lambda: "ready" in lan.inside("ns", "cat /tmp/said"))
+    before = len(asked(lan))
+    assert lan.dig("client", "ns").found == ["10.8.0.2"]
+    assert lan.dig("client", "db").rcode == "NXDOMAIN"
+    assert lan.dig("client", "printer.corp.example").found == [EVERYWHERE]
+    assert lan.inside("ns", "cat /tmp/said").split() == ["ready", "printer.corp.example."]
+    assert asked(lan)[before:] == []
+    assert "ExtServers: [10.8.0.2]" in lan.inside("client", "cat /etc/resolv.conf")
+    assert lan.network("corp")["Options"]["fairlead.dns"] == "10.8.0.2"
+
+
 def test_a_name_server_in_a_container(lan: Lan) -> None:
     """A container may serve on port 53 of all its addresses, and still ask names itself."""
     words = [PYTHON, "-u", str(TALK), "serve", "udp:53", "tcp:53"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from fairlead.controller import (
     names,
     requests,
+    servers,
     upkeep,
     upstreams,
     want,
@@ -150,6 +151,11 @@ class Controller(Sandboxes):
     def uses_resolver(self, sandbox: str) -> bool:
         """Whether 127.0.0.11 answers in a sandbox."""
         return want.uses_resolver(self.world, sandbox)
+
+    def servers_of_networks(self, sandbox: str) -> tuple[str, ...]:
+        """The name servers that its networks say it asks, where it has none of its own."""
+        box = self.world.sandboxes.get(sandbox)
+        return () if box is None else tuple(map(str, servers.of_network(self.world, box)))
 
     def explain(self, ref: str) -> list[str]:
         """Each kernel object that stands for a network or a container, and why."""

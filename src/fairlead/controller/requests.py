@@ -9,7 +9,7 @@ from functools import partial
 from fairlead.controller import leased
 from fairlead.driver.interface import DRIVERS
 from fairlead.ipam.pool import Base, choose, parse, placed, settle
-from fairlead.model import advertising
+from fairlead.model import advertising, asking
 from fairlead.model.errors import Conflict, Failed, Forbidden, Invalid, NotFound
 from fairlead.model.network import (
     ENCAPSULATION,
@@ -71,6 +71,7 @@ def check_request(world: World, request: NetworkRequest, foreign: bool = False) 
             f"network with name {request.name} already exists", hint="`network ls` shows it"
         )
     advertising.check(request.options)
+    asking.check(request.options)
     if not foreign:
         _check_modes(request)
 

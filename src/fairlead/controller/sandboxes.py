@@ -92,6 +92,7 @@ class Sandboxes(Networks):
                 identity=place.identity if place else "",
                 routed=place.routed if place else (),
                 access=request.access,
+                dns_default=request.dns_default,
             )
             joiner = Joiner(
                 expected, box, self._draw, self.held, place.links if place else frozenset()

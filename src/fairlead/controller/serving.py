@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from fairlead.controller import names
+from fairlead.controller import names, servers
 from fairlead.controller.names import Registration
 from fairlead.controller.want import uses_resolver
-from fairlead.dns.answer import Upstream, View
+from fairlead.dns.answer import View
 from fairlead.model.endpoint import Port
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import IPAddress
@@ -96,22 +96,12 @@ def _lead(world: World, box: Sandbox, version: int) -> IPAddress | None:
 
 def view(world: World, box: Sandbox, upstreams: tuple[IPAddress, ...]) -> View:
     """What one sandbox sees."""
-    told = tuple(
-        address
-        for e in world.in_sandbox(box.id)
-        if e.lease is not None and not world.networks[e.network].internal
-        for address in e.lease.servers
-    )
-    inside = bool(box.dns or told)
-    # One that asks us would ask in circles.
-    asked = names.given(box.dns) if box.dns else told or upstreams
-    servers = [a for a in asked if str(a) != RESOLVER]
     return View(
         zones=names.zones_of(world, box),
         names=names.links(world, box),
-        upstreams=tuple(Upstream(a, inside=inside) for a in servers[:3]),
-        # What the user said goes; what a DHCP server said leads out of no internal network.
-        forward=bool(box.dns) or names.may_forward(world, box),
+        upstreams=servers.servers(world, box, upstreams),
+        forward=servers.may_ask(world, box),
+        single_labels=servers.single_labels(world, box),
         ndots=names.has_ndots(box),
         gateways=names.gateways(world, box),
         project=box.project,

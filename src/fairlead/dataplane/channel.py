@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 # A change of this number means an older process cannot serve a newer daemon.
-PROTOCOL = 3
+PROTOCOL = 4
 LARGEST_BYTES = 64 << 20
 # The kernel passes at most 253 in one message (SCM_MAX_FD).
 MOST_DESCRIPTORS = 250

@@ -12,6 +12,7 @@ PTR of a known address        its name
 A, AAAA of the host's names   the asker's own gateway
 A, AAAA of one label, ndots   none, so that the stub walks its search list
 a name that cannot be public  NXDOMAIN, unless the servers are its own
+one label that stays here     NXDOMAIN, but for what resolvers ask of zones
 anything else                 forwarded, or SERVFAIL where that is closed
 ============================  =========================================
 
@@ -19,6 +20,9 @@ anything else                 forwarded, or SERVFAIL where that is closed
 so. No top-level domain has an underscore, but networks that Compose makes do
 (`shop_default`): `gone.shop_default` is a name of ours, and tells strangers
 what runs here, so it is not asked of the host's servers.
+
+A name of one label that nobody has is forwarded, as with Docker, unless a network says that it
+stays here. What a resolver asks of a top-level domain as such (DS of `com`) tells nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ from fairlead.dns.message import IP, Query, Record
 from fairlead.dns.zone import Zones
 
 Shuffle = Callable[[list[IP]], None]
+OF_ZONES = frozenset((message.NS, message.SOA, message.DS, message.DNSKEY))
 HOST_NAMES = frozenset(("host.docker.internal", "gateway.docker.internal"))
 
 
@@ -65,6 +70,8 @@ class View:
     """Where the host is to be found."""
     project: str = ""
     """Whose names come first where several share one."""
+    single_labels: bool = True
+    """Whether names of a single label that nobody has here are asked of others."""
 
 
 def answer(
@@ -120,6 +127,8 @@ def _known(view: View, zones: Zones, name: str) -> tuple[IP, ...] | None:
 
 def _stays_here(view: View, query: Query) -> bool:
     """Whether a name that nobody has here is still nobody else's."""
+    if len(query.labels) == 1:
+        return not view.single_labels and query.type not in OF_ZONES
     if len(query.labels) < 2 or b"_" not in query.labels[-1]:
         return False
     # Who brings servers of his own may have such names there.
@@ -159,6 +168,7 @@ def encode(view: View) -> dict[str, Any]:
         "ttl_seconds": view.ttl_seconds,
         "gateways": [str(ip) for ip in view.gateways],
         "project": view.project,
+        "single_labels": view.single_labels,
     }
 
 
@@ -175,4 +185,5 @@ def decode(plain: Mapping[str, Any]) -> View:
         ttl_seconds=plain["ttl_seconds"],
         gateways=tuple(map(ip_address, plain["gateways"])),
         project=plain["project"],
+        single_labels=plain["single_labels"],
     )

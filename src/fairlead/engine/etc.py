@@ -160,8 +160,11 @@ class Etc:
 
     def _resolv(self, container: Container) -> str:
         record, settings = container.record, self._settings
+        controller = self._networking.controller
         overrides = Overrides(
-            tuple(record.host.dns) or settings.dns,
+            tuple(record.host.dns)
+            or controller.servers_of_networks(container.sandbox)
+            or settings.dns,
             tuple(record.host.dns_search) or settings.dns_search,
             tuple(record.host.dns_options) or settings.dns_options,
         )
@@ -169,7 +172,7 @@ class Etc:
         text = resolv.text(source)
         if record.host_mode:
             return files.host_mode_resolv(text, overrides, str(source))
-        if self._networking.controller.uses_resolver(container.sandbox):
+        if controller.uses_resolver(container.sandbox):
             return files.internal(text, overrides, str(source))
         ipv6 = any(a.version == 6 for e in self._live(container) for a in e.addresses)
         return files.legacy(text, overrides, ipv6=ipv6, source=str(source))

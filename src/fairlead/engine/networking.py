@@ -198,6 +198,7 @@ class Networking:
             host=record.host_mode,
             exposed=ports.numbers(record.config.ports),
             project=record.config.labels.get(PROJECT_LABEL, ""),
+            dns_default=not record.host.dns,
         )
         joins: list[Join] = [(n, self._join(record, n, s)) for n, s in record.networks.items()]
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from fairlead.controller import servers
 from fairlead.dns import files
 from fairlead.dns.files import HostLine, Overrides
 from fairlead.model.sandbox import Sandbox
@@ -61,7 +62,8 @@ class Etc:
         return files.hosts((), [HostLine(str(address), names) for address in addresses])
 
     def _resolv(self, world: World, box: Sandbox, served: bool) -> str:
-        overrides = Overrides(box.dns, box.dns_search, box.dns_options)
+        asked = tuple(map(str, servers.own(world, box))) if served else box.dns
+        overrides = Overrides(asked, box.dns_search, box.dns_options)
         host = self._host()
         if served:
             return files.internal(host, overrides, str(self._resolv_conf))

@@ -34,6 +34,8 @@ class SandboxRequest:
     """Where the namespace is found that it adopts; empty: one is made."""
     access: bool = False
     """It is the host itself, with its own way into one network that spans hosts."""
+    dns_default: bool = False
+    """Its name servers are the daemon's usual ones: nobody chose them for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Sandbox:
     """The IP versions for which the adopted namespace has a way out of its own."""
     access: bool = False
     """It is the host itself, on one network that spans hosts: nobody's container, no user."""
+    dns_default: bool = False
+    """Its name servers are the daemon's usual ones: nobody chose them for it."""
 
     @property
     def adopted(self) -> bool:
