@@ -293,7 +293,7 @@ def test_name_servers_of_a_network(lan: Lan) -> None:
     lan.create("corp", f"--internal --subnet 10.8.0.0/24 {own}")
     lan.tools("ns", "--network corp --ip 10.8.0.2")
     lan.tools("client", "--network corp --ip 10.8.0.3")
-    words = [PYTHON, "-u", str(DIG), "serve", "10.8.0.2"]
+    words = [sys.executable, str(DIG), "serve", "10.8.0.2"]
     lan.docker("exec", "-d", "ns", "sh", "-c", " ".join(words) + " >/tmp/said")
     eventually(lambda: "ready" in lan.inside("ns", "cat /tmp/said"))
     before = len(asked(lan))
