@@ -21,7 +21,15 @@ from fairlead.model.network import (
     PoolRequest,
     gateway_reserved,
 )
-from fairlead.model.options import MTU, NAME, USUAL_MTU, Mode, bridge_options, flag
+from fairlead.model.options import (
+    MTU,
+    NAME,
+    REPLY_SAME_WAY,
+    USUAL_MTU,
+    Mode,
+    bridge_options,
+    flag,
+)
 from fairlead.model.parent import HOST_ACCESS, KINDS, ParentOptions, parent_options
 from fairlead.model.prefixes import EGRESS, PUBLISH_FROM, destinations, listed
 from fairlead.model.state import IPNetwork
@@ -72,6 +80,7 @@ def check_request(world: World, request: NetworkRequest, foreign: bool = False) 
         )
     advertising.check(request.options)
     asking.check(request.options)
+    flag(request.options, REPLY_SAME_WAY, False)
     if not foreign:
         _check_modes(request)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from fairlead.cluster import sealing
-from fairlead.driver import interface, routed
+from fairlead.driver import interface, routed, sameway
 from fairlead.driver.interface import driver
 from fairlead.driver.site import UNKNOWN, Site
 from fairlead.firewall import access, callers, egress, guard, routes, tunnels
@@ -199,6 +199,8 @@ def sandbox(world: World, box: Sandbox, walls: Firewall, host: Host) -> Iterator
             # Who asks for its own published port is led back to where it came from.
             back = isinstance(resource, Veth) and not resource.namespace and not host.proxy
             yield Claim(replace(resource, hairpin=True) if back else resource, ep.id)  # type: ignore[type-var]
+        for resource in sameway.endpoint(net, ep, box, interface.routes(net, ep)):
+            yield Claim(resource, ep.id)
         if host.firewall and net.id in world.bearing(Trait.GUARDED):
             yield from (Claim(r, ep.id) for r in guard.of_endpoint(walls.marks, ep))
         if host.firewall:

@@ -10,7 +10,7 @@ from fairlead.model.endpoint import EndpointRequest
 from fairlead.model.errors import Failed, Forbidden, Invalid
 from fairlead.model.hold import Holds
 from fairlead.model.network import Network, Pool
-from fairlead.model.options import endpoint_sysctls
+from fairlead.model.options import REPLY_SAME_WAY, endpoint_sysctls, flag
 from fairlead.model.prefixes import PUBLISH_FROM, listed
 from fairlead.model.state import IPAddress, IPInterface
 from fairlead.model.world import Taken
@@ -131,7 +131,7 @@ def check_endpoint(network: Network, request: EndpointRequest) -> None:
         if address is None or not address.is_link_local:
             faults.append(f"invalid link-local IP address: {text}")
     hint = ""
-    for check in (endpoint_sysctls, _check_callers):
+    for check in (endpoint_sysctls, _check_callers, _check_flags):
         try:
             check(request.options)
         except Invalid as error:
@@ -142,6 +142,10 @@ def check_endpoint(network: Network, request: EndpointRequest) -> None:
         raise Invalid("invalid endpoint settings:\n" + "\n".join(lines), hint=hint)
     if request.mac:
         check_mac(request.mac)
+
+
+def _check_flags(options: Mapping[str, str]) -> None:
+    flag(options, REPLY_SAME_WAY, False)
 
 
 def _check_callers(options: Mapping[str, str]) -> None:

@@ -64,7 +64,8 @@ def _here() -> Place:
     with Socket() as netlink:
         names = {row.index: row.name for row in rtrows.links(netlink)}
         rows = rtrows.routes(netlink, HOST, names)
-    ways = {row.route.destination.version for row in rows if not row.route.destination.prefixlen}
+    found = (row.route for row in rows if not row.route.table)
+    ways = {route.destination.version for route in found if not route.destination.prefixlen}
     return Place(_identity(), frozenset(names.values()), tuple(sorted(ways)))
 
 

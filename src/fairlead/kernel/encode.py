@@ -16,6 +16,7 @@ from fairlead.kernel import rtnetlink, tunnel, underlay
 from fairlead.kernel.errors import Refused
 from fairlead.kernel.netlink import Answer, Message, Socket
 from fairlead.kernel.netns import Namespaces
+from fairlead.model.lookup import Lookup
 from fairlead.model.marks import Marks
 from fairlead.model.sandbox import ADOPTED
 from fairlead.model.state import (
@@ -215,6 +216,8 @@ class Encoder:
                 raise
 
     def _row(self, step: Step, item: Resource, delete: bool = False) -> list[Message]:
+        if isinstance(item, Lookup):
+            return [rtnetlink.lookup(item, delete)]
         assert isinstance(item, Address | Route | Neighbour | Proxy | Fdb)
         index = self._index(step, item.link)
         if isinstance(item, Fdb):

@@ -186,6 +186,8 @@ class Observer:
         yield from rtrows.neighbours(netlink, namespace, names)
         if namespace == HOST:
             yield from rtrows.proxies(netlink, namespace, names)
+        else:
+            yield from rtrows.lookups(netlink, namespace)
 
     def _setting(self, key: Key) -> Resource | None:
         if key[0] == "sysctl":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fairlead.kernel.xfrm import XFRM
 from fairlead.model.iptables import Chain, Policy, Rule
+from fairlead.model.lookup import Lookup
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
     HOST,
@@ -32,7 +33,9 @@ from fairlead.model.underlay import Dummy, Sublink, Underlay, Vlan
 
 FIREWALL = (Chain, Rule, Policy)
 NFT = (NftTable, NftSet, NftChain, NftElement)
-NETLINK = (Bridge, Veth, Vxlan, Dummy, Vlan, Sublink, Address, Route, Neighbour, Proxy, Fdb)
+NETLINK = (
+    Bridge, Veth, Vxlan, Dummy, Vlan, Sublink, Address, Route, Lookup, Neighbour, Proxy, Fdb,
+)  # fmt: skip
 WAVES = (Dummy, Vlan, Bridge, Veth, Vxlan, Sublink)
 """Links by kind, in the order in which they may stand on each other."""
 

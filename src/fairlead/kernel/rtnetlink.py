@@ -22,6 +22,7 @@ from fairlead.kernel.netlink import (
     text,
     u32,
 )
+from fairlead.model.lookup import Lookup
 from fairlead.model.state import (
     Address,
     Bridge,
@@ -52,6 +53,10 @@ IFLA_BRPORT_STATE, BR_STATE_FORWARDING = 1, 3
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS, IFA_PROTO = 1, 2, 4, 8, 11
 IFA_F_NODAD = 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
+RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
+FRA_SRC, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL, FR_ACT_TO_TBL = 2, 6, 15, 21, 1
+RULE_PRIORITY = 0x6600
+"""Before the main table, after the local one."""
 RTA_PREFSRC, RTA_VIA = 7, 18
 NDA_DST, NDA_LLADDR, NDA_PROTOCOL = 1, 2, 12
 NUD_PERMANENT = 0x80
@@ -208,15 +213,15 @@ def address(item: Address, index: int, delete: bool = False) -> Message:
 
 
 def route(item: Route, index: int, delete: bool = False) -> Message:
-    """Add or delete a route in the main table.
+    """Add or delete a route.
 
     In a sandbox ours takes the place of one that the container made; the host's are respected.
     """
     network = item.destination
     scope = RT_SCOPE_UNIVERSE if item.via is not None else RT_SCOPE_LINK
     family = address_family(network.version)
-    body = RTMSG.pack(
-        family, network.prefixlen, 0, 0, RT_TABLE_MAIN, PROTOCOL, scope, RTN_UNICAST, 0
+    body = RTMSG.pack(family, network.prefixlen, 0, 0, 0, PROTOCOL, scope, RTN_UNICAST, 0) + u32(
+        RTA_TABLE, item.table or RT_TABLE_MAIN
     )
     if network.prefixlen:
         body += attribute(RTA_DST, network.network_address.packed)
@@ -230,6 +235,17 @@ def route(item: Route, index: int, delete: bool = False) -> Message:
     body += u32(RTA_OIF, index)
     flags = NLM_F_CREATE | NLM_F_REPLACE if item.namespace else NEW
     return Message(RTM_DELROUTE, 0, body) if delete else Message(RTM_NEWROUTE, flags, body)
+
+
+def lookup(item: Lookup, delete: bool = False) -> Message:
+    """Add or delete what sends packets from an address by a table."""
+    version = item.source.version
+    body = RTMSG.pack(
+        address_family(version), 0, item.source.max_prefixlen, 0, 0, 0, 0, FR_ACT_TO_TBL, 0
+    )
+    body += attribute(FRA_SRC, item.source.packed) + u32(FRA_TABLE, item.table)
+    body += u32(FRA_PRIORITY, RULE_PRIORITY) + attribute(FRA_PROTOCOL, bytes([PROTOCOL]))
+    return Message(RTM_DELRULE, 0, body) if delete else Message(RTM_NEWRULE, NEW, body)
 
 
 def neighbour(item: Neighbour, index: int, delete: bool = False) -> Message:

@@ -23,6 +23,9 @@ from fairlead.kernel.netlink import (
 )
 from fairlead.kernel.rtnetlink import (
     BR_STATE_FORWARDING,
+    FRA_PROTOCOL,
+    FRA_SRC,
+    FRA_TABLE,
     IFA_ADDRESS,
     IFA_LOCAL,
     IFA_PROTO,
@@ -68,15 +71,18 @@ from fairlead.kernel.rtnetlink import (
     RTM_GETNEIGH,
     RTM_GETNSID,
     RTM_GETROUTE,
+    RTM_GETRULE,
     RTM_NEWADDR,
     RTM_NEWLINK,
     RTM_NEWNEIGH,
     RTM_NEWROUTE,
+    RTM_NEWRULE,
     RTMSG,
     RTN_UNICAST,
     address_family,
     header,
 )
+from fairlead.model.lookup import Lookup, is_ours
 from fairlead.model.state import (
     Address,
     IPAddress,
@@ -223,20 +229,40 @@ class RouteRow:
 
 
 def routes(netlink: Socket, namespace: str, names: Mapping[int, str]) -> list[RouteRow]:
-    """Unicast routes of the main table through the links in `names`."""
+    """Unicast routes through the links in `names`, of the main table and of those of ours."""
     found = []
     for kind, data in netlink.dump(RTM_GETROUTE, RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)):
         family, length, _, _, table, protocol, _, type_, _ = RTMSG.unpack_from(data)
         row = attributes(data, RTMSG.size)
-        main = (number(row, RTA_TABLE) or table) == RT_TABLE_MAIN
+        table = number(row, RTA_TABLE) or table
         index = number(row, RTA_OIF)
-        if kind != RTM_NEWROUTE or not main or type_ != RTN_UNICAST or index not in names:
+        known = table == RT_TABLE_MAIN or (is_ours(table) and protocol == PROTOCOL)
+        if kind != RTM_NEWROUTE or not known or type_ != RTN_UNICAST or index not in names:
             continue
         zero = b"\0" * (4 if family == socket.AF_INET else 16)
         destination = ip_network((row.get(RTA_DST, zero), length))
         source = ip_address(row[RTA_PREFSRC]) if RTA_PREFSRC in row else None
-        item = Route(namespace, destination, _via(row), names[index], source)
+        apart = 0 if table == RT_TABLE_MAIN else table
+        item = Route(namespace, destination, _via(row), names[index], source, apart)
         found.append(RouteRow(item, protocol == PROTOCOL))
+    return found
+
+
+def lookups(netlink: Socket, namespace: str) -> list[Lookup]:
+    """What of ours sends packets from an address by a table."""
+    try:
+        dumped = netlink.dump(RTM_GETRULE, RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0))
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            # A kernel with one table only has none.
+            return []
+        raise
+    found = []
+    for kind, data in dumped:
+        row = attributes(data, RTMSG.size)
+        mine = row.get(FRA_PROTOCOL) == bytes([PROTOCOL]) and FRA_SRC in row
+        if kind == RTM_NEWRULE and mine and is_ours(number(row, FRA_TABLE)):
+            found.append(Lookup(namespace, ip_address(row[FRA_SRC]), number(row, FRA_TABLE)))
     return found
 
 

@@ -13,15 +13,16 @@ Bridge                link, namespace, name               itself
 Veth                  link, namespace, name               its peer's namespace
 Lent                  link, HOST, its name there          its namespace
 Address               addr, namespace, link, address      its link
-Route                 route, namespace, destination       its link
+Route                 route, namespace, destination,      its link
+                      table unless it is the main one
 Neighbour             neigh, namespace, link, address     its link
 Proxy                 proxy, namespace, link, address     its link
 DnsRedirect           dns, namespace                      its namespace
 Sysctl                sysctl, namespace, path             never: see below
 ====================  ==================================  ====================
 
-Other kinds have modules of their own: `iptables`, `nftables`, `tunnel`, `underlay`,
-`xfrm`, `zone`.
+Other kinds have modules of their own: `iptables`, `lookup`, `nftables`, `tunnel`,
+`underlay`, `xfrm`, `zone`.
 
 Settings (`Sysctl`, and `Policy` of iptables) have no creator: the kernel always has a
 value. They are `LASTING`: no longer wanting one leaves it as it is.
@@ -286,6 +287,7 @@ class Route(Plain):
     """A route through a link; 0.0.0.0/0 or ::/0 is the default route.
 
     `source` is the address that the host itself speaks with, where it is to choose that one.
+    `table` is one that only some packets go by (`model.lookup`); 0 is the main one.
     """
 
     namespace: str
@@ -293,11 +295,13 @@ class Route(Plain):
     via: IPAddress | None
     link: str
     source: IPAddress | None = None
+    table: int = 0
     RANK: ClassVar[Rank] = Rank.ROUTE
 
     @property
     def key(self) -> Key:
-        return ("route", self.namespace, str(self.destination))
+        apart = (str(self.table),) if self.table else ()
+        return ("route", self.namespace, str(self.destination), *apart)
 
     @property
     def needs(self) -> tuple[Key, ...]:

@@ -23,6 +23,7 @@ from dataclasses import replace
 
 from fairlead.model.facts import LinkFact, Vitals
 from fairlead.model.iptables import Chain, Rule
+from fairlead.model.lookup import Lookup
 from fairlead.model.network import is_span
 from fairlead.model.nftables import NftElement
 from fairlead.model.state import (
@@ -46,6 +47,8 @@ from fairlead.model.underlay import Sublink
 from fairlead.model.xfrm import XfrmBlock, XfrmDemand, XfrmPolicy, XfrmState
 from fairlead.model.zone import Member
 
+Standing = Address | Route | Lookup | Neighbour | Sysctl
+"""What stands on a link in a sandbox."""
 RULES = frozenset({Rank.TABLE, Rank.SET, Rank.ELEMENT, Rank.CHAIN, Rank.RULE, Rank.POLICY})
 
 
@@ -151,7 +154,7 @@ def _is_missed(
     if isinstance(wanted, Rule):
         emptied = not vitals.sizes.get((wanted.family, wanted.table, wanted.chain))
         return emptied or _table(wanted) in wounded
-    if isinstance(wanted, Address | Route | Neighbour | Sysctl) and not _ours(wanted):
+    if isinstance(wanted, Standing) and not _ours(wanted):
         return not _stands(wanted, want, have)
     return True
 
@@ -160,7 +163,7 @@ def _set(element: NftElement) -> tuple[str, str, str]:
     return element.family, element.table, element.set
 
 
-def _stands(wanted: Address | Route | Neighbour | Sysctl, want: State, have: State) -> bool:
+def _stands(wanted: Standing, want: State, have: State) -> bool:
     """Whether the interface in the sandbox on which it belongs is there as it was made."""
     place = ("link", wanted.namespace, wanted.link)
     for cable in want.values():

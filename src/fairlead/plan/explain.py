@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fairlead.model.endpoint import Endpoint
 from fairlead.model.errors import NotFound
 from fairlead.model.iptables import Chain, Policy, Rule
+from fairlead.model.lookup import Lookup
 from fairlead.model.network import Network
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import (
@@ -135,7 +136,10 @@ def describe(resource: Resource) -> str:
         case Route():
             via = f" via {resource.via}" if resource.via else ""
             src = f" src {resource.source}" if resource.source else ""
-            return f"route   {resource.destination}{via} dev {resource.link}{src}{place}"
+            table = f" table {resource.table}" if resource.table else ""
+            return f"route   {resource.destination}{via} dev {resource.link}{src}{table}{place}"
+        case Lookup():
+            return f"rule    from {resource.source} lookup {resource.table}{place}"
         case Neighbour():
             return f"neigh   {resource.address} is {resource.mac} on {resource.link}{place}"
         case Proxy():
@@ -226,6 +230,8 @@ def _endpoint_reason(world: World, resource: Resource, endpoint: Endpoint) -> st
         return f"the host has access to network {net.name}"
     if isinstance(resource, Route) and not resource.namespace:
         return f"the host has access to {box.name} on network {net.name}"
+    if isinstance(resource, Lookup) or (isinstance(resource, Route) and resource.table):
+        return f"replies of {box.name} on network {net.name} leave by {endpoint.inside}"
     if isinstance(resource, Route) and resource.destination.prefixlen:
         return f"{resource.destination} is reached by way of network {net.name}"
     if isinstance(resource, Route):
