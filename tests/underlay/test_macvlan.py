@@ -121,6 +121,38 @@ def test_a_new_owner_of_an_address(one: Daemon, other: Machine) -> None:
         other.run(["ip", "address", "del", f"{six}2/64", "dev", "eth0"])
 
 
+def test_replies_leave_the_way_they_were_asked(one: Daemon, other: Machine) -> None:
+    """Somebody behind a router asks the address that is not on the network that leads out."""
+    away, behind = "2001:db8:5::", ("198.51.100.1", "2001:db8:99::1")
+    gateways = ("--gateway", str(other.address), "--gateway", f"{away}2")
+    pools = ("--subnet", LAN, "--ip-range", FIRST, "--subnet", f"{away}/64", *gateways)
+    lan = ("network", "create", "-d", "macvlan", "-o", "parent=eth0", "--ipv6", *pools, "lan")
+    one.docker("network", "create", "--ipv6", "out")
+    one.docker(*lan)
+    other.shell(
+        f"ip address add {away}2/64 dev eth0 nodad\n"
+        + "".join(f"ip address add {address} dev lo\n" for address in behind)
+    )
+    try:
+        for name, answers in (("same", True), ("other", False)):
+            asked = f"name=lan,driver-opt=fairlead.reply_same_way={str(answers).lower()}"
+            words = ("--network", "name=out,gw-priority=1", "--network", asked)
+            one.docker("run", "-d", "--name", name, *words, "busybox", "sleep", "1000000")
+            for source, key in zip(behind, ("IPAddress", "GlobalIPv6Address"), strict=True):
+                target = address(one, name, "lan", key)
+                ping = f"busybox ping -c 1 -W 1 -I {source} {target}"
+                heard = f"for _ in $(seq {10 if answers else 2}); do {ping} && exit; done; exit 1"
+                assert (other.shell(heard, check=False).returncode == 0) is answers, (name, target)
+            # Who is on the segment reaches both, and each goes out by the other network.
+            assert host_pings(other, address(one, name, "lan"))
+            assert "dev eth0" in inside(one, name, "ip route get 203.0.113.1")
+    finally:
+        other.shell(
+            f"ip address del {away}2/64 dev eth0\n"
+            + "".join(f"ip address del {address} dev lo\n" for address in behind)
+        )
+
+
 def test_private_containers_do_not_reach_each_other(one: Daemon, other: Machine) -> None:
     """Each reaches the segment."""
     create(one, "apart", "-o", "macvlan_mode=private")
