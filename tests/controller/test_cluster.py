@@ -6,10 +6,12 @@ from ipaddress import ip_interface
 
 import pytest
 
+from fairlead.model.advertising import MESSAGES
 from fairlead.model.endpoint import EndpointRequest
 from fairlead.model.errors import Forbidden
 from fairlead.model.network import NetworkRequest, PoolRequest, Scope, span
 from fairlead.model.state import Address, Namespace, Veth
+from fairlead.model.step import Announce
 from fairlead.model.tunnel import Fdb, Vxlan
 from tests.controller.cluster import Cluster, eventually
 
@@ -46,6 +48,22 @@ async def test_containers_find_each_other(cluster: Cluster) -> None:
     assert not any(isinstance(r, Vxlan | Fdb) for r in kernel)
     for host in cluster.hosts:
         await host.is_right()
+
+
+@pytest.mark.parametrize(("options", "told"), [({}, True), ({MESSAGES: "0"}, False)], ids=str)
+async def test_who_is_told_of_new_addresses(
+    cluster: Cluster, options: dict[str, str], told: bool
+) -> None:
+    """Those on a host of everybody who comes, here and elsewhere, unless the network is silent."""
+    here, there = cluster.a, cluster.b
+    await here.machine.controller.create_network(NetworkRequest("ov", "overlay", options=options))
+    await eventually(lambda: there.knows("ov"))
+    boxes = await here.run("one", "ov"), await there.run("two", "ov")
+    await eventually(lambda: here.peers("ov") == {"two": "192.0.2.12"})
+    effects = [effect for step in here.machine.kernel.taken for effect in step.then]
+    said = {str(effect.address) for effect in effects if isinstance(effect, Announce)}
+    mine = {here.address(boxes[0], "ov"), there.address(boxes[1], "ov")}
+    assert said == (mine if told else set())
 
 
 async def test_the_kernel_of_a_host_on_an_overlay(cluster: Cluster) -> None:

@@ -25,6 +25,7 @@ from tests.dataplane.conftest import (
 )
 
 from fairlead.dataplane.change import SetView
+from fairlead.dataplane.lane import address
 from fairlead.dns.answer import Upstream
 
 if TYPE_CHECKING:
@@ -472,3 +473,17 @@ async def test_own_servers_are_asked_from_inside(
     outside = replace(VIEW, upstreams=(within.upstream,))
     await dataplane.apply([SetView("s1", outside)])
     assert (await sandbox.ask("example.com", tcp=tcp)).rcode() == dns.rcode.SERVFAIL
+
+
+@pytest.mark.root
+async def test_a_zone_is_one_of_the_sandbox(sandbox: Sandbox) -> None:
+    """A link-local server is behind an interface in there, which the host may have as well."""
+    upstream = Upstream(ip_address("fe80::1%inside"), inside=True)
+    with sandbox.inside(lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as sock:
+        index = sandbox.inside(lambda: socket.if_nametoindex("inside"))
+        assert address(upstream, sock) == ("fe80::1", 53, 0, index)
+    with (
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock,
+        pytest.raises(OSError, match="No such device"),
+    ):
+        address(upstream, sock)

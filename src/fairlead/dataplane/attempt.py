@@ -117,7 +117,7 @@ class Stream:
 
     async def _work(self, question: Asking) -> bytes:
         loop, noise = asyncio.get_running_loop(), self.server.lanes.noise
-        await loop.sock_connect(self._sock, address(self.server.upstream))
+        await loop.sock_connect(self._sock, address(self.server.upstream, self._sock))
         id_, asked = noise.take(2), question.query.question
         if self.server.mixes and question.query.plain:
             asked = message.mixed(asked, noise.take(len(asked)))

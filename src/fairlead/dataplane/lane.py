@@ -18,7 +18,9 @@ replies late, to somebody who has his answer from another, is worth knowing.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import struct
 from ipaddress import IPv6Address
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from fairlead.dataplane.burst import Inbox
     from fairlead.dns.answer import Upstream
 
+SIOCGIFINDEX = 0x8933
 MOST_LANES = 8
 MOST_QUESTIONS = 64
 MOST_STRAYS = 8
@@ -180,7 +183,7 @@ class Lanes:
             return lanes[self.noise.take(1)[0] % MOST_LANES]
         sock = self.open(server.upstream, socket.SOCK_DGRAM)
         try:
-            sock.connect(address(server.upstream))
+            sock.connect(address(server.upstream, sock))
         except BaseException:
             sock.close()
             raise
@@ -233,11 +236,15 @@ class Lanes:
         self._lanes.clear()
 
 
-def address(upstream: Upstream) -> tuple[str, int] | tuple[str, int, int, int]:
-    """A socket address that needs no lookup, zone index included."""
+def address(upstream: Upstream, sock: socket.socket) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Where a socket finds a server, without a lookup; the zone is one of its own namespace."""
     ip = upstream.address
     if not isinstance(ip, IPv6Address) or ip.scope_id is None:
         return str(ip), upstream.port
     zone = ip.scope_id
-    index = int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+    if zone.isdigit():
+        index = int(zone)
+    else:
+        asked = struct.pack("16si20x", zone.encode(), 0)
+        (index,) = struct.unpack_from("i", fcntl.ioctl(sock, SIOCGIFINDEX, asked), 16)
     return str(ip).partition("%")[0], upstream.port, 0, index
