@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 from ipaddress import IPv6Address, ip_address
 
 import pytest
 
 from tests.docker.lan import Lan
+from tests.docker.memory import remember, running
 from tests.docker.stage import eventually
 from tests.docker.tidy import Traces
 from tests.lab import Daemon, Machine
@@ -84,26 +84,16 @@ def known(lan: Lan, bridge: str, targets: tuple[str, ...]) -> list[str]:
     return found
 
 
-def pings(lan: Lan, target: str) -> bool:
-    """Whether the host reaches an address."""
-    return (
-        lan.host.run(["busybox", "ping", "-c", "1", "-W", "1", target], check=False).returncode == 0
-    )
-
-
 def test_neighbours_learn_of_a_new_owner(lan: Lan) -> None:
-    """Both families, a container and the host: whom they sent to before they forget at once."""
+    """Both families, a container and the host: whom they remember, though nobody asks, changes."""
     bridge, mine = create(lan, "red", 5), addresses(5)
-    choice = f"--network red --ip {mine[0]} --ip6 {mine[1]}"
     lan.run("witness", "--network red")
-    lan.run("old", f"{choice} --mac-address {OLD}")
-    eventually(lambda: lan.answers("witness", list(mine)) == set(mine))
-    for address in mine:
-        eventually(partial(pings, lan, address))
-    lan.docker("rm", "-f", "old")
+    for target in mine:
+        remember(lan.host, target, OLD, bridge)
+        remember(lan.host, target, OLD, "eth0", running(lan.daemon, "witness"))
     assert known(lan, bridge, mine) == [OLD] * 4
     with Wire(of_machine(lan.host), bridge) as wire:
-        lan.run("new", f"{choice} --mac-address {NEW}")
+        lan.run("new", f"--network red --ip {mine[0]} --ip6 {mine[1]} --mac-address {NEW}")
         eventually(lambda: known(lan, bridge, mine) == [NEW] * 4)
         eventually(lambda: counted(wire) == dict.fromkeys(mine, 3))
 

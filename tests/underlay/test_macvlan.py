@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.docker.memory import remember, running
 from tests.docker.stage import eventually
 from tests.lab import Daemon, Machine, Switch
 from tests.underlay.words import (
@@ -98,7 +99,6 @@ def test_a_new_owner_of_an_address(one: Daemon, other: Machine) -> None:
     """Machines of the segment, and containers on the same parent, are told of the new MAC."""
     six, old, new = "2001:db8:5::", "02:00:00:00:00:01", "02:00:00:00:00:02"
     mine = ("192.0.2.140", f"{six}9")
-    choice = ("--ip", mine[0], "--ip6", mine[1], "--mac-address")
 
     def known() -> list[str]:
         tables = (other.run(["ip", "neigh"]).stdout, inside(one, "near", "ip neigh"))
@@ -109,13 +109,11 @@ def test_a_new_owner_of_an_address(one: Daemon, other: Machine) -> None:
     run(one, "near", "lan")
     other.run(["ip", "address", "add", f"{six}2/64", "dev", "eth0", "nodad"])
     try:
-        run(one, "old", "lan", *choice, old)
         for target in mine:
-            assert pings(one, "near", target)
-            assert host_pings(other, target)
-        one.docker("rm", "-f", "old")
+            remember(other, target, old, "eth0")
+            remember(one.machine, target, old, "eth0", running(one, "near"))
         assert known() == [old] * 4
-        run(one, "new", "lan", *choice, new)
+        run(one, "new", "lan", "--ip", mine[0], "--ip6", mine[1], "--mac-address", new)
         eventually(lambda: known() == [new] * 4)
     finally:
         other.run(["ip", "address", "del", f"{six}2/64", "dev", "eth0"])

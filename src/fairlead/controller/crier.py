@@ -27,9 +27,8 @@ from fairlead.model.network import Network
 from fairlead.model.step import Announce
 from fairlead.model.world import Change, World
 
-PORT_SECONDS = 0.005
-PORT_LOOKS = 40
-"""How often to look whether a bridge has opened a port: not for as long as STP may take."""
+PAUSES_SECONDS = (0.005, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
+"""Between looks whether a bridge has opened a port: not for as long as STP may take."""
 
 
 class House(Protocol):
@@ -92,11 +91,11 @@ class Crier:
     async def _say(self, items: Sequence[Announce]) -> None:
         """Once, as soon as it can be heard. If a bridge takes too long it is said to the wall."""
         kernel = self._committer.kernel
-        for _ in range(PORT_LOOKS):
+        for pause in PAUSES_SECONDS:
             items = await self._committer.on_thread(partial(kernel.announce, items))
             if not items:
                 return
-            await asyncio.sleep(PORT_SECONDS)
+            await asyncio.sleep(pause)
         last = [replace(item, port="") for item in items]
         await self._committer.on_thread(partial(kernel.announce, last))
 
