@@ -40,8 +40,8 @@ async def test_an_encrypted_network_is_closed(cluster: Cluster) -> None:
     assert ("xfrm-block", "4") in one.machine.kernel.state
 
     await two.run("two", "secret", "open")
-    await eventually(lambda: len(elements(one, "s_hosts_ipv4")) == 2)
-    assert elements(one, "s_hosts_ipv4") == {"0x100 . 192.0.2.12", "0x101 . 192.0.2.12"}
+    await eventually(lambda: len(elements(one, "m_hosts_ipv4")) == 2)
+    assert elements(one, "m_hosts_ipv4") == {"0x100 . 192.0.2.12", "0x101 . 192.0.2.12"}
     assert elements(two, "s_sealed") == {"0x100"}
     for host in (one, two):
         state = host.machine.kernel.state.values()

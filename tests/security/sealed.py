@@ -144,10 +144,12 @@ def inner(vni: int, number: int) -> str:
 def wanted(ring: Keyring, host: Host, version: int) -> State:
     """What a host has for the two networks over a family."""
     here, there = host.address(version), ip_address(f"{UNDERLAY[version]}{3 - host.number}")
-    found: list[Resource] = [*tunnels.base(MARKS), *sealing.base(version)]
+    found: list[Resource] = [*tunnels.base(MARKS, here), *tunnels.sealed(MARKS)]
+    found += sealing.base(version)
     for vni in (SEALED[version], OPEN[version]):
-        found += tunnels.of_network(MARKS, vni, encrypted=vni == SEALED[version])
-        found += tunnels.of_peer(MARKS, vni, there)
+        encrypted = vni == SEALED[version]
+        found += tunnels.of_network(MARKS, vni, encrypted)
+        found += tunnels.of_peer(MARKS, vni, there, encrypted)
     return state([*found, *sealing.between(ring, here, there)])
 
 

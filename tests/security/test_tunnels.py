@@ -76,7 +76,8 @@ class Field:
 
     def rules(self, *resources: Resource) -> None:
         """Writes the table and these elements."""
-        want = state([*tunnels.base(MARKS), *resources])
+        own = self.addresses["host"]
+        want = state([*tunnels.base(MARKS, own), *tunnels.sealed(MARKS), *resources])
         apply(self.host, diff(want, {}))
 
     def send(self, name: str, payload: bytes, port: int = PORT) -> None:
@@ -143,7 +144,7 @@ def known(field: Field, encrypted: bool = False) -> list[Resource]:
     """Our network, and the one host on which it has containers."""
     return [
         *tunnels.of_network(MARKS, OURS, encrypted),
-        *tunnels.of_peer(MARKS, OURS, field.addresses["known"]),
+        *tunnels.of_peer(MARKS, OURS, field.addresses["known"], encrypted),
     ]
 
 
@@ -195,7 +196,7 @@ def test_an_encrypted_network_is_closed_from_the_start(sealed: Field) -> None:
         assert not _leaves(sealed, wire)
         assert not sealed.hears("known")
 
-        apply(sealed.host, diff(state(known(sealed)[-1:]), {}))
+        apply(sealed.host, diff(state(known(sealed, encrypted=True)[-1:]), {}))
         assert not sealed.hears("known")
         assert not _leaves(sealed, wire)
 

@@ -159,7 +159,9 @@ def heard(
         return
     if judged(world, net, host):
         for vni in net.vnis:
-            yield from (Claim(r, net.id) for r in tunnels.of_peer(walls.marks, vni, there))
+            yield from (
+                Claim(r, net.id) for r in tunnels.of_peer(walls.marks, vni, there, net.encrypted)
+            )
     if host.firewall and routed_here(world, net, host) and there in host.ground.near:
         yield from (Claim(r, net.id) for r in routes.of_far_host(walls.marks, net, there))
 
@@ -246,12 +248,13 @@ def firewall(
             yield from (Claim(r, FIREWALL) for r in routes.base(walls.marks))
     yield from hops(world, host)
     nets = [net for net in world.spanning() if judged(world, net, host)]
-    if nets:
-        yield from (Claim(r, FIREWALL) for r in tunnels.base(walls.marks))
+    if nets and host.underlay is not None:
+        yield from (Claim(r, FIREWALL) for r in tunnels.base(walls.marks, host.underlay))
         for net in world.networks.values():
             if net.driver == "bridge":
                 yield from (Claim(r, net.id) for r in tunnels.of_bridge(walls.marks, net.ifname))
     if host.underlay is not None and any(net.encrypted for net in nets):
+        yield from (Claim(r, FIREWALL) for r in tunnels.sealed(walls.marks))
         yield from (Claim(r, FIREWALL) for r in sealing.base(host.underlay.version))
     if host.forwarding:
         for version in sorted(forwarded(world)):

