@@ -25,7 +25,7 @@ IPv6 one that was cut there on purpose, nothing compares: that ends at the last 
 
 Every packet of a tunnel comes by here, so what it meets is little: plain comparisons before
 look-ups, one look-up for network and host together, no chain that only encrypted networks need
-where there are none. That took the table's part of a round trip from 3 µs to about one.
+where there are none.
 """
 
 from __future__ import annotations
