@@ -15,8 +15,8 @@ a link goes up, and only of the addresses that are there by then. Ours come late
 is sure from the start (no DAD) is never announced. What it says at that moment is lost, too:
 the bridge opens its port a moment after the cable is up.
 
-To close a packet socket takes the kernel 16 ms, as it waits until nobody looks at it. So the
-sockets of links, which are many, are closed by threads that nobody waits for.
+To close a packet socket takes the kernel 16 ms, as it waits until nobody looks at it. So they
+are closed by threads that nobody waits for.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import groupby
 
 from fairlead.kernel import rtrows
@@ -48,7 +49,7 @@ GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENETDOWN})
 
 
 class Crier:
-    """Lets links in sandboxes say which addresses they have. On the kernel thread."""
+    """Lets links and bridges say where addresses are. On the kernel thread."""
 
     def __init__(self, namespaces: Namespaces, host: Socket) -> None:
         self._namespaces = namespaces
@@ -77,13 +78,30 @@ class Crier:
                     raise
         return tuple(early)
 
+    def tell(self, effects: Iterable[Announce]) -> None:
+        """Let bridges say it once. Whoever's is gone has nobody to be told. Raises OSError."""
+        for (namespace, link), group in _by_link(effects):
+            try:
+                with self._namespaces.entered(namespace), self._speaking(link) as sock:
+                    for effect in group:
+                        sock.send(frame(effect))
+            except OSError as error:
+                if error.errno not in GONE:
+                    raise
+
     def _speak(self, link: str, group: Iterable[Announce]) -> None:
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC)
-        try:
-            sock.bind((link, 0))
+        with self._speaking(link) as sock:
             _, _, _, kind, mac = sock.getsockname()
             for item in group if kind == ETHERNET else ():
                 sock.send(_frame(item.address, mac, ARP_REQUEST))
+
+    @contextmanager
+    def _speaking(self, link: str) -> Iterator[socket.socket]:
+        """A socket on a link of the namespace that the thread is in."""
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC)
+        try:
+            sock.bind((link, 0))
+            yield sock
         finally:
             self._closers.submit(sock.close)
 
@@ -93,21 +111,6 @@ def _by_link(
 ) -> Iterator[tuple[tuple[str, str], Iterator[Announce]]]:
     ordered = sorted(items, key=lambda e: (e.namespace, e.link, str(e.address)))
     yield from groupby(ordered, key=lambda e: (e.namespace, e.link))
-
-
-def announce(namespaces: Namespaces, effects: Iterable[Announce]) -> None:
-    """Say it once. Whoever's bridge is gone by now has nobody to be told. Raises OSError."""
-    for (namespace, link), group in _by_link(effects):
-        try:
-            with namespaces.entered(namespace):
-                kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-                with socket.socket(socket.AF_PACKET, kind) as sock:
-                    sock.bind((link, 0))
-                    for effect in group:
-                        sock.send(frame(effect))
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
 
 
 def frame(effect: Announce) -> bytes:

@@ -18,16 +18,14 @@ from pathlib import Path
 
 from fairlead.kernel import (
     adoption,
-    conntrack,
     encryption,
     lent,
     order,
-    rtnetlink,
     rtrows,
     sockets,
     underlay,
 )
-from fairlead.kernel.announce import Crier, announce
+from fairlead.kernel.announce import Crier
 from fairlead.kernel.ears import Ears
 from fairlead.kernel.encode import Encoder, judge
 from fairlead.kernel.errors import Refused
@@ -44,6 +42,7 @@ from fairlead.kernel.rules import Rules
 from fairlead.kernel.surroundings import Outside
 from fairlead.kernel.sysctl import spare_bridges, write_sysctl
 from fairlead.kernel.tracing import Tracing
+from fairlead.kernel.undertaker import Undertaker
 from fairlead.kernel.xfrm import Xfrm
 from fairlead.model.errors import Failed
 from fairlead.model.facts import Exam, HostLink, LinkFact, Vitals
@@ -80,12 +79,8 @@ class LinuxKernel:
         self._observer = Observer(
             self.namespaces, self._host, marks, self._rules, self._xfrm, self._firewalld
         )
-        self._undertaker = Socket()
-        self._dying = False
+        self._undertaker = Undertaker(self.namespaces, self._host, self._netfilter, marks)
         self._condemned: frozenset[Key] = frozenset()
-        self._graves: set[str] = set()
-        self._swept = False
-        self._forgotten: set[ForgetFlows] = set()
         self._ears: Ears | None = None
         self._crier = Crier(self.namespaces, self._host)
 
@@ -192,7 +187,8 @@ class LinuxKernel:
     def apply(self, steps: Sequence[Step]) -> None:
         falls = order.fall(steps)
         self._condemned = falls.condemned
-        self._dying = self._dying or bool(falls.condemned)
+        if falls.condemned:
+            self._undertaker.expect()
         done: list[Step] = []
         for kind, group in groupby(steps, key=order.kind):
             batch = [s for s in group if not falls.takes(s)]
@@ -204,77 +200,26 @@ class LinuxKernel:
                 # Not this step's fault: no descriptor or no memory was left for it.
                 raise Refused(batch[0], error.errno or errno.EIO, tuple(done)) from error
             done += batch
-        self._forget(done)
+        self._follow(done)
 
-    def _forget(self, done: Sequence[Step]) -> None:
-        """Flows are forgotten later, with what waits to be reaped: the kernel's table is long.
-
-        Unless somebody comes to an address of which flows are still to be forgotten.
-        """
-        arrived = {s.after.address.ip for s in done if isinstance(s.after, Address)}
-        if any(effect.address in arrived for effect in self._forgotten):
-            self._forget_now()
+    def _follow(self, done: Sequence[Step]) -> None:
+        """What steps bring about beside themselves."""
         effects = [effect for step in done for effect in step.then]
-        self._forgotten.update(e for e in effects if isinstance(e, ForgetFlows))
+        arrived = {s.after.address.ip for s in done if isinstance(s.after, Address)}
+        flows = (effect for effect in effects if isinstance(effect, ForgetFlows))
+        self._undertaker.forget(flows, arrived)
         if news := [e for e in effects if isinstance(e, Announce)]:
             try:
-                announce(self.namespaces, news)
+                self._crier.tell(news)
             except OSError as error:
                 why = f"announcing {news[0].address}: {error.strerror}"
                 raise Refused(done[-1], error.errno or errno.EIO, tuple(done), why) from error
 
-    def _forget_now(self) -> None:
-        if self._forgotten:
-            conntrack.forget(self._netfilter, self._forgotten)
-            self._forgotten.clear()
-
     def reap(self) -> None:
-        """Delete the cables of dead sandboxes and the bridges of dead networks, all in one go.
-
-        The first time also what an earlier daemon was making when it was killed.
-        """
-        self._sweep()
-        self._bury(self._host)
-        self._dying = False
-        self._reap_rest()
+        self._undertaker.reap()
 
     def reaper(self) -> Callable[[], None]:
-        """The host's links on a socket of their own: others are made while these go."""
-        self._sweep()
-        self._reap_rest()
-        if not self._dying:
-            return lambda: None
-        self._dying = False
-        return self._delete_dying
-
-    def _delete_dying(self) -> None:
-        try:
-            self._undertaker.batch([rtnetlink.delete_group(self.marks.group)])
-        except BaseException:
-            # The next time again.
-            self._dying = True
-            raise
-
-    def _sweep(self) -> None:
-        if not self._swept:
-            self.namespaces.sweep()
-            self._graves = {name for name in self.namespaces.names() if is_span(name)}
-            self._dying = rtrows.marked(self._host, self.marks.dying)
-            self._swept = True
-
-    def _reap_rest(self) -> None:
-        while self._graves:
-            try:
-                with self.namespaces.entered(self._graves.pop()), Socket() as netlink:
-                    self._bury(netlink)
-            except FileNotFoundError:
-                # The namespace went, and its links with it.
-                continue
-        self._forget_now()
-
-    def _bury(self, netlink: Socket) -> None:
-        if rtrows.marked(netlink, self.marks.dying):
-            netlink.batch([rtnetlink.delete_group(self.marks.group)])
+        return self._undertaker.reaper()
 
     def _take_namespaces(self, steps: Sequence[Step]) -> None:
         done: list[Step] = []
@@ -386,8 +331,7 @@ class LinuxKernel:
         for _, group in groupby(steps, key=order.wave):
             batch = list(group)
             messages: list[tuple[Step, Message]] = []
-            self._graves.update(order.grave(step, self._condemned) for step in batch)
-            self._graves.discard(HOST)
+            self._undertaker.dig(order.grave(step, self._condemned) for step in batch)
             with Encoder(self.namespaces, self.marks, self._condemned) as encoder:
                 for step in batch:
                     messages += [(step, message) for message in encoder.messages(step)]
