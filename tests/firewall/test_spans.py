@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 
 import pytest
 
@@ -67,8 +68,10 @@ def test_a_swap_is_seen(private_host: None) -> None:  # noqa: F811
 
 def rules() -> Iterator[tuple[str, Iterable[Resource]]]:
     """All that nftables is told in the host's namespace, by what it is for."""
-    for beside in (access, guard, routes, tunnels):
+    for beside in (access, guard, routes):
         yield beside.__name__, beside.base(MARKS)
+    for own in (ip_address("192.0.2.1"), ip_address("2001:db8::1")):
+        yield f"tunnels, {own}", (*tunnels.base(MARKS, own), *tunnels.sealed(MARKS))
     worlds = {"options": field.world(), "spans": spans.world(*spans.PUBLISHED)}
     worlds |= {page.name: page.world for page in PAGES}
     for name, world in worlds.items():
