@@ -27,6 +27,7 @@ PACKAGES = (
 )
 PATIENCE_SECONDS = 90.0
 SOCKET = "/run/dbus/system_bus_socket"
+LEAVE = "/etc/dbus-1/system.d/FirewallD.conf"
 BUS = f"""<busconfig>
   <type>system</type>
   <listen>unix:path={SOCKET}</listen>
@@ -90,6 +91,9 @@ def firewalld(machine: Machine) -> Iterator[Firewalld]:
     """A bus in a machine, and firewalld that is not started yet."""
     machine.path("/run/dbus").mkdir()
     machine.path("/run/bus.conf").write_text(BUS)
+    leave = machine.path(LEAVE)
+    leave.parent.mkdir(parents=True, exist_ok=True)
+    leave.write_bytes((unpacked("firewalld") / f"usr/share/{LEAVE[5:]}").read_bytes())
     bus = [str(unpacked("dbus-daemon") / "usr/bin/dbus-daemon"), "--config-file=/run/bus.conf"]
     made = Firewalld(machine)
     with machine.popen([*bus, "--nofork", "--nopidfile"], env=environment()) as process:

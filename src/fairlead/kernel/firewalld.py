@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 BUS, BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 BUS_SOCKET = Path("/run/dbus/system_bus_socket")
+LEAVE = tuple(
+    Path(folder, "dbus-1/system.d/FirewallD.conf") for folder in ("/usr/share", "/etc", "/usr/etc")
+)
+"""What lets firewalld have its name on the bus: without it there is none to be asked for."""
 NAME = "org.fedoraproject.FirewallD1"
 ROOT, CONFIG = "/org/fedoraproject/FirewallD1", "/org/fedoraproject/FirewallD1/config"
 POLICY = "docker-forwarding"
@@ -70,7 +74,7 @@ class Firewalld:
 
     def judges(self) -> bool:
         """Whether it runs, and looks after the namespace that the thread is in."""
-        if not BUS_SOCKET.exists():
+        if not BUS_SOCKET.exists() or not any(path.exists() for path in LEAVE):
             return False
         try:
             (pid,) = self._ask(
