@@ -238,7 +238,13 @@ class Committer:
         return number
 
     def survey(self, world: World, hosts: Collection[IPAddress] | None = None) -> tuple[Step, ...]:
-        """Find out on which segments other hosts are; the steps that what is new calls for."""
+        """Find out on which segments other hosts are; the steps that what is new calls for.
+
+        When it is about all of them, whether firewalld looks after this host is asked as well.
+        """
+        zoned = self.host.firewall and self.kernel.zoned() if hosts is None else self.host.zoned
+        if zoned != self.host.zoned:
+            self.host = replace(self.host, zoned=zoned)
         self.host, steps = survey(self.kernel, world, self.walls, self.host, hosts)
         return steps
 

@@ -35,9 +35,6 @@ def survey(
 
     The host as it is known now, and the steps from what the world called for before.
     """
-    zoned = hosts is None and host.firewall and kernel.zoned()
-    if hosts is None and zoned != host.zoned:
-        host = replace(host, zoned=zoned)
     routed = {net.id for net in world.spanning() if net.routed}
     old = host.ground
     known = not routed if hosts is None else not hosts and old.link

@@ -99,27 +99,28 @@ class Firewalld:
     def take(self, steps: Sequence[Step]) -> None:
         """Bring interfaces into their zones, or out. Raises Refused."""
         done: list[Step] = []
-        for step in steps:
-            try:
-                with _told():
-                    self._take(step)
-            except Failed as error:
-                raise Refused(step, errno.EIO, tuple(done), str(error), error.hint) from error
-            done.append(step)
+        try:
+            with _told():
+                if not self.judges():
+                    # It went, and all that it knew at run time.
+                    return
+                there = self.zones()
+                if any(step.after is not None for step in steps):
+                    self._prepare()
+                for step in steps:
+                    self._take(step, there)
+                    done.append(step)
+        except Failed as error:
+            step = steps[len(done)]
+            raise Refused(step, errno.EIO, tuple(done), str(error), error.hint) from error
 
-    def _take(self, step: Step) -> None:
-        member = step.resource
+    def _take(self, step: Step, there: Mapping[str, str]) -> None:
+        member, zone = step.resource, f"{NAME}.zone"
         assert isinstance(member, Member)
-        if not self.judges():
-            # It went, and all that it knew at run time.
-            return
-        zone = f"{NAME}.zone"
-        if step.after is None:
-            if self.zones().get(member.link) == member.zone:
-                self._ask(ROOT, zone, "removeInterface", "ss", member.zone, member.link)
-            return
-        self._prepare()
-        self._ask(ROOT, zone, "changeZoneOfInterface", "ss", member.zone, member.link)
+        if step.after is not None:
+            self._ask(ROOT, zone, "changeZoneOfInterface", "ss", member.zone, member.link)
+        elif there.get(member.link) == member.zone:
+            self._ask(ROOT, zone, "removeInterface", "ss", member.zone, member.link)
 
     def _prepare(self) -> None:
         """Let there be the zone, and a way into it from all others."""
