@@ -44,6 +44,7 @@ from fairlead.model.state import (
     HOST,
     Bridge,
     IPAddress,
+    Key,
     Lent,
     Namespace,
     Resource,
@@ -238,10 +239,7 @@ class Committer:
         return number
 
     def survey(self, world: World, hosts: Collection[IPAddress] | None = None) -> tuple[Step, ...]:
-        """Find out on which segments other hosts are; the steps that what is new calls for.
-
-        When it is about all of them, whether firewalld looks after this host is asked as well.
-        """
+        """Find out where hosts are, and, if it is all, firewalld; the steps that news call for."""
         zoned = self.host.firewall and self.kernel.zoned() if hosts is None else self.host.zoned
         if zoned != self.host.zoned:
             self.host = replace(self.host, zoned=zoned)
@@ -360,10 +358,13 @@ class Committer:
         }
         return {**inside, **self.kernel.observe(replace(scope, namespaces=frozenset({HOST})))}
 
+    def claimed(self, world: World) -> tuple[State, dict[Key, str]]:
+        """All that a world wants of the kernel, and who wants it."""
+        return want.states(want.claims(world, self.walls, self.host))
+
     def wanted(self, world: World) -> State:
         """All that a world wants of the kernel."""
-        wanted, _ = want.states(want.claims(world, self.walls, self.host))
-        return wanted
+        return self.claimed(world)[0]
 
     def _part(self, world: World, what: Extent, rules: Policy | None) -> State:
         walls, host = self.walls, self.host

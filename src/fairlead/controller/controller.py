@@ -159,8 +159,5 @@ class Controller(Sandboxes):
 
     def explain(self, ref: str) -> list[str]:
         """Each kernel object that stands for a network or a container, and why."""
-        committer = self._committer
-        found = want.claims(self.world, committer.walls, committer.host)
-        state, owners = want.states(found)
-        lines = explain(self.world, ref, state, owners)
+        lines = explain(self.world, ref, *self._committer.claimed(self.world))
         return lines + [f"  warning: {text}" for text in names.contests(self.world, ref)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from fairlead.controller import want
 from fairlead.controller.commit import Committer
 from fairlead.controller.resume import resume
 from fairlead.model.errors import FairleadError
@@ -52,7 +51,7 @@ class Doctor:
 
         def look() -> list[Finding]:
             kernel = committer.kernel
-            wanted, owners = want.states(want.claims(world, committer.walls, committer.host))
+            wanted, owners = committer.claimed(world)
             settings = frozenset(k for k, r in wanted.items() if r.LASTING)
             return diagnose(
                 Patient(

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 
 from fairlead.controller import dropping
 from fairlead.controller.commit import Committer
-from fairlead.firewall.policy import FAMILIES
-from fairlead.model.iptables import Chain, Policy, Rule
+from fairlead.model.iptables import FAMILIES, Chain, Policy, Rule
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.state import HOST, Resource, Scope, State
 from fairlead.model.step import Step

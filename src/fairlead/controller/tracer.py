@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from fairlead.controller import want
 from fairlead.controller.commit import Committer
 from fairlead.controller.scout import Scout, Start
 from fairlead.kernel.probe import tell_tale
@@ -241,9 +240,7 @@ class Tracer:
         return Scout(world, self._committer.kernel.tracing())
 
     def _rules(self, world: World) -> Rulebook:
-        committer = self._committer
-        found = want.claims(world, committer.walls, committer.host)
-        return Rulebook(world, *want.states(found))
+        return Rulebook(world, *self._committer.claimed(world))
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await self._committer.on_thread(work)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fairlead.controller import want
 from fairlead.controller.commit import Committer
 from fairlead.model.errors import NotFound
 from fairlead.model.state import Scope
@@ -13,7 +12,7 @@ from fairlead.plan.diff import diff
 
 def damage(committer: Committer, world: World) -> tuple[Step, ...]:
     """The steps that a repair would begin with; nothing is changed. Blocks: kernel thread."""
-    wanted, _ = want.states(want.claims(world, committer.walls, committer.host))
+    wanted = committer.wanted(world)
     scope = Scope(settings=frozenset(k for k, r in wanted.items() if r.LASTING))
     return diff(wanted, committer.kernel.observe(scope))
 

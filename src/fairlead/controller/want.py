@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
 
 from fairlead.cluster import sealing
 from fairlead.driver import interface, routed, sameway
@@ -24,6 +23,7 @@ from fairlead.model.network import Network
 from fairlead.model.peer import Peer
 from fairlead.model.sandbox import Sandbox
 from fairlead.model.state import (
+    EVERYWHERE,
     HOST,
     Bridge,
     DnsRedirect,
@@ -40,7 +40,6 @@ from fairlead.model.trait import Trait
 from fairlead.model.world import World
 from fairlead.model.zone import Member
 
-EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 FIREWALL = "firewall"
 """The owner of what belongs to no single network or sandbox."""

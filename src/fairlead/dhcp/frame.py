@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from fairlead.dhcp.message import Malformed
+from fairlead.model.checksum import checksum
 
 EVERYBODY = b"\xff" * 6
 IPV4 = 0x0800
@@ -44,11 +45,11 @@ def wrap(
     said = DATAGRAM.pack(CLIENT_PORT, SERVER_PORT, length, 0) + payload
     pseudo = from_ip.packed + to_ip.packed + struct.pack("!HH", UDP, length)
     # A sum of 0 would say that there is none.
-    check = _checksum(pseudo + said) or 0xFFFF
+    check = checksum(pseudo + said) or 0xFFFF
     said = said[:6] + check.to_bytes(2) + payload
     words = (0x45, 0, IP.size + length, 0, 0, TTL, UDP)
     head = IP.pack(*words, 0, from_ip.packed, to_ip.packed)
-    head = IP.pack(*words, _checksum(head), from_ip.packed, to_ip.packed)
+    head = IP.pack(*words, checksum(head), from_ip.packed, to_ip.packed)
     return ETHERNET.pack(to_mac, from_mac, IPV4) + head + said
 
 
@@ -65,19 +66,10 @@ def unwrap(frame: bytes) -> Arrival:
     head = frame[ETHERNET.size : start]
     if (kind, first >> 4, protocol) != (IPV4, 4, UDP) or fragment & FRAGMENT:
         raise Malformed("no datagram of IPv4")
-    if len(head) < IP.size or start + DATAGRAM.size > end or end > len(frame) or _checksum(head):
+    if len(head) < IP.size or start + DATAGRAM.size > end or end > len(frame) or checksum(head):
         raise Malformed("a broken packet")
     _, port, length, _ = DATAGRAM.unpack_from(frame, start)
     if port != CLIENT_PORT or not DATAGRAM.size <= length <= end - start:
         raise Malformed("no datagram for a client")
     payload = frame[start + DATAGRAM.size : start + length]
     return Arrival(mac, IPv4Address(source), payload)
-
-
-def _checksum(data: bytes) -> int:
-    """Of the Internet (RFC 1071)."""
-    data += b"\0" * (len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return 0xFFFF - total

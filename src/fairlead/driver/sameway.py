@@ -22,9 +22,8 @@ from fairlead.model.lookup import TABLES, Lookup
 from fairlead.model.network import Network
 from fairlead.model.options import REPLY_SAME_WAY, flag
 from fairlead.model.sandbox import Sandbox
-from fairlead.model.state import IPNetwork, Resource, Route
+from fairlead.model.state import EVERYWHERE, IPNetwork, Resource, Route
 
-EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 NEAR = ip_network("fe80::/64")
 
 

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fairlead.firewall.policy import FAMILIES
 from fairlead.model.endpoint import Endpoint
+from fairlead.model.iptables import FAMILIES
 from fairlead.model.marks import Marks
 from fairlead.model.network import Network
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable

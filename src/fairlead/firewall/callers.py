@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 
-from fairlead.firewall.policy import FAMILIES
 from fairlead.model.callers import callers
 from fairlead.model.endpoint import Endpoint, Port
+from fairlead.model.iptables import FAMILIES
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.prefixes import joined, plain

@@ -29,7 +29,6 @@ from ipaddress import IPv4Address, IPv6Address
 
 from fairlead.firewall.kept import Kept
 from fairlead.firewall.policy import (
-    FAMILIES,
     BridgePolicy,
     Habits,
     LinkPolicy,
@@ -37,7 +36,7 @@ from fairlead.firewall.policy import (
     Policy,
     PortPolicy,
 )
-from fairlead.model.iptables import Chain, Rule
+from fairlead.model.iptables import FAMILIES, Chain, Rule
 from fairlead.model.iptables import Policy as Verdict
 from fairlead.model.marks import Marks
 from fairlead.model.options import Mode

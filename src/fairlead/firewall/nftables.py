@@ -23,7 +23,6 @@ import re
 from collections.abc import Iterable, Iterator
 
 from fairlead.firewall.policy import (
-    FAMILIES,
     BridgePolicy,
     Habits,
     LinkPolicy,
@@ -32,6 +31,7 @@ from fairlead.firewall.policy import (
     PortPolicy,
 )
 from fairlead.firewall.ranges import Range, ranges
+from fairlead.model.iptables import FAMILIES
 from fairlead.model.marks import Marks
 from fairlead.model.nftables import NftChain, NftElement, NftSet, NftTable
 from fairlead.model.options import Mode

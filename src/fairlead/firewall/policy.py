@@ -29,9 +29,6 @@ from fairlead.model.state import IPAddress, IPNetwork
 from fairlead.model.trait import Trait
 from fairlead.model.world import World
 
-FAMILIES = {4: "ip", 6: "ip6"}
-"""What the kernel's firewalls call the versions of IP."""
-
 
 @dataclass(frozen=True, slots=True)
 class BridgePolicy:

@@ -25,6 +25,7 @@ from fairlead.gossip.roster import ALIVE, Member, MemberEvent, Roster, plain_add
 from fairlead.gossip.rpc import Calls, KeyReply, Listening, RawMember, Record, Refused
 from fairlead.gossip.troubles import Once, trouble
 from fairlead.model.errors import Failed, FairleadError, Unavailable, reasons
+from fairlead.model.packet import joined
 from fairlead.model.state import IPAddress
 
 EVENTS = f"member-join,member-leave,member-failed,member-reap,user,query:{words.LOOKUP}"
@@ -220,7 +221,7 @@ class Agent:
             self._say(error.message)
 
     async def _meet(self, addresses: Iterable[IPAddress]) -> None:
-        places = [_place(address) for address in addresses if address not in self._roster]
+        places = [joined(address, PORT) for address in addresses if address not in self._roster]
         if not places:
             return
         try:
@@ -352,10 +353,6 @@ def _member(raw: RawMember) -> Member | None:
     if address is None:
         return None
     return Member(raw.name, address, raw.port, raw.status == ALIVE)
-
-
-def _place(address: IPAddress) -> str:
-    return f"[{address}]:{PORT}" if address.version == 6 else f"{address}:{PORT}"
 
 
 def _flat(text: str) -> str:

@@ -35,6 +35,7 @@ from typing import Any
 
 from fairlead.gossip.rpc import Calls, Refused
 from fairlead.model.errors import Failed, Unavailable
+from fairlead.model.packet import joined
 from fairlead.model.state import IPAddress
 
 PROGRAM = "serf"
@@ -310,8 +311,7 @@ class Process:
 
 
 def _bind(settings: Settings) -> str:
-    address = settings.address
-    return f"[{address}]:{PORT}" if address.version == 6 else f"{address}:{PORT}"
+    return joined(settings.address, PORT)
 
 
 def _free_port() -> int:

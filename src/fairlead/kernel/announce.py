@@ -32,6 +32,7 @@ from itertools import groupby
 from fairlead.kernel import rtrows
 from fairlead.kernel.netlink import Socket
 from fairlead.kernel.netns import Namespaces
+from fairlead.model.checksum import checksum
 from fairlead.model.state import IPAddress
 from fairlead.model.step import Announce
 
@@ -128,14 +129,6 @@ def _frame(address: IPAddress, mac: bytes, operation: int) -> bytes:
     said = struct.pack("!BBHI", ADVERTISEMENT, 0, 0, OVERRIDE) + raw
     said += struct.pack("!BB", TARGET_LINK, 1) + mac
     pseudo = raw + ALL_NODES + struct.pack("!IxxxB", len(said), ICMPV6)
-    said = said[:2] + struct.pack("!H", _checksum(pseudo + said)) + said[4:]
+    said = said[:2] + struct.pack("!H", checksum(pseudo + said)) + said[4:]
     head = struct.pack("!IHBB", 0x60000000, len(said), ICMPV6, 255) + raw + ALL_NODES
     return ALL_NODES_MAC + mac + struct.pack("!H", IPV6_TYPE) + head + said
-
-
-def _checksum(data: bytes) -> int:
-    """Of the Internet (RFC 1071); the data is of even length."""
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return 0xFFFF - total

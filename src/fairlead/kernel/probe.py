@@ -18,6 +18,7 @@ import platform
 import socket
 import struct
 
+from fairlead.model.checksum import checksum
 from fairlead.model.errors import Failed, Unsupported
 from fairlead.model.packet import Flow
 from fairlead.model.state import IPAddress
@@ -47,39 +48,30 @@ def packet(flow: Flow, secret: int) -> bytes:
     ends = flow.source.packed + flow.destination.packed
     inside = _inside(flow, secret, 0)
     pseudo = ends + struct.pack("!IxxxB", len(inside), NUMBER[flow.protocol])
-    inside = _inside(flow, secret, _sum(pseudo + inside) or 0xFFFF)
+    inside = _inside(flow, secret, checksum(pseudo + inside) or 0xFFFF)
     if flow.source.version == 6:
         head = struct.pack("!IHBB", 6 << 28, len(inside), NUMBER[flow.protocol], HOPS)
         return head + ends + inside
     return _head4(flow, len(inside), 0)[:10] + _checked(flow, len(inside)) + ends + inside
 
 
-def _inside(flow: Flow, secret: int, checksum: int) -> bytes:
+def _inside(flow: Flow, secret: int, check: int) -> bytes:
     if flow.protocol == "tcp":
         offset_and_syn = 5 << 12 | 2
-        words = (flow.source_port, flow.port, secret, 0, offset_and_syn, 0xFAF0, checksum, 0)
+        words = (flow.source_port, flow.port, secret, 0, offset_and_syn, 0xFAF0, check, 0)
         return struct.pack("!HHIIHHHH", *words)
-    return struct.pack("!HHHHI", flow.source_port, flow.port, 12, checksum, secret)
+    return struct.pack("!HHHHI", flow.source_port, flow.port, 12, check, secret)
 
 
-def _head4(flow: Flow, length: int, checksum: int) -> bytes:
+def _head4(flow: Flow, length: int, check: int) -> bytes:
     whole, do_not_fragment = 20 + length, 0x4000
-    words = (0x45, 0, whole, 0, do_not_fragment, HOPS, NUMBER[flow.protocol], checksum)
+    words = (0x45, 0, whole, 0, do_not_fragment, HOPS, NUMBER[flow.protocol], check)
     return struct.pack("!BBHHHBBH", *words)
 
 
 def _checked(flow: Flow, length: int) -> bytes:
     raw = _head4(flow, length, 0) + flow.source.packed + flow.destination.packed
-    return struct.pack("!H", _sum(raw))
-
-
-def _sum(raw: bytes) -> int:
-    """The checksum of RFC 1071."""
-    raw += b"\0" * (len(raw) % 2)
-    total = sum(struct.unpack(f"!{len(raw) // 2}H", raw))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return int(~total & 0xFFFF)
+    return struct.pack("!H", checksum(raw))
 
 
 def send(raw: bytes, destination: IPAddress) -> None:

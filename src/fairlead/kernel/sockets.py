@@ -11,6 +11,7 @@ from fairlead.kernel.holder import holder
 from fairlead.kernel.netns import Namespaces
 from fairlead.kernel.nft import RESOLVER, RESOLVER_PORT
 from fairlead.model.errors import Failed
+from fairlead.model.packet import joined
 from fairlead.model.state import IPAddress
 
 BACKLOG = 128
@@ -29,7 +30,7 @@ class PortTaken(Failed):
         code: int,
         failed: str = "bind host port",
     ) -> None:
-        where = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+        where = joined(address, port)
         reason = os.strerror(code).lower()
         found = holder(protocol, address.version, port) if code == errno.EADDRINUSE else ""
         super().__init__(

@@ -27,14 +27,14 @@ from fairlead.kernel.strike import handle, listed
 from fairlead.kernel.watch import drain, listen
 from fairlead.model.errors import Conflict, Failed, Unsupported
 from fairlead.model.iptables import Chain
-from fairlead.model.packet import PROBE_TABLE, Sight
+from fairlead.model.packet import DELIVERED, LEAVING, PROBE_TABLE, Sight
 
 EARLY, LATE = -500, 2147483646
 """Before defragmentation and tracking; after all translation, before a connection is kept."""
 BEGIN = {"inet": (("c_begin", "prerouting"), ("c_sent", "output")),
          "bridge": (("c_begin", "prerouting"),)}  # fmt: skip
-END = {"inet": (("c_delivered", "input"), ("c_leaving", "postrouting")),
-       "bridge": (("c_leaving", "postrouting"),)}  # fmt: skip
+END = {"inet": ((DELIVERED, "input"), (LEAVING, "postrouting")),
+       "bridge": ((LEAVING, "postrouting"),)}  # fmt: skip
 
 
 Meant = Mapping[tuple[str, str], Sequence[str]]

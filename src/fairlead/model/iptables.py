@@ -19,6 +19,11 @@ from typing import ClassVar
 
 from fairlead.model.state import Key, Plain, Rank
 
+FAMILIES = {4: "ip", 6: "ip6"}
+"""What the kernel's firewalls call the versions of IP."""
+TABLES = frozenset({"filter", "nat", "raw", "mangle", "security"})
+"""Those that iptables has, of either family."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chain(Plain):

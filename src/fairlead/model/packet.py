@@ -11,6 +11,8 @@ PROTOCOLS = ("tcp", "udp")
 """Those whose way can be followed."""
 PROBE_TABLE = "fairlead_trace"
 """Our table of nftables while packets are followed."""
+DELIVERED, LEAVING = "c_delivered", "c_leaving"
+"""Its chains at the end of a way: to this host, and to others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ IPNetwork = IPv4Network | IPv6Network
 
 Key = tuple[str, ...]
 
+EVERYWHERE: dict[int, IPNetwork] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
+"""Where default routes lead."""
 HOST = ""
 """The namespace in which the daemon runs; every other one has a name."""
 

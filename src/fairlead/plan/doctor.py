@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from fairlead.model.callers import callers
 from fairlead.model.facts import BaseChain, Exam
-from fairlead.model.iptables import Rule
+from fairlead.model.iptables import TABLES, Rule
 from fairlead.model.prefixes import PUBLISH_FROM
 from fairlead.model.state import IPNetwork, Key, State
 from fairlead.model.step import Step
@@ -35,7 +35,6 @@ FINAL = re.compile(
     r"(?:-j |\b)(ACCEPT|DROP|REJECT|DNAT|REDIRECT)\b|\b(drop|reject|dnat|redirect)\b"
 )
 PORTS = re.compile(r"--dports? ([\d,:]+)")
-IPTABLES = frozenset({"filter", "nat", "raw", "mangle", "security"})
 
 
 class Severity(StrEnum):
@@ -162,7 +161,7 @@ def _shadows(patient: Patient) -> Iterator[Finding]:
         (str(getattr(r, "family", "")), str(getattr(r, "table", ""))) for r in patient.want.values()
     }
     for chain in patient.exam.base_chains:
-        legacy = chain.family in ("ip", "ip6") and chain.table in IPTABLES
+        legacy = chain.family in ("ip", "ip6") and chain.table in TABLES
         if chain.table == FIREWALLD and _zoned(patient):
             # It lets them through; what it drops besides is not ours to judge.
             continue

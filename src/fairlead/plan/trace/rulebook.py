@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from fairlead.model.iptables import Chain, Rule
+from fairlead.model.iptables import TABLES, Chain, Rule
 from fairlead.model.nftables import NftChain, NftTable
 from fairlead.model.packet import Sight
 from fairlead.model.state import Key, State
@@ -59,7 +59,6 @@ TODO = {
 }
 """What helps against a rule that closes, by why it is there."""
 ASK_EXPLAIN = "`fairlead explain` has each rule of a network, and why it is there"
-IPTABLES = frozenset({"filter", "nat", "raw", "mangle", "security"})
 PROGRAM = {"ip": "iptables", "ip6": "ip6tables"}
 
 
@@ -130,7 +129,7 @@ class Rulebook:
 
 def _move(sight: Sight) -> str:
     """What to do about somebody else's rule."""
-    if sight.family in PROGRAM and sight.table in IPTABLES:
+    if sight.family in PROGRAM and sight.table in TABLES:
         program = f"{PROGRAM[sight.family]} -t {sight.table}"
         if sight.rule:
             return f"accept such packets above it, or `{program} -D {sight.chain} {sight.rule}`"

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fairlead.model.packet import PROBE_TABLE, Flow, Sight, Verdict, joined
+from fairlead.model.packet import DELIVERED, LEAVING, PROBE_TABLE, Flow, Sight, Verdict, joined
 from fairlead.plan.trace.rulebook import Author, Rulebook
 
-DELIVERED, LEAVING = "c_delivered", "c_leaving"
 LO = "lo"
 """What leaves by it comes back by it."""
 SAYS = frozenset({Verdict.JUMP, Verdict.GOTO, Verdict.ACCEPT, Verdict.DROP, Verdict.RETURN,

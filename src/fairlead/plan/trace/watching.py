@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from fairlead.model.iptables import FAMILIES
 from fairlead.model.packet import Flow, Sight
 from fairlead.model.state import IPAddress
 from fairlead.model.world import World
 from fairlead.plan.trace.ends import Asked, End
 from fairlead.plan.trace.story import grouped, is_over
 
-FAMILIES = {4: "ip", 6: "ip6"}
 RATE = "limit rate 5/second burst 5 packets"
 HERE = "fib daddr type local"
 BEGINS = "tcp flags & (syn | ack) == syn"
